@@ -1,0 +1,174 @@
+"""The guard around every RPC. In this order: authenticate, deadline, decode, handle, encode; errors mapped outermost.
+
+Handlers are registered without gRPC's own (de)serializers: grpc.aio decodes before any interceptor runs, so hostile
+bytes would come back as INTERNAL. Here they are INVALID_ARGUMENT like any other bad input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from servicekit import deadline, logs, principal
+from triptych.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    TriptychError,
+    from_rpc_error,
+)
+from triptych.type.v1 import type_pb2
+
+_log = structlog.get_logger("rpc")
+
+Metadata = Mapping[str, str | bytes]
+# Given the call's metadata and its full method name; raises Unauthenticated or PermissionDenied.
+Authenticate = Callable[[Metadata, str], Awaitable[principal.Principal]]
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows."""
+
+    authenticate: Authenticate
+    unary_seconds: float = 60.0
+    stream_seconds: float = 3600.0
+
+    def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
+        """The generic handler that serves every method of `service` from the servicer's method of the same name."""
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for method in service.methods:
+            call = getattr(servicer, method.name)
+            if method.server_streaming:
+                methods[method.name] = grpc.unary_stream_rpc_method_handler(self._stream(method, call))
+            else:
+                methods[method.name] = grpc.unary_unary_rpc_method_handler(self._unary(method, call))
+        return grpc.method_handlers_generic_handler(service.full_name, methods)
+
+    def _unary(self, method: MethodDescriptor, call: Callable[..., Awaitable[Message]]) -> Callable[..., Any]:
+        name, decode = full_name(method), _decoder(method)
+
+        async def guarded(raw: bytes, context: Context) -> bytes:
+            async with Call(self, name, context, self.unary_seconds):
+                response = await call(decode(raw), context)
+                return response.SerializeToString()
+            raise AssertionError("the call was aborted")
+
+        return guarded
+
+    def _stream(self, method: MethodDescriptor, call: Callable[..., AsyncIterator[Message]]) -> Callable[..., Any]:
+        name, decode = full_name(method), _decoder(method)
+
+        async def guarded(raw: bytes, context: Context) -> None:
+            async with Call(self, name, context, self.stream_seconds):
+                async for response in call(decode(raw), context):
+                    await context.write(response.SerializeToString())
+
+        return guarded
+
+
+def full_name(method: MethodDescriptor) -> str:
+    """`/triptych.recall.v1.RecallService/ListMessages`."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def _decoder(method: MethodDescriptor) -> Callable[[bytes], Message]:
+    request_type = message_factory.GetMessageClass(method.input_type)
+
+    def decode(raw: bytes) -> Message:
+        try:
+            return request_type.FromString(raw)
+        except DecodeError:
+            raise InvalidArgument(
+                f"the request is not a {method.input_type.full_name}",
+                reason=type_pb2.ERROR_REASON_MALFORMED_REQUEST,
+            ) from None
+
+    return decode
+
+
+class Call:
+    """What surrounds the serving of one RPC: entering authenticates it, leaving answers errors and logs one line."""
+
+    def __init__(self, guard: Guard, name: str, context: Context, cap_seconds: float) -> None:
+        self._guard, self._name, self._context = guard, name, context
+        self._started = time.perf_counter()
+        self._request_id = ""
+        left = context.time_remaining()
+        self._seconds = cap_seconds if left is None else min(left, cap_seconds)
+        self._timeout = asyncio.timeout(self._seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        try:
+            metadata = dict(self._context.invocation_metadata() or ())
+            self._request_id = str(metadata.get("x-request-id", ""))[:100]
+            deadline.bind(self._seconds)
+            principal.bind(await self._guard.authenticate(metadata, self._name))
+        except BaseException as error:
+            await self.__aexit__(type(error), error, None)
+            raise
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as timeout:
+            error = timeout
+        if isinstance(error, (asyncio.CancelledError, grpc.aio.AbortError)):
+            self._log("CANCELLED")
+            return
+        if error is None:
+            self._log("OK")
+            return
+        mapped = to_error(error)
+        self._log(mapped.code.name, reason=mapped.reason_name)
+        await abort(self._context, mapped)
+
+    def _log(self, code: str, **more: str) -> None:
+        try:
+            tenant = logs.hashed(principal.tenant())
+        except TriptychError:
+            tenant = ""
+        _log.info(
+            "rpc",
+            method=self._name,
+            code=code,
+            ms=round(1e3 * (time.perf_counter() - self._started), 2),
+            request_id=self._request_id,
+            tenant=tenant,
+            **more,
+        )
+
+
+def to_error(error: BaseException) -> TriptychError:
+    """Any exception as one of the tree. An unexpected one becomes Internal with an id under which the log has the rest."""
+    if isinstance(error, TriptychError):
+        return error
+    if isinstance(error, grpc.aio.AioRpcError):
+        return from_rpc_error(error)
+    if isinstance(error, TimeoutError):
+        return DeadlineExceeded("the call took longer than it may")
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled("the call was cancelled")
+    incident = uuid.uuid4().hex[:12]
+    _log.error("unexpected", incident=incident, exc_info=error)
+    return Internal(f"internal error, incident {incident}", metadata={"incident": incident})
+
+
+async def abort(context: Context, error: TriptychError) -> None:
+    """Ends the RPC with the error's status and its ErrorInfo. Always raises."""
+    status = error.to_status()
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    await context.abort(error.code, error.message)

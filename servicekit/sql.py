@@ -1,0 +1,214 @@
+"""A service's SQL store as two functions, `read` and `write`, over sync SQLAlchemy Core in threads.
+
+SQLite allows one writer, and a commit costs a disk sync however much it holds. So all writes go through one thread that
+takes whatever has queued up meanwhile, runs each piece under a savepoint of its own and commits them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+_BATCH = 128
+_READERS = 2
+
+
+class StoreError(RuntimeError):
+    """The store can't be opened. The message says why and what to do."""
+
+
+class Database(Protocol):
+    """Runs pieces of work, each in a transaction of its own: it commits if the piece returns, else it rolls back."""
+
+    async def write(self, work: Work[T]) -> T: ...
+
+    async def read(self, work: Work[T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+def open_database(dsn: str, migrations: str) -> Database:
+    """Opens (and migrates to the newest schema) the store at the SQLAlchemy URL `dsn`.
+
+    `migrations`: an Alembic script location such as `recall_service:migrations`.
+    Raises: StoreError if it is held by another process, can't be opened, or is of a kind that has no backend here.
+    """
+    url = make_url(dsn)
+    if url.get_backend_name() != "sqlite":
+        raise StoreError(f"no backend for {url.get_backend_name()}: use sqlite:///PATH")
+    if not url.database or url.database == ":memory:":
+        raise StoreError("a store needs a file: use sqlite:///PATH")
+    return SqliteDatabase(Path(url.database), migrations)
+
+
+class SqliteDatabase:
+    """One file in WAL mode with `synchronous=FULL`: what was acknowledged outlives a power cut."""
+
+    def __init__(self, path: Path, migrations: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _hold(path.with_name(path.name + ".lock"))
+        self._engine = _engine(path)
+        _migrate(self._engine, migrations)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sql-read")
+        self._local = threading.local()
+        self._opened: list[Connection] = []
+        self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
+        self._writer.start()
+
+    async def write(self, work: Work[T]) -> T:
+        job = _Job(work, asyncio.get_running_loop())
+        self._queue.put(job)
+        # Shielded: a caller that goes away must not leave the writer with a future that can't be resolved.
+        result: T = await asyncio.shield(job.future)
+        return result
+
+    async def read(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def close(self) -> None:
+        self._queue.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        for connection in self._opened:
+            connection.close()
+        self._engine.dispose()
+        os.close(self._lock)
+
+    def _read(self, work: Work[T]) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._engine.connect()
+            self._local.connection = connection
+            self._opened.append(connection)
+        try:
+            return work(connection)
+        finally:
+            connection.rollback()
+
+    def _write_loop(self) -> None:
+        connection = self._engine.connect().execution_options(triptych_writer=True)
+        while (jobs := self._next_jobs()) is not None:
+            _run(connection, jobs)
+        connection.close()
+
+    def _next_jobs(self) -> list[_Job] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        jobs = [first]
+        while len(jobs) < _BATCH:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+
+class _Job:
+    """A piece of work, and who waits for what comes of it."""
+
+    def __init__(self, work: Work[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def resolve(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+def _run(connection: Connection, jobs: list[_Job]) -> None:
+    """Runs the jobs in one transaction; one that fails takes back only what it did itself."""
+    try:
+        connection.begin()
+        for job in jobs:
+            connection.exec_driver_sql("SAVEPOINT job")
+            try:
+                job.result = job.work(connection)
+            except Exception as error:  # the caller's to handle: it travels there by the future
+                job.error = error
+                connection.exec_driver_sql("ROLLBACK TO job")
+            connection.exec_driver_sql("RELEASE job")
+        connection.commit()
+    except Exception as error:  # the commit itself failed (a full disk): nobody's work is there
+        connection.rollback()
+        for job in jobs:
+            job.error = job.error or error
+    for loop in {job.loop for job in jobs}:
+        mine = [job for job in jobs if job.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_resolve, mine)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            continue
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.resolve()
+
+
+def _hold(path: Path) -> int:
+    """Takes the file lock that makes this process the store's only owner."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StoreError(f"{path.with_suffix('')} is in use by another process: stop that one first") from None
+    return handle
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        hide_parameters=True,  # what users said must not reach a log by way of an error
+        connect_args={"check_same_thread": False, "timeout": 30},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            dbapi.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writer = connection.get_execution_options().get("triptych_writer", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+    return engine
+
+
+def _migrate(engine: Engine, location: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", location)
+    config.attributes["engine"] = engine
+    command.upgrade(config, "head")

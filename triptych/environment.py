@@ -1,0 +1,96 @@
+"""Every environment variable that Triptych reads: one table, for the services, the command and the docs.
+
+A `TRIPTYCH_*` name that is not in it is refused at start, since it is most likely a typing error. Left alone are
+`TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` that Kubernetes puts into every pod.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    meaning: str
+    default: str = ""
+    secret: bool = False
+
+
+def _variables(*rows: Variable) -> dict[str, Variable]:
+    return {row.name: row for row in rows}
+
+
+VARIABLES = _variables(
+    # The command and the SDK
+    Variable("TRIPTYCH_DATA", "directory of `triptych up`", "~/.triptych"),
+    Variable("TRIPTYCH_ADDRESS", "host:port of the gateway's gRPC, for the SDK and the command"),
+    Variable("TRIPTYCH_API_KEY", "key for the SDK and the command", secret=True),
+    # Where services listen and find each other
+    Variable("TRIPTYCH_RECALL_LISTEN", "host:port that recall_service binds", "127.0.0.1:7411"),
+    Variable("TRIPTYCH_ARCHIVAL_LISTEN", "host:port that archival_service binds", "127.0.0.1:7412"),
+    Variable("TRIPTYCH_AGENT_LISTEN", "host:port that agent_service binds", "127.0.0.1:7413"),
+    Variable("TRIPTYCH_GATEWAY_GRPC_LISTEN", "host:port of the gateway's gRPC", "127.0.0.1:7410"),
+    Variable("TRIPTYCH_GATEWAY_HTTP_LISTEN", "host:port of the gateway's REST", "127.0.0.1:8283"),
+    Variable("TRIPTYCH_RECALL_ADDRESS", "where others reach recall_service", "127.0.0.1:7411"),
+    Variable("TRIPTYCH_ARCHIVAL_ADDRESS", "where others reach archival_service", "127.0.0.1:7412"),
+    Variable("TRIPTYCH_AGENT_ADDRESS", "where the gateway reaches agent_service", "127.0.0.1:7413"),
+    # Stores
+    Variable("TRIPTYCH_RECALL_DSN", "SQLAlchemy URL of recall's store", "sqlite:///recall.db"),
+    Variable("TRIPTYCH_ARCHIVAL_DSN", "SQLAlchemy URL of archival's store", "sqlite:///archival.db"),
+    Variable("TRIPTYCH_ARCHIVAL_INDEX", "directory of the embedded Qdrant Edge index", "archival-index"),
+    Variable("TRIPTYCH_AGENT_DSN", "SQLAlchemy URL of agent_service's store", "sqlite:///agent.db"),
+    Variable("TRIPTYCH_GATEWAY_DSN", "SQLAlchemy URL of the gateway's store", "sqlite:///gateway.db"),
+    # Who may call whom
+    Variable("TRIPTYCH_GATEWAY_SIGNING_KEY_FILE", "the gateway's Ed25519 private key (PEM)"),
+    Variable("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE", "the gateway's public key (PEM), for the tiers"),
+    Variable("TRIPTYCH_AGENT_SIGNING_KEY_FILE", "agent_service's Ed25519 private key (PEM)"),
+    Variable("TRIPTYCH_AGENT_VERIFY_KEY_FILE", "agent_service's public key (PEM), for recall and archival"),
+    Variable("TRIPTYCH_FIRST_KEY_FILE", "file with the first admin API key, which the gateway makes valid"),
+    # The model
+    Variable("TRIPTYCH_MODEL_BASE_URL", "an OpenAI-compatible endpoint, up to and with /v1"),
+    Variable("TRIPTYCH_MODEL", "the default model's name at that endpoint"),
+    Variable("TRIPTYCH_MODEL_API_KEY", "the endpoint's key", secret=True),
+    Variable("TRIPTYCH_MODEL_CONTEXT_WINDOW", "tokens; for models whose window is not known", "32768"),
+    Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
+    Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
+    # The embedder
+    Variable("TRIPTYCH_EMBEDDER", "`bundled`, or `openai` for any /v1/embeddings", "bundled"),
+    Variable("TRIPTYCH_EMBEDDER_BASE_URL", "the embeddings endpoint, up to and with /v1"),
+    Variable("TRIPTYCH_EMBEDDER_MODEL", "the embedding model's name at that endpoint"),
+    Variable("TRIPTYCH_EMBEDDER_API_KEY", "that endpoint's key", secret=True),
+    Variable("TRIPTYCH_EMBEDDER_DIMENSIONS", "the embedding's length at that endpoint"),
+    # Running
+    Variable("TRIPTYCH_LOG_LEVEL", "debug, info, warning or error", "info"),
+    Variable("TRIPTYCH_LOG_FORMAT", "`json` or `console`", "json"),
+    Variable("TRIPTYCH_DRAIN_SECONDS", "how long a stopping service lets calls finish", "10"),
+    Variable("TRIPTYCH_REFLECTION", "`true` serves gRPC reflection", "false"),
+)
+
+_LEFT_ALONE = re.compile(r"TRIPTYCH_(TEST_.*|.*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT(_\d+_(TCP|UDP)(_.*)?)?)")
+
+
+class BadEnvironment(ValueError):
+    """An environment variable is not known or has no usable value. The message says which, and what to do."""
+
+
+def check(environ: Mapping[str, str]) -> None:
+    """Refuses `TRIPTYCH_*` names that are not in the table.
+
+    Raises: BadEnvironment naming the first unknown one and the nearest known.
+    """
+    import difflib
+
+    for name in sorted(environ):
+        if not name.startswith("TRIPTYCH_") or name in VARIABLES or _LEFT_ALONE.fullmatch(name):
+            continue
+        near = difflib.get_close_matches(name, VARIABLES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise BadEnvironment(f"{name} is not a setting of Triptych.{hint} Unset it, or see docs/configuration.md.")
+
+
+def get(environ: Mapping[str, str], name: str) -> str:
+    """The variable's value, or the table's default. Raises: KeyError for a name that is not in the table."""
+    return environ.get(name) or VARIABLES[name].default
