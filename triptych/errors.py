@@ -194,7 +194,7 @@ def from_status(
     """The error of that gRPC code number; an unknown code or reason gives the nearest there is."""
     cls = _BY_CODE.get(code, Internal)
     reason: ErrorReason.ValueType | None = None
-    if _PREFIX + reason_name in ErrorReason:
+    if _PREFIX + reason_name in ErrorReason.DESCRIPTOR.values_by_name:
         reason = ErrorReason.Value(_PREFIX + reason_name)
     if cls is NotFound:
         return NotFound(message, reason=reason, metadata=metadata)

@@ -3,1001 +3,1150 @@
 isort:skip_file
 Agents and their core memory: the blocks that stand in the context window."""
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.field_mask_pb2
-import google.protobuf.internal.containers
-import google.protobuf.message
-import google.protobuf.struct_pb2
-import google.protobuf.timestamp_pb2
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from triptych.recall.v1 import recall_pb2 as _recall_pb2
+from triptych.type.v1 import type_pb2 as _type_pb2
+import builtins as _builtins
 import sys
-import triptych.recall.v1.recall_pb2
-import triptych.type.v1.type_pb2
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-@typing.final
-class Agent(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Agent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    DESCRIPTION_FIELD_NUMBER: builtins.int
-    AGENT_TYPE_FIELD_NUMBER: builtins.int
-    SYSTEM_FIELD_NUMBER: builtins.int
-    MODEL_FIELD_NUMBER: builtins.int
-    TOOLS_FIELD_NUMBER: builtins.int
-    BLOCKS_FIELD_NUMBER: builtins.int
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    DEFAULT_CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    TIMEZONE_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    UPDATE_TIME_FIELD_NUMBER: builtins.int
-    LAST_TURN_TIME_FIELD_NUMBER: builtins.int
-    EMBEDDING_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    AGENT_TYPE_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    DEFAULT_CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TURN_TIME_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`agent-<uuid>`."""
-    name: builtins.str
-    description: builtins.str
-    agent_type: builtins.str
+    name: _builtins.str
+    description: _builtins.str
+    agent_type: _builtins.str
     """letta_v1_agent (default), memgpt_agent, memgpt_v2_agent, react_agent, workflow_agent, sleeptime_agent."""
-    system: builtins.str
+    system: _builtins.str
     """The instructions in front of the compiled memory. Empty in a create: the default ones."""
-    default_conversation_id: builtins.str
-    timezone: builtins.str
+    default_conversation_id: _builtins.str
+    timezone: _builtins.str
     """An IANA name such as Europe/Oslo. Empty: UTC."""
-    embedding: builtins.str
-    @property
+    embedding: _builtins.str
+    @_builtins.property
     def model(self) -> Global___ModelSettings: ...
-    @property
-    def tools(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tools it may call."""
 
-    @property
-    def blocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Block]:
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]:
         """Its core memory, in the order in which it is compiled."""
 
-    @property
-    def archive_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The archives it searches; it inserts into the first, which comes into being on the first insert."""
 
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def last_turn_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_turn_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        name: builtins.str = ...,
-        description: builtins.str = ...,
-        agent_type: builtins.str = ...,
-        system: builtins.str = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        agent_type: _builtins.str = ...,
+        system: _builtins.str = ...,
         model: Global___ModelSettings | None = ...,
-        tools: collections.abc.Iterable[builtins.str] | None = ...,
-        blocks: collections.abc.Iterable[Global___Block] | None = ...,
-        archive_ids: collections.abc.Iterable[builtins.str] | None = ...,
-        default_conversation_id: builtins.str = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
-        metadata: google.protobuf.struct_pb2.Struct | None = ...,
-        timezone: builtins.str = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        last_turn_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        embedding: builtins.str = ...,
+        tools: _abc.Iterable[_builtins.str] | None = ...,
+        blocks: _abc.Iterable[Global___Block] | None = ...,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
+        default_conversation_id: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        timezone: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        last_turn_time: _timestamp_pb2.Timestamp | None = ...,
+        embedding: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tools", b"tools", "update_time", b"update_time"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Agent: typing_extensions.TypeAlias = Agent
+Global___Agent: _TypeAlias = Agent  # noqa: Y015
 
-@typing.final
-class ModelSettings(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ModelSettings(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HANDLE_FIELD_NUMBER: builtins.int
-    CONTEXT_WINDOW_FIELD_NUMBER: builtins.int
-    TEMPERATURE_FIELD_NUMBER: builtins.int
-    MAX_OUTPUT_TOKENS_FIELD_NUMBER: builtins.int
-    PARALLEL_TOOL_CALLS_FIELD_NUMBER: builtins.int
-    handle: builtins.str
+    HANDLE_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    handle: _builtins.str
     """`gpt-4o-mini`, or with a provider's name before it: `openai/gpt-4o-mini`. Empty: the server's default."""
-    context_window: builtins.int
+    context_window: _builtins.int
     """Tokens. 0: the known window of that model, or 32,768."""
-    temperature: builtins.float
-    max_output_tokens: builtins.int
+    temperature: _builtins.float
+    max_output_tokens: _builtins.int
     """Tokens. 0: left to the model."""
-    parallel_tool_calls: builtins.bool
+    parallel_tool_calls: _builtins.bool
     def __init__(
         self,
         *,
-        handle: builtins.str = ...,
-        context_window: builtins.int = ...,
-        temperature: builtins.float | None = ...,
-        max_output_tokens: builtins.int = ...,
-        parallel_tool_calls: builtins.bool | None = ...,
+        handle: _builtins.str = ...,
+        context_window: _builtins.int = ...,
+        temperature: _builtins.float | None = ...,
+        max_output_tokens: _builtins.int = ...,
+        parallel_tool_calls: _builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "context_window", b"context_window", "handle", b"handle", "max_output_tokens", b"max_output_tokens", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]) -> None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]) -> typing.Literal["parallel_tool_calls"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_temperature", b"_temperature"]) -> typing.Literal["temperature"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "context_window", b"context_window", "handle", b"handle", "max_output_tokens", b"max_output_tokens", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
+    _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
 
-Global___ModelSettings: typing_extensions.TypeAlias = ModelSettings
+Global___ModelSettings: _TypeAlias = ModelSettings  # noqa: Y015
 
-@typing.final
-class Block(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Block(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    LABEL_FIELD_NUMBER: builtins.int
-    VALUE_FIELD_NUMBER: builtins.int
-    DESCRIPTION_FIELD_NUMBER: builtins.int
-    LIMIT_FIELD_NUMBER: builtins.int
-    READ_ONLY_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    ETAG_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    UPDATE_TIME_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`block-<uuid>`."""
-    label: builtins.str
+    label: _builtins.str
     """What the agent calls it; unique among an agent's blocks."""
-    value: builtins.str
-    description: builtins.str
+    value: _builtins.str
+    description: _builtins.str
     """Tells the agent what the block is for."""
-    limit: builtins.int
+    limit: _builtins.int
     """Characters. 0 in a create: 100,000."""
-    read_only: builtins.bool
-    etag: builtins.str
+    read_only: _builtins.bool
+    etag: _builtins.str
     """Changes with every write. Given in an update, it must be the current one (ETAG_MISMATCH otherwise)."""
-    @property
-    def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        label: builtins.str = ...,
-        value: builtins.str = ...,
-        description: builtins.str = ...,
-        limit: builtins.int = ...,
-        read_only: builtins.bool = ...,
-        metadata: google.protobuf.struct_pb2.Struct | None = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
-        etag: builtins.str = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        value: _builtins.str = ...,
+        description: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        read_only: _builtins.bool = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "label", b"label", "limit", b"limit", "metadata", b"metadata", "read_only", b"read_only", "tags", b"tags", "update_time", b"update_time", "value", b"value"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "label", b"label", "limit", b"limit", "metadata", b"metadata", "read_only", b"read_only", "tags", b"tags", "update_time", b"update_time", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Block: typing_extensions.TypeAlias = Block
+Global___Block: _TypeAlias = Block  # noqa: Y015
 
-@typing.final
-class BlockRevision(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class BlockRevision(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REVISION_FIELD_NUMBER: builtins.int
-    VALUE_FIELD_NUMBER: builtins.int
-    AUTHOR_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    revision: builtins.int
-    value: builtins.str
-    author: builtins.str
+    REVISION_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    value: _builtins.str
+    author: _builtins.str
     """`user`, or `turn/step/call` of the tool call that wrote it."""
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        revision: builtins.int = ...,
-        value: builtins.str = ...,
-        author: builtins.str = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.int = ...,
+        value: _builtins.str = ...,
+        author: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["author", b"author", "create_time", b"create_time", "revision", b"revision", "value", b"value"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "create_time", b"create_time", "revision", b"revision", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BlockRevision: typing_extensions.TypeAlias = BlockRevision
+Global___BlockRevision: _TypeAlias = BlockRevision  # noqa: Y015
 
-@typing.final
-class Conversation(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Conversation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    SUMMARY_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    UPDATE_TIME_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`conv-<uuid>`."""
-    agent_id: builtins.str
-    summary: builtins.str
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    agent_id: _builtins.str
+    summary: _builtins.str
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        agent_id: builtins.str = ...,
-        summary: builtins.str = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "id", b"id", "summary", b"summary", "update_time", b"update_time"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "id", b"id", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Conversation: typing_extensions.TypeAlias = Conversation
+Global___Conversation: _TypeAlias = Conversation  # noqa: Y015
 
-@typing.final
-class Tool(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Tool(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    DESCRIPTION_FIELD_NUMBER: builtins.int
-    JSON_SCHEMA_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`tool-<uuid>`."""
-    name: builtins.str
-    description: builtins.str
-    json_schema: builtins.str
+    name: _builtins.str
+    description: _builtins.str
+    json_schema: _builtins.str
     """The function's JSON schema, as the model is shown it."""
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        name: builtins.str = ...,
-        description: builtins.str = ...,
-        json_schema: builtins.str = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        json_schema: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["description", b"description", "id", b"id", "json_schema", b"json_schema", "name", b"name", "tags", b"tags"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "id", b"id", "json_schema", b"json_schema", "name", b"name", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Tool: typing_extensions.TypeAlias = Tool
+Global___Tool: _TypeAlias = Tool  # noqa: Y015
 
-@typing.final
-class Model(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Model(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HANDLE_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    CONTEXT_WINDOW_FIELD_NUMBER: builtins.int
-    handle: builtins.str
-    name: builtins.str
-    context_window: builtins.int
+    HANDLE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    handle: _builtins.str
+    name: _builtins.str
+    context_window: _builtins.int
     def __init__(
         self,
         *,
-        handle: builtins.str = ...,
-        name: builtins.str = ...,
-        context_window: builtins.int = ...,
+        handle: _builtins.str = ...,
+        name: _builtins.str = ...,
+        context_window: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Model: typing_extensions.TypeAlias = Model
+Global___Model: _TypeAlias = Model  # noqa: Y015
 
-@typing.final
-class CreateAgentRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    BLOCK_IDS_FIELD_NUMBER: builtins.int
-    INCLUDE_BASE_TOOLS_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    include_base_tools: builtins.bool
+    AGENT_FIELD_NUMBER: _builtins.int
+    BLOCK_IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_BASE_TOOLS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    include_base_tools: _builtins.bool
     """Adds the tools that an agent of this type has by default."""
-    request_id: builtins.str
-    @property
+    request_id: _builtins.str
+    @_builtins.property
     def agent(self) -> Global___Agent:
         """Blocks in it are made with the agent, as its own."""
 
-    @property
-    def block_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Blocks that exist, attached behind its own."""
 
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
-        block_ids: collections.abc.Iterable[builtins.str] | None = ...,
-        include_base_tools: builtins.bool = ...,
-        request_id: builtins.str = ...,
+        block_ids: _abc.Iterable[_builtins.str] | None = ...,
+        include_base_tools: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "block_ids", b"block_ids", "include_base_tools", b"include_base_tools", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "block_ids", b"block_ids", "include_base_tools", b"include_base_tools", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateAgentRequest: typing_extensions.TypeAlias = CreateAgentRequest
+Global___CreateAgentRequest: _TypeAlias = CreateAgentRequest  # noqa: Y015
 
-@typing.final
-class CreateAgentResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateAgentResponse: typing_extensions.TypeAlias = CreateAgentResponse
+Global___CreateAgentResponse: _TypeAlias = CreateAgentResponse  # noqa: Y015
 
-@typing.final
-class GetAgentRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetAgentRequest: typing_extensions.TypeAlias = GetAgentRequest
+Global___GetAgentRequest: _TypeAlias = GetAgentRequest  # noqa: Y015
 
-@typing.final
-class GetAgentResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetAgentResponse: typing_extensions.TypeAlias = GetAgentResponse
+Global___GetAgentResponse: _TypeAlias = GetAgentResponse  # noqa: Y015
 
-@typing.final
-class ListAgentsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAgentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    BEFORE_ID_FIELD_NUMBER: builtins.int
-    AFTER_ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    TAG_MATCH_FIELD_NUMBER: builtins.int
-    NAME_CONTAINS_FIELD_NUMBER: builtins.int
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    page_size: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    TAG_MATCH_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
     """Unspecified: newest first."""
-    before_id: builtins.str
-    after_id: builtins.str
-    name: builtins.str
+    before_id: _builtins.str
+    after_id: _builtins.str
+    name: _builtins.str
     """Exactly this name. Empty: any."""
-    tag_match: triptych.type.v1.type_pb2.TagMatch.ValueType
-    name_contains: builtins.str
+    tag_match: _type_pb2.TagMatch.ValueType
+    name_contains: _builtins.str
     """Part of the name. Empty: any."""
-    block_id: builtins.str
+    block_id: _builtins.str
     """Agents that have this block. Empty: any."""
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        before_id: builtins.str = ...,
-        after_id: builtins.str = ...,
-        name: builtins.str = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
-        tag_match: triptych.type.v1.type_pb2.TagMatch.ValueType = ...,
-        name_contains: builtins.str = ...,
-        block_id: builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        tag_match: _type_pb2.TagMatch.ValueType = ...,
+        name_contains: _builtins.str = ...,
+        block_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListAgentsRequest: typing_extensions.TypeAlias = ListAgentsRequest
+Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
 
-@typing.final
-class ListAgentsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAgentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENTS_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def agents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Agent]: ...
+    AGENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Agent]: ...
     def __init__(
         self,
         *,
-        agents: collections.abc.Iterable[Global___Agent] | None = ...,
-        next_page_token: builtins.str = ...,
+        agents: _abc.Iterable[Global___Agent] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agents", b"agents", "next_page_token", b"next_page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListAgentsResponse: typing_extensions.TypeAlias = ListAgentsResponse
+Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
 
-@typing.final
-class CountAgentsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountAgentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountAgentsRequest: typing_extensions.TypeAlias = CountAgentsRequest
+Global___CountAgentsRequest: _TypeAlias = CountAgentsRequest  # noqa: Y015
 
-@typing.final
-class CountAgentsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountAgentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COUNT_FIELD_NUMBER: builtins.int
-    count: builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
     def __init__(
         self,
         *,
-        count: builtins.int = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountAgentsResponse: typing_extensions.TypeAlias = CountAgentsResponse
+Global___CountAgentsResponse: _TypeAlias = CountAgentsResponse  # noqa: Y015
 
-@typing.final
-class UpdateAgentRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    UPDATE_MASK_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
-    @property
-    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding."""
 
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
-        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
-        request_id: builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent", "update_mask", b"update_mask"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "request_id", b"request_id", "update_mask", b"update_mask"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateAgentRequest: typing_extensions.TypeAlias = UpdateAgentRequest
+Global___UpdateAgentRequest: _TypeAlias = UpdateAgentRequest  # noqa: Y015
 
-@typing.final
-class UpdateAgentResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateAgentResponse: typing_extensions.TypeAlias = UpdateAgentResponse
+Global___UpdateAgentResponse: _TypeAlias = UpdateAgentResponse  # noqa: Y015
 
-@typing.final
-class DeleteAgentRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    request_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteAgentRequest: typing_extensions.TypeAlias = DeleteAgentRequest
+Global___DeleteAgentRequest: _TypeAlias = DeleteAgentRequest  # noqa: Y015
 
-@typing.final
-class DeleteAgentResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteAgentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteAgentResponse: typing_extensions.TypeAlias = DeleteAgentResponse
+Global___DeleteAgentResponse: _TypeAlias = DeleteAgentResponse  # noqa: Y015
 
-@typing.final
-class PreviewContextRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PreviewContextRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    conversation_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
     """Empty: the default one."""
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewContextRequest: typing_extensions.TypeAlias = PreviewContextRequest
+Global___PreviewContextRequest: _TypeAlias = PreviewContextRequest  # noqa: Y015
 
-@typing.final
-class PreviewContextResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PreviewContextResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONTEXT_WINDOW_FIELD_NUMBER: builtins.int
-    TOKENS_FIELD_NUMBER: builtins.int
-    SYSTEM_PROMPT_FIELD_NUMBER: builtins.int
-    CORE_MEMORY_FIELD_NUMBER: builtins.int
-    MEMORY_FACTS_FIELD_NUMBER: builtins.int
-    SUMMARY_FIELD_NUMBER: builtins.int
-    MESSAGES_FIELD_NUMBER: builtins.int
-    TOOLS_FIELD_NUMBER: builtins.int
-    RECALL_COUNT_FIELD_NUMBER: builtins.int
-    ARCHIVAL_COUNT_FIELD_NUMBER: builtins.int
-    context_window: builtins.int
+    CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
+    CORE_MEMORY_FIELD_NUMBER: _builtins.int
+    MEMORY_FACTS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    RECALL_COUNT_FIELD_NUMBER: _builtins.int
+    ARCHIVAL_COUNT_FIELD_NUMBER: _builtins.int
+    context_window: _builtins.int
     """Tokens."""
-    system_prompt: builtins.str
-    core_memory: builtins.str
-    memory_facts: builtins.str
-    summary: builtins.str
-    recall_count: builtins.int
-    archival_count: builtins.int
-    @property
+    system_prompt: _builtins.str
+    core_memory: _builtins.str
+    memory_facts: _builtins.str
+    summary: _builtins.str
+    recall_count: _builtins.int
+    archival_count: _builtins.int
+    @_builtins.property
     def tokens(self) -> Global___ContextTokens: ...
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[triptych.recall.v1.recall_pb2.Message]:
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_recall_pb2.Message]:
         """The window: what of the conversation the model sees word for word."""
 
-    @property
-    def tools(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
     def __init__(
         self,
         *,
-        context_window: builtins.int = ...,
+        context_window: _builtins.int = ...,
         tokens: Global___ContextTokens | None = ...,
-        system_prompt: builtins.str = ...,
-        core_memory: builtins.str = ...,
-        memory_facts: builtins.str = ...,
-        summary: builtins.str = ...,
-        messages: collections.abc.Iterable[triptych.recall.v1.recall_pb2.Message] | None = ...,
-        tools: collections.abc.Iterable[Global___Tool] | None = ...,
-        recall_count: builtins.int = ...,
-        archival_count: builtins.int = ...,
+        system_prompt: _builtins.str = ...,
+        core_memory: _builtins.str = ...,
+        memory_facts: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        messages: _abc.Iterable[_recall_pb2.Message] | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+        recall_count: _builtins.int = ...,
+        archival_count: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archival_count", b"archival_count", "context_window", b"context_window", "core_memory", b"core_memory", "memory_facts", b"memory_facts", "messages", b"messages", "recall_count", b"recall_count", "summary", b"summary", "system_prompt", b"system_prompt", "tokens", b"tokens", "tools", b"tools"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archival_count", b"archival_count", "context_window", b"context_window", "core_memory", b"core_memory", "memory_facts", b"memory_facts", "messages", b"messages", "recall_count", b"recall_count", "summary", b"summary", "system_prompt", b"system_prompt", "tokens", b"tokens", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewContextResponse: typing_extensions.TypeAlias = PreviewContextResponse
+Global___PreviewContextResponse: _TypeAlias = PreviewContextResponse  # noqa: Y015
 
-@typing.final
-class ContextTokens(google.protobuf.message.Message):
+@_typing.final
+class ContextTokens(_message.Message):
     """Estimates, in tokens."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYSTEM_PROMPT_FIELD_NUMBER: builtins.int
-    CORE_MEMORY_FIELD_NUMBER: builtins.int
-    MEMORY_FACTS_FIELD_NUMBER: builtins.int
-    SUMMARY_FIELD_NUMBER: builtins.int
-    MESSAGES_FIELD_NUMBER: builtins.int
-    TOOLS_FIELD_NUMBER: builtins.int
-    TOTAL_FIELD_NUMBER: builtins.int
-    system_prompt: builtins.int
-    core_memory: builtins.int
-    memory_facts: builtins.int
-    summary: builtins.int
-    messages: builtins.int
-    tools: builtins.int
-    total: builtins.int
+    SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
+    CORE_MEMORY_FIELD_NUMBER: _builtins.int
+    MEMORY_FACTS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    system_prompt: _builtins.int
+    core_memory: _builtins.int
+    memory_facts: _builtins.int
+    summary: _builtins.int
+    messages: _builtins.int
+    tools: _builtins.int
+    total: _builtins.int
     def __init__(
         self,
         *,
-        system_prompt: builtins.int = ...,
-        core_memory: builtins.int = ...,
-        memory_facts: builtins.int = ...,
-        summary: builtins.int = ...,
-        messages: builtins.int = ...,
-        tools: builtins.int = ...,
-        total: builtins.int = ...,
+        system_prompt: _builtins.int = ...,
+        core_memory: _builtins.int = ...,
+        memory_facts: _builtins.int = ...,
+        summary: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        tools: _builtins.int = ...,
+        total: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["core_memory", b"core_memory", "memory_facts", b"memory_facts", "messages", b"messages", "summary", b"summary", "system_prompt", b"system_prompt", "tools", b"tools", "total", b"total"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_memory", b"core_memory", "memory_facts", b"memory_facts", "messages", b"messages", "summary", b"summary", "system_prompt", b"system_prompt", "tools", b"tools", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ContextTokens: typing_extensions.TypeAlias = ContextTokens
+Global___ContextTokens: _TypeAlias = ContextTokens  # noqa: Y015
 
-@typing.final
-class CreateBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    BLOCK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def block(self) -> Global___Block: ...
     def __init__(
         self,
         *,
         block: Global___Block | None = ...,
-        request_id: builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block", b"block", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateBlockRequest: typing_extensions.TypeAlias = CreateBlockRequest
+Global___CreateBlockRequest: _TypeAlias = CreateBlockRequest  # noqa: Y015
 
-@typing.final
-class CreateBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_FIELD_NUMBER: builtins.int
-    @property
-    def block(self) -> Global___Block: ...
-    def __init__(
-        self,
-        *,
-        block: Global___Block | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block", b"block"]) -> None: ...
-
-Global___CreateBlockResponse: typing_extensions.TypeAlias = CreateBlockResponse
-
-@typing.final
-class GetBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    block_id: builtins.str
-    def __init__(
-        self,
-        *,
-        block_id: builtins.str = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["block_id", b"block_id"]) -> None: ...
-
-Global___GetBlockRequest: typing_extensions.TypeAlias = GetBlockRequest
-
-@typing.final
-class GetBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    BLOCK_FIELD_NUMBER: builtins.int
-    @property
+    BLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def block(self) -> Global___Block: ...
     def __init__(
         self,
         *,
         block: Global___Block | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block", b"block"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetBlockResponse: typing_extensions.TypeAlias = GetBlockResponse
+Global___CreateBlockResponse: _TypeAlias = CreateBlockResponse  # noqa: Y015
 
-@typing.final
-class ListBlocksRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    BEFORE_ID_FIELD_NUMBER: builtins.int
-    AFTER_ID_FIELD_NUMBER: builtins.int
-    LABEL_FIELD_NUMBER: builtins.int
-    LABEL_CONTAINS_FIELD_NUMBER: builtins.int
-    VALUE_CONTAINS_FIELD_NUMBER: builtins.int
-    page_size: builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    block_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        block_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBlockRequest: _TypeAlias = GetBlockRequest  # noqa: Y015
+
+@_typing.final
+class GetBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def block(self) -> Global___Block: ...
+    def __init__(
+        self,
+        *,
+        block: Global___Block | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBlockResponse: _TypeAlias = GetBlockResponse  # noqa: Y015
+
+@_typing.final
+class ListBlocksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    LABEL_CONTAINS_FIELD_NUMBER: _builtins.int
+    VALUE_CONTAINS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
-    before_id: builtins.str
-    after_id: builtins.str
-    label: builtins.str
-    label_contains: builtins.str
-    value_contains: builtins.str
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
+    label: _builtins.str
+    label_contains: _builtins.str
+    value_contains: _builtins.str
     def __init__(
         self,
         *,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        before_id: builtins.str = ...,
-        after_id: builtins.str = ...,
-        label: builtins.str = ...,
-        label_contains: builtins.str = ...,
-        value_contains: builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        label_contains: _builtins.str = ...,
+        value_contains: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_id", b"after_id", "before_id", b"before_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListBlocksRequest: typing_extensions.TypeAlias = ListBlocksRequest
+Global___ListBlocksRequest: _TypeAlias = ListBlocksRequest  # noqa: Y015
 
-@typing.final
-class ListBlocksResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListBlocksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCKS_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def blocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Block]: ...
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]: ...
     def __init__(
         self,
         *,
-        blocks: collections.abc.Iterable[Global___Block] | None = ...,
-        next_page_token: builtins.str = ...,
+        blocks: _abc.Iterable[Global___Block] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["blocks", b"blocks", "next_page_token", b"next_page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListBlocksResponse: typing_extensions.TypeAlias = ListBlocksResponse
+Global___ListBlocksResponse: _TypeAlias = ListBlocksResponse  # noqa: Y015
 
-@typing.final
-class CountBlocksRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountBlocksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountBlocksRequest: typing_extensions.TypeAlias = CountBlocksRequest
+Global___CountBlocksRequest: _TypeAlias = CountBlocksRequest  # noqa: Y015
 
-@typing.final
-class CountBlocksResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountBlocksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COUNT_FIELD_NUMBER: builtins.int
-    count: builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
     def __init__(
         self,
         *,
-        count: builtins.int = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountBlocksResponse: typing_extensions.TypeAlias = CountBlocksResponse
+Global___CountBlocksResponse: _TypeAlias = CountBlocksResponse  # noqa: Y015
 
-@typing.final
-class UpdateBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_FIELD_NUMBER: builtins.int
-    UPDATE_MASK_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    BLOCK_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def block(self) -> Global___Block: ...
-    @property
-    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Of: label, value, description, limit, read_only, metadata, tags."""
 
     def __init__(
         self,
         *,
         block: Global___Block | None = ...,
-        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
-        request_id: builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block", "update_mask", b"update_mask"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block", b"block", "request_id", b"request_id", "update_mask", b"update_mask"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateBlockRequest: typing_extensions.TypeAlias = UpdateBlockRequest
+Global___UpdateBlockRequest: _TypeAlias = UpdateBlockRequest  # noqa: Y015
 
-@typing.final
-class UpdateBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_FIELD_NUMBER: builtins.int
-    @property
+    BLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def block(self) -> Global___Block: ...
     def __init__(
         self,
         *,
         block: Global___Block | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block", b"block"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateBlockResponse: typing_extensions.TypeAlias = UpdateBlockResponse
+Global___UpdateBlockResponse: _TypeAlias = UpdateBlockResponse  # noqa: Y015
 
-@typing.final
-class DeleteBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    block_id: builtins.str
-    request_id: builtins.str
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    block_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        block_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        block_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["block_id", b"block_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteBlockRequest: typing_extensions.TypeAlias = DeleteBlockRequest
+Global___DeleteBlockRequest: _TypeAlias = DeleteBlockRequest  # noqa: Y015
 
-@typing.final
-class DeleteBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteBlockResponse: typing_extensions.TypeAlias = DeleteBlockResponse
+Global___DeleteBlockResponse: _TypeAlias = DeleteBlockResponse  # noqa: Y015
 
-@typing.final
-class AttachBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AttachBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    block_id: builtins.str
-    request_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    block_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        block_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "block_id", b"block_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "block_id", b"block_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AttachBlockRequest: typing_extensions.TypeAlias = AttachBlockRequest
+Global___AttachBlockRequest: _TypeAlias = AttachBlockRequest  # noqa: Y015
 
-@typing.final
-class AttachBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AttachBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AttachBlockResponse: typing_extensions.TypeAlias = AttachBlockResponse
+Global___AttachBlockResponse: _TypeAlias = AttachBlockResponse  # noqa: Y015
 
-@typing.final
-class DetachBlockRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DetachBlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    block_id: builtins.str
-    request_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    block_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        block_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "block_id", b"block_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "block_id", b"block_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DetachBlockRequest: typing_extensions.TypeAlias = DetachBlockRequest
+Global___DetachBlockRequest: _TypeAlias = DetachBlockRequest  # noqa: Y015
 
-@typing.final
-class DetachBlockResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DetachBlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    @property
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def agent(self) -> Global___Agent: ...
     def __init__(
         self,
         *,
         agent: Global___Agent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DetachBlockResponse: typing_extensions.TypeAlias = DetachBlockResponse
+Global___DetachBlockResponse: _TypeAlias = DetachBlockResponse  # noqa: Y015
 
-@typing.final
-class ListBlockRevisionsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListBlockRevisionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    block_id: builtins.str
-    page_size: builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    block_id: _builtins.str
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
+    page_token: _builtins.str
     def __init__(
         self,
         *,
-        block_id: builtins.str = ...,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
+        block_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["block_id", b"block_id", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListBlockRevisionsRequest: typing_extensions.TypeAlias = ListBlockRevisionsRequest
+Global___ListBlockRevisionsRequest: _TypeAlias = ListBlockRevisionsRequest  # noqa: Y015
 
-@typing.final
-class ListBlockRevisionsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListBlockRevisionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REVISIONS_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def revisions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BlockRevision]: ...
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockRevision]: ...
     def __init__(
         self,
         *,
-        revisions: collections.abc.Iterable[Global___BlockRevision] | None = ...,
-        next_page_token: builtins.str = ...,
+        revisions: _abc.Iterable[Global___BlockRevision] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListBlockRevisionsResponse: typing_extensions.TypeAlias = ListBlockRevisionsResponse
+Global___ListBlockRevisionsResponse: _TypeAlias = ListBlockRevisionsResponse  # noqa: Y015
 
-@typing.final
-class CreateConversationRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateConversationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONVERSATION_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def conversation(self) -> Global___Conversation:
         """agent_id and summary are read."""
 
@@ -1005,158 +1154,197 @@ class CreateConversationRequest(google.protobuf.message.Message):
         self,
         *,
         conversation: Global___Conversation | None = ...,
-        request_id: builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["conversation", b"conversation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conversation", b"conversation", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateConversationRequest: typing_extensions.TypeAlias = CreateConversationRequest
+Global___CreateConversationRequest: _TypeAlias = CreateConversationRequest  # noqa: Y015
 
-@typing.final
-class CreateConversationResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateConversationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONVERSATION_FIELD_NUMBER: builtins.int
-    @property
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def conversation(self) -> Global___Conversation: ...
     def __init__(
         self,
         *,
         conversation: Global___Conversation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["conversation", b"conversation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conversation", b"conversation"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateConversationResponse: typing_extensions.TypeAlias = CreateConversationResponse
+Global___CreateConversationResponse: _TypeAlias = CreateConversationResponse  # noqa: Y015
 
-@typing.final
-class GetConversationRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetConversationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    conversation_id: builtins.str
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
     def __init__(
         self,
         *,
-        conversation_id: builtins.str = ...,
+        conversation_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["conversation_id", b"conversation_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetConversationRequest: typing_extensions.TypeAlias = GetConversationRequest
+Global___GetConversationRequest: _TypeAlias = GetConversationRequest  # noqa: Y015
 
-@typing.final
-class GetConversationResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetConversationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONVERSATION_FIELD_NUMBER: builtins.int
-    @property
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def conversation(self) -> Global___Conversation: ...
     def __init__(
         self,
         *,
         conversation: Global___Conversation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["conversation", b"conversation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conversation", b"conversation"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetConversationResponse: typing_extensions.TypeAlias = GetConversationResponse
+Global___GetConversationResponse: _TypeAlias = GetConversationResponse  # noqa: Y015
 
-@typing.final
-class ListConversationsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListConversationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    page_size: builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
+        agent_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConversationsRequest: typing_extensions.TypeAlias = ListConversationsRequest
+Global___ListConversationsRequest: _TypeAlias = ListConversationsRequest  # noqa: Y015
 
-@typing.final
-class ListConversationsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListConversationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CONVERSATIONS_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def conversations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Conversation]: ...
+    CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def conversations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conversation]: ...
     def __init__(
         self,
         *,
-        conversations: collections.abc.Iterable[Global___Conversation] | None = ...,
-        next_page_token: builtins.str = ...,
+        conversations: _abc.Iterable[Global___Conversation] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["conversations", b"conversations", "next_page_token", b"next_page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversations", b"conversations", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConversationsResponse: typing_extensions.TypeAlias = ListConversationsResponse
+Global___ListConversationsResponse: _TypeAlias = ListConversationsResponse  # noqa: Y015
 
-@typing.final
-class ListToolsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListToolsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListToolsRequest: typing_extensions.TypeAlias = ListToolsRequest
+Global___ListToolsRequest: _TypeAlias = ListToolsRequest  # noqa: Y015
 
-@typing.final
-class ListToolsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListToolsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOOLS_FIELD_NUMBER: builtins.int
-    @property
-    def tools(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
     def __init__(
         self,
         *,
-        tools: collections.abc.Iterable[Global___Tool] | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tools", b"tools"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListToolsResponse: typing_extensions.TypeAlias = ListToolsResponse
+Global___ListToolsResponse: _TypeAlias = ListToolsResponse  # noqa: Y015
 
-@typing.final
-class ListModelsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListModelsRequest: typing_extensions.TypeAlias = ListModelsRequest
+Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
-@typing.final
-class ListModelsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListModelsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MODELS_FIELD_NUMBER: builtins.int
-    DEFAULT_HANDLE_FIELD_NUMBER: builtins.int
-    default_handle: builtins.str
+    MODELS_FIELD_NUMBER: _builtins.int
+    DEFAULT_HANDLE_FIELD_NUMBER: _builtins.int
+    default_handle: _builtins.str
     """What an agent without a model of its own uses."""
-    @property
-    def models(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Model]: ...
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]: ...
     def __init__(
         self,
         *,
-        models: collections.abc.Iterable[Global___Model] | None = ...,
-        default_handle: builtins.str = ...,
+        models: _abc.Iterable[Global___Model] | None = ...,
+        default_handle: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["default_handle", b"default_handle", "models", b"models"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_handle", b"default_handle", "models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListModelsResponse: typing_extensions.TypeAlias = ListModelsResponse
+Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015

@@ -3,830 +3,199 @@
 isort:skip_file
 Agents and their core memory: the blocks that stand in the context window."""
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import sys
-import triptych.agent.v1.agent_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from triptych.agent.v1 import agent_pb2 as _agent_pb2
+import abc as _abc_1
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
-else:
-    import typing_extensions
-
-_T = typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
-
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_AgentServiceCreateAgentType = typing_extensions.TypeVar(
-    '_AgentServiceCreateAgentType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateAgentRequest,
-        triptych.agent.v1.agent_pb2.CreateAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateAgentRequest,
-        triptych.agent.v1.agent_pb2.CreateAgentResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateAgentRequest,
-        triptych.agent.v1.agent_pb2.CreateAgentResponse,
-    ],
-)
 
-_AgentServiceGetAgentType = typing_extensions.TypeVar(
-    '_AgentServiceGetAgentType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetAgentRequest,
-        triptych.agent.v1.agent_pb2.GetAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetAgentRequest,
-        triptych.agent.v1.agent_pb2.GetAgentResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetAgentRequest,
-        triptych.agent.v1.agent_pb2.GetAgentResponse,
-    ],
-)
-
-_AgentServiceListAgentsType = typing_extensions.TypeVar(
-    '_AgentServiceListAgentsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListAgentsRequest,
-        triptych.agent.v1.agent_pb2.ListAgentsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListAgentsRequest,
-        triptych.agent.v1.agent_pb2.ListAgentsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListAgentsRequest,
-        triptych.agent.v1.agent_pb2.ListAgentsResponse,
-    ],
-)
-
-_AgentServiceCountAgentsType = typing_extensions.TypeVar(
-    '_AgentServiceCountAgentsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountAgentsRequest,
-        triptych.agent.v1.agent_pb2.CountAgentsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountAgentsRequest,
-        triptych.agent.v1.agent_pb2.CountAgentsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountAgentsRequest,
-        triptych.agent.v1.agent_pb2.CountAgentsResponse,
-    ],
-)
-
-_AgentServiceUpdateAgentType = typing_extensions.TypeVar(
-    '_AgentServiceUpdateAgentType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-        triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-        triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-        triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-    ],
-)
-
-_AgentServiceDeleteAgentType = typing_extensions.TypeVar(
-    '_AgentServiceDeleteAgentType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-        triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-        triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-        triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-    ],
-)
-
-_AgentServicePreviewContextType = typing_extensions.TypeVar(
-    '_AgentServicePreviewContextType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.PreviewContextRequest,
-        triptych.agent.v1.agent_pb2.PreviewContextResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.PreviewContextRequest,
-        triptych.agent.v1.agent_pb2.PreviewContextResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.PreviewContextRequest,
-        triptych.agent.v1.agent_pb2.PreviewContextResponse,
-    ],
-)
-
-_AgentServiceCreateBlockType = typing_extensions.TypeVar(
-    '_AgentServiceCreateBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateBlockRequest,
-        triptych.agent.v1.agent_pb2.CreateBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateBlockRequest,
-        triptych.agent.v1.agent_pb2.CreateBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateBlockRequest,
-        triptych.agent.v1.agent_pb2.CreateBlockResponse,
-    ],
-)
-
-_AgentServiceGetBlockType = typing_extensions.TypeVar(
-    '_AgentServiceGetBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetBlockRequest,
-        triptych.agent.v1.agent_pb2.GetBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetBlockRequest,
-        triptych.agent.v1.agent_pb2.GetBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetBlockRequest,
-        triptych.agent.v1.agent_pb2.GetBlockResponse,
-    ],
-)
-
-_AgentServiceListBlocksType = typing_extensions.TypeVar(
-    '_AgentServiceListBlocksType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlocksRequest,
-        triptych.agent.v1.agent_pb2.ListBlocksResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlocksRequest,
-        triptych.agent.v1.agent_pb2.ListBlocksResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlocksRequest,
-        triptych.agent.v1.agent_pb2.ListBlocksResponse,
-    ],
-)
-
-_AgentServiceCountBlocksType = typing_extensions.TypeVar(
-    '_AgentServiceCountBlocksType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountBlocksRequest,
-        triptych.agent.v1.agent_pb2.CountBlocksResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountBlocksRequest,
-        triptych.agent.v1.agent_pb2.CountBlocksResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountBlocksRequest,
-        triptych.agent.v1.agent_pb2.CountBlocksResponse,
-    ],
-)
-
-_AgentServiceUpdateBlockType = typing_extensions.TypeVar(
-    '_AgentServiceUpdateBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-        triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-        triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-        triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-    ],
-)
-
-_AgentServiceDeleteBlockType = typing_extensions.TypeVar(
-    '_AgentServiceDeleteBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-        triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-        triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-        triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-    ],
-)
-
-_AgentServiceAttachBlockType = typing_extensions.TypeVar(
-    '_AgentServiceAttachBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.AttachBlockRequest,
-        triptych.agent.v1.agent_pb2.AttachBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.AttachBlockRequest,
-        triptych.agent.v1.agent_pb2.AttachBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.AttachBlockRequest,
-        triptych.agent.v1.agent_pb2.AttachBlockResponse,
-    ],
-)
-
-_AgentServiceDetachBlockType = typing_extensions.TypeVar(
-    '_AgentServiceDetachBlockType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DetachBlockRequest,
-        triptych.agent.v1.agent_pb2.DetachBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DetachBlockRequest,
-        triptych.agent.v1.agent_pb2.DetachBlockResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DetachBlockRequest,
-        triptych.agent.v1.agent_pb2.DetachBlockResponse,
-    ],
-)
-
-_AgentServiceListBlockRevisionsType = typing_extensions.TypeVar(
-    '_AgentServiceListBlockRevisionsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-    ],
-)
-
-_AgentServiceCreateConversationType = typing_extensions.TypeVar(
-    '_AgentServiceCreateConversationType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateConversationRequest,
-        triptych.agent.v1.agent_pb2.CreateConversationResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateConversationRequest,
-        triptych.agent.v1.agent_pb2.CreateConversationResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateConversationRequest,
-        triptych.agent.v1.agent_pb2.CreateConversationResponse,
-    ],
-)
-
-_AgentServiceGetConversationType = typing_extensions.TypeVar(
-    '_AgentServiceGetConversationType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetConversationRequest,
-        triptych.agent.v1.agent_pb2.GetConversationResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetConversationRequest,
-        triptych.agent.v1.agent_pb2.GetConversationResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetConversationRequest,
-        triptych.agent.v1.agent_pb2.GetConversationResponse,
-    ],
-)
-
-_AgentServiceListConversationsType = typing_extensions.TypeVar(
-    '_AgentServiceListConversationsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListConversationsRequest,
-        triptych.agent.v1.agent_pb2.ListConversationsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListConversationsRequest,
-        triptych.agent.v1.agent_pb2.ListConversationsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListConversationsRequest,
-        triptych.agent.v1.agent_pb2.ListConversationsResponse,
-    ],
-)
-
-_AgentServiceListToolsType = typing_extensions.TypeVar(
-    '_AgentServiceListToolsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListToolsRequest,
-        triptych.agent.v1.agent_pb2.ListToolsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListToolsRequest,
-        triptych.agent.v1.agent_pb2.ListToolsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListToolsRequest,
-        triptych.agent.v1.agent_pb2.ListToolsResponse,
-    ],
-)
-
-_AgentServiceListModelsType = typing_extensions.TypeVar(
-    '_AgentServiceListModelsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListModelsRequest,
-        triptych.agent.v1.agent_pb2.ListModelsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListModelsRequest,
-        triptych.agent.v1.agent_pb2.ListModelsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListModelsRequest,
-        triptych.agent.v1.agent_pb2.ListModelsResponse,
-    ],
-)
-
-class AgentServiceStub(typing.Generic[_AgentServiceCreateAgentType, _AgentServiceGetAgentType, _AgentServiceListAgentsType, _AgentServiceCountAgentsType, _AgentServiceUpdateAgentType, _AgentServiceDeleteAgentType, _AgentServicePreviewContextType, _AgentServiceCreateBlockType, _AgentServiceGetBlockType, _AgentServiceListBlocksType, _AgentServiceCountBlocksType, _AgentServiceUpdateBlockType, _AgentServiceDeleteBlockType, _AgentServiceAttachBlockType, _AgentServiceDetachBlockType, _AgentServiceListBlockRevisionsType, _AgentServiceCreateConversationType, _AgentServiceGetConversationType, _AgentServiceListConversationsType, _AgentServiceListToolsType, _AgentServiceListModelsType]):
+class AgentServiceStub:
     """Owned by the user in the signed principal."""
 
-    @typing.overload
-    def __init__(self: AgentServiceStub[
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateAgentRequest,
-            triptych.agent.v1.agent_pb2.CreateAgentResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetAgentRequest,
-            triptych.agent.v1.agent_pb2.GetAgentResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListAgentsRequest,
-            triptych.agent.v1.agent_pb2.ListAgentsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CountAgentsRequest,
-            triptych.agent.v1.agent_pb2.CountAgentsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-            triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-            triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.PreviewContextRequest,
-            triptych.agent.v1.agent_pb2.PreviewContextResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateBlockRequest,
-            triptych.agent.v1.agent_pb2.CreateBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetBlockRequest,
-            triptych.agent.v1.agent_pb2.GetBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListBlocksRequest,
-            triptych.agent.v1.agent_pb2.ListBlocksResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CountBlocksRequest,
-            triptych.agent.v1.agent_pb2.CountBlocksResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-            triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-            triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.AttachBlockRequest,
-            triptych.agent.v1.agent_pb2.AttachBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DetachBlockRequest,
-            triptych.agent.v1.agent_pb2.DetachBlockResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-            triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateConversationRequest,
-            triptych.agent.v1.agent_pb2.CreateConversationResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetConversationRequest,
-            triptych.agent.v1.agent_pb2.GetConversationResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListConversationsRequest,
-            triptych.agent.v1.agent_pb2.ListConversationsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListToolsRequest,
-            triptych.agent.v1.agent_pb2.ListToolsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListModelsRequest,
-            triptych.agent.v1.agent_pb2.ListModelsResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: AgentServiceStub[
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateAgentRequest,
-            triptych.agent.v1.agent_pb2.CreateAgentResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetAgentRequest,
-            triptych.agent.v1.agent_pb2.GetAgentResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListAgentsRequest,
-            triptych.agent.v1.agent_pb2.ListAgentsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CountAgentsRequest,
-            triptych.agent.v1.agent_pb2.CountAgentsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-            triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-            triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.PreviewContextRequest,
-            triptych.agent.v1.agent_pb2.PreviewContextResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateBlockRequest,
-            triptych.agent.v1.agent_pb2.CreateBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetBlockRequest,
-            triptych.agent.v1.agent_pb2.GetBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListBlocksRequest,
-            triptych.agent.v1.agent_pb2.ListBlocksResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CountBlocksRequest,
-            triptych.agent.v1.agent_pb2.CountBlocksResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-            triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-            triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.AttachBlockRequest,
-            triptych.agent.v1.agent_pb2.AttachBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.DetachBlockRequest,
-            triptych.agent.v1.agent_pb2.DetachBlockResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-            triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.CreateConversationRequest,
-            triptych.agent.v1.agent_pb2.CreateConversationResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.GetConversationRequest,
-            triptych.agent.v1.agent_pb2.GetConversationResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListConversationsRequest,
-            triptych.agent.v1.agent_pb2.ListConversationsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListToolsRequest,
-            triptych.agent.v1.agent_pb2.ListToolsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.agent_pb2.ListModelsRequest,
-            triptych.agent.v1.agent_pb2.ListModelsResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    CreateAgent: _AgentServiceCreateAgentType
-
-    GetAgent: _AgentServiceGetAgentType
-
-    ListAgents: _AgentServiceListAgentsType
-
-    CountAgents: _AgentServiceCountAgentsType
-
-    UpdateAgent: _AgentServiceUpdateAgentType
-
-    DeleteAgent: _AgentServiceDeleteAgentType
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateAgentRequest, _agent_pb2.CreateAgentResponse]
+    GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
+    ListAgents: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListAgentsRequest, _agent_pb2.ListAgentsResponse]
+    CountAgents: _aio.UnaryUnaryMultiCallable[_agent_pb2.CountAgentsRequest, _agent_pb2.CountAgentsResponse]
+    UpdateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdateAgentResponse]
+    DeleteAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _agent_pb2.DeleteAgentResponse]
     """Deletes the agent, its own blocks, its conversations and messages, and the archive that came with it."""
-
-    PreviewContext: _AgentServicePreviewContextType
+    PreviewContext: _aio.UnaryUnaryMultiCallable[_agent_pb2.PreviewContextRequest, _agent_pb2.PreviewContextResponse]
     """What the model would be sent now, part by part."""
-
-    CreateBlock: _AgentServiceCreateBlockType
-
-    GetBlock: _AgentServiceGetBlockType
-
-    ListBlocks: _AgentServiceListBlocksType
-
-    CountBlocks: _AgentServiceCountBlocksType
-
-    UpdateBlock: _AgentServiceUpdateBlockType
-
-    DeleteBlock: _AgentServiceDeleteBlockType
-
-    AttachBlock: _AgentServiceAttachBlockType
-
-    DetachBlock: _AgentServiceDetachBlockType
-
-    ListBlockRevisions: _AgentServiceListBlockRevisionsType
+    CreateBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateBlockRequest, _agent_pb2.CreateBlockResponse]
+    GetBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetBlockRequest, _agent_pb2.GetBlockResponse]
+    ListBlocks: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListBlocksRequest, _agent_pb2.ListBlocksResponse]
+    CountBlocks: _aio.UnaryUnaryMultiCallable[_agent_pb2.CountBlocksRequest, _agent_pb2.CountBlocksResponse]
+    UpdateBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateBlockRequest, _agent_pb2.UpdateBlockResponse]
+    DeleteBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteBlockRequest, _agent_pb2.DeleteBlockResponse]
+    AttachBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachBlockRequest, _agent_pb2.AttachBlockResponse]
+    DetachBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachBlockRequest, _agent_pb2.DetachBlockResponse]
+    ListBlockRevisions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListBlockRevisionsRequest, _agent_pb2.ListBlockRevisionsResponse]
     """Every value a block has had, newest first, and who wrote it."""
-
-    CreateConversation: _AgentServiceCreateConversationType
-
-    GetConversation: _AgentServiceGetConversationType
-
-    ListConversations: _AgentServiceListConversationsType
-
-    ListTools: _AgentServiceListToolsType
+    CreateConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateConversationRequest, _agent_pb2.CreateConversationResponse]
+    GetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetConversationRequest, _agent_pb2.GetConversationResponse]
+    ListConversations: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListConversationsRequest, _agent_pb2.ListConversationsResponse]
+    ListTools: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListToolsRequest, _agent_pb2.ListToolsResponse]
     """The tools that agents here can be given."""
-
-    ListModels: _AgentServiceListModelsType
+    ListModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelsRequest, _agent_pb2.ListModelsResponse]
     """The models that the configured endpoint offers."""
 
-AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateAgentRequest,
-        triptych.agent.v1.agent_pb2.CreateAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetAgentRequest,
-        triptych.agent.v1.agent_pb2.GetAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListAgentsRequest,
-        triptych.agent.v1.agent_pb2.ListAgentsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountAgentsRequest,
-        triptych.agent.v1.agent_pb2.CountAgentsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-        triptych.agent.v1.agent_pb2.UpdateAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-        triptych.agent.v1.agent_pb2.DeleteAgentResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.PreviewContextRequest,
-        triptych.agent.v1.agent_pb2.PreviewContextResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateBlockRequest,
-        triptych.agent.v1.agent_pb2.CreateBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetBlockRequest,
-        triptych.agent.v1.agent_pb2.GetBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlocksRequest,
-        triptych.agent.v1.agent_pb2.ListBlocksResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CountBlocksRequest,
-        triptych.agent.v1.agent_pb2.CountBlocksResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-        triptych.agent.v1.agent_pb2.UpdateBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-        triptych.agent.v1.agent_pb2.DeleteBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.AttachBlockRequest,
-        triptych.agent.v1.agent_pb2.AttachBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.DetachBlockRequest,
-        triptych.agent.v1.agent_pb2.DetachBlockResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-        triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.CreateConversationRequest,
-        triptych.agent.v1.agent_pb2.CreateConversationResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.GetConversationRequest,
-        triptych.agent.v1.agent_pb2.GetConversationResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListConversationsRequest,
-        triptych.agent.v1.agent_pb2.ListConversationsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListToolsRequest,
-        triptych.agent.v1.agent_pb2.ListToolsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.agent_pb2.ListModelsRequest,
-        triptych.agent.v1.agent_pb2.ListModelsResponse,
-    ],
-]
-
-class AgentServiceServicer(metaclass=abc.ABCMeta):
+class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateAgent(
         self,
-        request: triptych.agent.v1.agent_pb2.CreateAgentRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.CreateAgentResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.CreateAgentResponse]]: ...
+        request: _agent_pb2.CreateAgentRequest,
+        context: _aio.ServicerContext[_agent_pb2.CreateAgentRequest, _abc.Awaitable[_agent_pb2.CreateAgentResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CreateAgentResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetAgent(
         self,
-        request: triptych.agent.v1.agent_pb2.GetAgentRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.GetAgentResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.GetAgentResponse]]: ...
+        request: _agent_pb2.GetAgentRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetAgentRequest, _abc.Awaitable[_agent_pb2.GetAgentResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetAgentResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListAgents(
         self,
-        request: triptych.agent.v1.agent_pb2.ListAgentsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListAgentsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListAgentsResponse]]: ...
+        request: _agent_pb2.ListAgentsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListAgentsRequest, _abc.Awaitable[_agent_pb2.ListAgentsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListAgentsResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CountAgents(
         self,
-        request: triptych.agent.v1.agent_pb2.CountAgentsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.CountAgentsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.CountAgentsResponse]]: ...
+        request: _agent_pb2.CountAgentsRequest,
+        context: _aio.ServicerContext[_agent_pb2.CountAgentsRequest, _abc.Awaitable[_agent_pb2.CountAgentsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CountAgentsResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def UpdateAgent(
         self,
-        request: triptych.agent.v1.agent_pb2.UpdateAgentRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.UpdateAgentResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.UpdateAgentResponse]]: ...
+        request: _agent_pb2.UpdateAgentRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpdateAgentRequest, _abc.Awaitable[_agent_pb2.UpdateAgentResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpdateAgentResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def DeleteAgent(
         self,
-        request: triptych.agent.v1.agent_pb2.DeleteAgentRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.DeleteAgentResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.DeleteAgentResponse]]:
+        request: _agent_pb2.DeleteAgentRequest,
+        context: _aio.ServicerContext[_agent_pb2.DeleteAgentRequest, _abc.Awaitable[_agent_pb2.DeleteAgentResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DeleteAgentResponse]:
         """Deletes the agent, its own blocks, its conversations and messages, and the archive that came with it."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def PreviewContext(
         self,
-        request: triptych.agent.v1.agent_pb2.PreviewContextRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.PreviewContextResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.PreviewContextResponse]]:
+        request: _agent_pb2.PreviewContextRequest,
+        context: _aio.ServicerContext[_agent_pb2.PreviewContextRequest, _abc.Awaitable[_agent_pb2.PreviewContextResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.PreviewContextResponse]:
         """What the model would be sent now, part by part."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.CreateBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.CreateBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.CreateBlockResponse]]: ...
+        request: _agent_pb2.CreateBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.CreateBlockRequest, _abc.Awaitable[_agent_pb2.CreateBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CreateBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.GetBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.GetBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.GetBlockResponse]]: ...
+        request: _agent_pb2.GetBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetBlockRequest, _abc.Awaitable[_agent_pb2.GetBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListBlocks(
         self,
-        request: triptych.agent.v1.agent_pb2.ListBlocksRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListBlocksResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListBlocksResponse]]: ...
+        request: _agent_pb2.ListBlocksRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListBlocksRequest, _abc.Awaitable[_agent_pb2.ListBlocksResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListBlocksResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CountBlocks(
         self,
-        request: triptych.agent.v1.agent_pb2.CountBlocksRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.CountBlocksResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.CountBlocksResponse]]: ...
+        request: _agent_pb2.CountBlocksRequest,
+        context: _aio.ServicerContext[_agent_pb2.CountBlocksRequest, _abc.Awaitable[_agent_pb2.CountBlocksResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CountBlocksResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def UpdateBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.UpdateBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.UpdateBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.UpdateBlockResponse]]: ...
+        request: _agent_pb2.UpdateBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpdateBlockRequest, _abc.Awaitable[_agent_pb2.UpdateBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpdateBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def DeleteBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.DeleteBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.DeleteBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.DeleteBlockResponse]]: ...
+        request: _agent_pb2.DeleteBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.DeleteBlockRequest, _abc.Awaitable[_agent_pb2.DeleteBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DeleteBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def AttachBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.AttachBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.AttachBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.AttachBlockResponse]]: ...
+        request: _agent_pb2.AttachBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.AttachBlockRequest, _abc.Awaitable[_agent_pb2.AttachBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.AttachBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def DetachBlock(
         self,
-        request: triptych.agent.v1.agent_pb2.DetachBlockRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.DetachBlockResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.DetachBlockResponse]]: ...
+        request: _agent_pb2.DetachBlockRequest,
+        context: _aio.ServicerContext[_agent_pb2.DetachBlockRequest, _abc.Awaitable[_agent_pb2.DetachBlockResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DetachBlockResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListBlockRevisions(
         self,
-        request: triptych.agent.v1.agent_pb2.ListBlockRevisionsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListBlockRevisionsResponse]]:
+        request: _agent_pb2.ListBlockRevisionsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListBlockRevisionsRequest, _abc.Awaitable[_agent_pb2.ListBlockRevisionsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListBlockRevisionsResponse]:
         """Every value a block has had, newest first, and who wrote it."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateConversation(
         self,
-        request: triptych.agent.v1.agent_pb2.CreateConversationRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.CreateConversationResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.CreateConversationResponse]]: ...
+        request: _agent_pb2.CreateConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.CreateConversationRequest, _abc.Awaitable[_agent_pb2.CreateConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CreateConversationResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetConversation(
         self,
-        request: triptych.agent.v1.agent_pb2.GetConversationRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.GetConversationResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.GetConversationResponse]]: ...
+        request: _agent_pb2.GetConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetConversationRequest, _abc.Awaitable[_agent_pb2.GetConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetConversationResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListConversations(
         self,
-        request: triptych.agent.v1.agent_pb2.ListConversationsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListConversationsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListConversationsResponse]]: ...
+        request: _agent_pb2.ListConversationsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListConversationsRequest, _abc.Awaitable[_agent_pb2.ListConversationsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListConversationsResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListTools(
         self,
-        request: triptych.agent.v1.agent_pb2.ListToolsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListToolsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListToolsResponse]]:
+        request: _agent_pb2.ListToolsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListToolsRequest, _abc.Awaitable[_agent_pb2.ListToolsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListToolsResponse]:
         """The tools that agents here can be given."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListModels(
         self,
-        request: triptych.agent.v1.agent_pb2.ListModelsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.agent_pb2.ListModelsResponse, collections.abc.Awaitable[triptych.agent.v1.agent_pb2.ListModelsResponse]]:
+        request: _agent_pb2.ListModelsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListModelsRequest, _abc.Awaitable[_agent_pb2.ListModelsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListModelsResponse]:
         """The models that the configured endpoint offers."""
 
-def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _aio.Server) -> None: ...

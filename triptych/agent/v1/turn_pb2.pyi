@@ -3,31 +3,31 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
-import google.protobuf.timestamp_pb2
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from triptych.recall.v1 import recall_pb2 as _recall_pb2
+from triptych.type.v1 import type_pb2 as _type_pb2
+import builtins as _builtins
 import sys
-import triptych.recall.v1.recall_pb2
-import triptych.type.v1.type_pb2
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _TurnState:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _TurnStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TurnState.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _TurnStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     TURN_STATE_UNSPECIFIED: _TurnState.ValueType  # 0
     TURN_STATE_QUEUED: _TurnState.ValueType  # 1
     TURN_STATE_RUNNING: _TurnState.ValueType  # 2
@@ -43,14 +43,14 @@ TURN_STATE_RUNNING: TurnState.ValueType  # 2
 TURN_STATE_COMPLETED: TurnState.ValueType  # 3
 TURN_STATE_FAILED: TurnState.ValueType  # 4
 TURN_STATE_CANCELLED: TurnState.ValueType  # 5
-Global___TurnState: typing_extensions.TypeAlias = TurnState
+Global___TurnState: _TypeAlias = TurnState  # noqa: Y015
 
 class _StopReason:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _StopReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StopReason.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     STOP_REASON_UNSPECIFIED: _StopReason.ValueType  # 0
     STOP_REASON_END_TURN: _StopReason.ValueType  # 1
     STOP_REASON_MAX_STEPS: _StopReason.ValueType  # 2
@@ -68,538 +68,611 @@ STOP_REASON_ERROR: StopReason.ValueType  # 3
 STOP_REASON_CANCELLED: StopReason.ValueType  # 4
 STOP_REASON_MAX_TOKENS: StopReason.ValueType  # 5
 """The model's answer was cut at its output limit."""
-Global___StopReason: typing_extensions.TypeAlias = StopReason
+Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
-@typing.final
-class Turn(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Turn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    STATE_FIELD_NUMBER: builtins.int
-    STOP_REASON_FIELD_NUMBER: builtins.int
-    USAGE_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    END_TIME_FIELD_NUMBER: builtins.int
-    BACKGROUND_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`run-<uuid>`."""
-    agent_id: builtins.str
-    conversation_id: builtins.str
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
     state: Global___TurnState.ValueType
     stop_reason: Global___StopReason.ValueType
-    background: builtins.bool
+    background: _builtins.bool
     """True if nobody waits for its events."""
-    @property
+    @_builtins.property
     def usage(self) -> Global___Usage: ...
-    @property
+    @_builtins.property
     def error(self) -> Global___TurnError:
         """Why it failed."""
 
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
+        id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
         state: Global___TurnState.ValueType = ...,
         stop_reason: Global___StopReason.ValueType = ...,
         usage: Global___Usage | None = ...,
         error: Global___TurnError | None = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        background: builtins.bool = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        background: _builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "id", b"id", "state", b"state", "stop_reason", b"stop_reason", "usage", b"usage"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "id", b"id", "state", b"state", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Turn: typing_extensions.TypeAlias = Turn
+Global___Turn: _TypeAlias = Turn  # noqa: Y015
 
-@typing.final
-class Usage(google.protobuf.message.Message):
+@_typing.final
+class Usage(_message.Message):
     """Sums over the turn's model calls, in tokens."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PROMPT_TOKENS_FIELD_NUMBER: builtins.int
-    COMPLETION_TOKENS_FIELD_NUMBER: builtins.int
-    TOTAL_TOKENS_FIELD_NUMBER: builtins.int
-    CACHED_TOKENS_FIELD_NUMBER: builtins.int
-    REASONING_TOKENS_FIELD_NUMBER: builtins.int
-    STEP_COUNT_FIELD_NUMBER: builtins.int
-    CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
-    prompt_tokens: builtins.int
-    completion_tokens: builtins.int
-    total_tokens: builtins.int
-    cached_tokens: builtins.int
-    reasoning_tokens: builtins.int
-    step_count: builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    TOTAL_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    STEP_COUNT_FIELD_NUMBER: _builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    prompt_tokens: _builtins.int
+    completion_tokens: _builtins.int
+    total_tokens: _builtins.int
+    cached_tokens: _builtins.int
+    reasoning_tokens: _builtins.int
+    step_count: _builtins.int
     """Model calls."""
-    context_tokens: builtins.int
+    context_tokens: _builtins.int
     """Tokens of the last request: how full the window is."""
     def __init__(
         self,
         *,
-        prompt_tokens: builtins.int = ...,
-        completion_tokens: builtins.int = ...,
-        total_tokens: builtins.int = ...,
-        cached_tokens: builtins.int = ...,
-        reasoning_tokens: builtins.int = ...,
-        step_count: builtins.int = ...,
-        context_tokens: builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
+        total_tokens: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        reasoning_tokens: _builtins.int = ...,
+        step_count: _builtins.int = ...,
+        context_tokens: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "context_tokens", b"context_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "step_count", b"step_count", "total_tokens", b"total_tokens"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "context_tokens", b"context_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "step_count", b"step_count", "total_tokens", b"total_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Usage: typing_extensions.TypeAlias = Usage
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
-@typing.final
-class TurnError(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TurnError(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REASON_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    reason: triptych.type.v1.type_pb2.ErrorReason.ValueType
-    message: builtins.str
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _type_pb2.ErrorReason.ValueType
+    message: _builtins.str
     def __init__(
         self,
         *,
-        reason: triptych.type.v1.type_pb2.ErrorReason.ValueType = ...,
-        message: builtins.str = ...,
+        reason: _type_pb2.ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["message", b"message", "reason", b"reason"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TurnError: typing_extensions.TypeAlias = TurnError
+Global___TurnError: _TypeAlias = TurnError  # noqa: Y015
 
-@typing.final
-class InputMessage(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class InputMessage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ROLE_FIELD_NUMBER: builtins.int
-    TEXT_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    OTID_FIELD_NUMBER: builtins.int
-    role: triptych.type.v1.type_pb2.Role.ValueType
+    ROLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    OTID_FIELD_NUMBER: _builtins.int
+    role: _type_pb2.Role.ValueType
     """ROLE_USER or ROLE_SYSTEM. Unspecified: user."""
-    text: builtins.str
-    name: builtins.str
+    text: _builtins.str
+    name: _builtins.str
     """The speaker's name, if there is one."""
-    otid: builtins.str
+    otid: _builtins.str
     def __init__(
         self,
         *,
-        role: triptych.type.v1.type_pb2.Role.ValueType = ...,
-        text: builtins.str = ...,
-        name: builtins.str = ...,
-        otid: builtins.str = ...,
+        role: _type_pb2.Role.ValueType = ...,
+        text: _builtins.str = ...,
+        name: _builtins.str = ...,
+        otid: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "otid", b"otid", "role", b"role", "text", b"text"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "otid", b"otid", "role", b"role", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InputMessage: typing_extensions.TypeAlias = InputMessage
+Global___InputMessage: _TypeAlias = InputMessage  # noqa: Y015
 
-@typing.final
-class StartTurnRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StartTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    MESSAGES_FIELD_NUMBER: builtins.int
-    MAX_STEPS_FIELD_NUMBER: builtins.int
-    DELTAS_FIELD_NUMBER: builtins.int
-    BACKGROUND_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    conversation_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    MAX_STEPS_FIELD_NUMBER: _builtins.int
+    DELTAS_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
     """Empty: the agent's default conversation."""
-    request_id: builtins.str
+    request_id: _builtins.str
     """Required, 1 to 200 characters, unique for the agent."""
-    max_steps: builtins.int
+    max_steps: _builtins.int
     """Model calls. 0: 50."""
-    deltas: builtins.bool
+    deltas: _builtins.bool
     """Sends text and reasoning as they are generated, beside the finished messages."""
-    background: builtins.bool
+    background: _builtins.bool
     """Marks the turn as one whose caller will not wait for its events."""
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InputMessage]: ...
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]: ...
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        request_id: builtins.str = ...,
-        messages: collections.abc.Iterable[Global___InputMessage] | None = ...,
-        max_steps: builtins.int = ...,
-        deltas: builtins.bool = ...,
-        background: builtins.bool = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        messages: _abc.Iterable[Global___InputMessage] | None = ...,
+        max_steps: _builtins.int = ...,
+        deltas: _builtins.bool = ...,
+        background: _builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StartTurnRequest: typing_extensions.TypeAlias = StartTurnRequest
+Global___StartTurnRequest: _TypeAlias = StartTurnRequest  # noqa: Y015
 
-@typing.final
-class StartTurnResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StartTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: builtins.int
-    @property
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def event(self) -> Global___TurnEvent: ...
     def __init__(
         self,
         *,
         event: Global___TurnEvent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StartTurnResponse: typing_extensions.TypeAlias = StartTurnResponse
+Global___StartTurnResponse: _TypeAlias = StartTurnResponse  # noqa: Y015
 
-@typing.final
-class ResumeTurnRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResumeTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_ID_FIELD_NUMBER: builtins.int
-    AFTER_SEQUENCE_FIELD_NUMBER: builtins.int
-    DELTAS_FIELD_NUMBER: builtins.int
-    turn_id: builtins.str
-    after_sequence: builtins.int
-    deltas: builtins.bool
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    DELTAS_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    after_sequence: _builtins.int
+    deltas: _builtins.bool
     def __init__(
         self,
         *,
-        turn_id: builtins.str = ...,
-        after_sequence: builtins.int = ...,
-        deltas: builtins.bool = ...,
+        turn_id: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+        deltas: _builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_sequence", b"after_sequence", "deltas", b"deltas", "turn_id", b"turn_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "deltas", b"deltas", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ResumeTurnRequest: typing_extensions.TypeAlias = ResumeTurnRequest
+Global___ResumeTurnRequest: _TypeAlias = ResumeTurnRequest  # noqa: Y015
 
-@typing.final
-class ResumeTurnResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResumeTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: builtins.int
-    @property
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def event(self) -> Global___TurnEvent: ...
     def __init__(
         self,
         *,
         event: Global___TurnEvent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ResumeTurnResponse: typing_extensions.TypeAlias = ResumeTurnResponse
+Global___ResumeTurnResponse: _TypeAlias = ResumeTurnResponse  # noqa: Y015
 
-@typing.final
-class TurnEvent(google.protobuf.message.Message):
+@_typing.final
+class TurnEvent(_message.Message):
     """Journalled events have a `sequence` (1, 2, 3, …, without gaps) and are kept; deltas have none and are not."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_ID_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
-    ATTEMPT_FIELD_NUMBER: builtins.int
-    STEP_ID_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    ACCEPTED_FIELD_NUMBER: builtins.int
-    TEXT_DELTA_FIELD_NUMBER: builtins.int
-    REASONING_DELTA_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    TOOL_CALL_FIELD_NUMBER: builtins.int
-    TOOL_RESULT_FIELD_NUMBER: builtins.int
-    MEMORY_EDIT_FIELD_NUMBER: builtins.int
-    USAGE_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    DONE_FIELD_NUMBER: builtins.int
-    STEP_RESTARTED_FIELD_NUMBER: builtins.int
-    turn_id: builtins.str
-    sequence: builtins.int
-    attempt: builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    TEXT_DELTA_FIELD_NUMBER: _builtins.int
+    REASONING_DELTA_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_FIELD_NUMBER: _builtins.int
+    TOOL_RESULT_FIELD_NUMBER: _builtins.int
+    MEMORY_EDIT_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    STEP_RESTARTED_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    sequence: _builtins.int
+    attempt: _builtins.int
     """Which run of the step this is; more than 1 after a crash."""
-    step_id: builtins.str
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
+    step_id: _builtins.str
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
     def accepted(self) -> Global___TurnAccepted: ...
-    @property
+    @_builtins.property
     def text_delta(self) -> Global___TextDelta: ...
-    @property
+    @_builtins.property
     def reasoning_delta(self) -> Global___TextDelta: ...
-    @property
-    def message(self) -> triptych.recall.v1.recall_pb2.Message:
+    @_builtins.property
+    def message(self) -> _recall_pb2.Message:
         """An assistant's finished message: text, reasoning and tool calls."""
 
-    @property
-    def tool_call(self) -> triptych.type.v1.type_pb2.ToolCall: ...
-    @property
-    def tool_result(self) -> triptych.recall.v1.recall_pb2.Message:
+    @_builtins.property
+    def tool_call(self) -> _type_pb2.ToolCall: ...
+    @_builtins.property
+    def tool_result(self) -> _recall_pb2.Message:
         """A tool's finished message."""
 
-    @property
+    @_builtins.property
     def memory_edit(self) -> Global___MemoryEdit: ...
-    @property
+    @_builtins.property
     def usage(self) -> Global___Usage: ...
-    @property
+    @_builtins.property
     def error(self) -> Global___TurnError: ...
-    @property
+    @_builtins.property
     def done(self) -> Global___TurnDone: ...
-    @property
+    @_builtins.property
     def step_restarted(self) -> Global___StepRestarted:
         """The deltas of the attempt before are void."""
 
     def __init__(
         self,
         *,
-        turn_id: builtins.str = ...,
-        sequence: builtins.int = ...,
-        attempt: builtins.int = ...,
-        step_id: builtins.str = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        turn_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        step_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
         accepted: Global___TurnAccepted | None = ...,
         text_delta: Global___TextDelta | None = ...,
         reasoning_delta: Global___TextDelta | None = ...,
-        message: triptych.recall.v1.recall_pb2.Message | None = ...,
-        tool_call: triptych.type.v1.type_pb2.ToolCall | None = ...,
-        tool_result: triptych.recall.v1.recall_pb2.Message | None = ...,
+        message: _recall_pb2.Message | None = ...,
+        tool_call: _type_pb2.ToolCall | None = ...,
+        tool_result: _recall_pb2.Message | None = ...,
         memory_edit: Global___MemoryEdit | None = ...,
         usage: Global___Usage | None = ...,
         error: Global___TurnError | None = ...,
         done: Global___TurnDone | None = ...,
         step_restarted: Global___StepRestarted | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accepted", b"accepted", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accepted", b"accepted", "attempt", b"attempt", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "turn_id", b"turn_id", "usage", b"usage"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "attempt", b"attempt", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
-Global___TurnEvent: typing_extensions.TypeAlias = TurnEvent
+Global___TurnEvent: _TypeAlias = TurnEvent  # noqa: Y015
 
-@typing.final
-class TurnAccepted(google.protobuf.message.Message):
+@_typing.final
+class TurnAccepted(_message.Message):
     """The turn and its input are durable."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_FIELD_NUMBER: builtins.int
-    MESSAGES_FIELD_NUMBER: builtins.int
-    @property
+    TURN_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def turn(self) -> Global___Turn: ...
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[triptych.recall.v1.recall_pb2.Message]: ...
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_recall_pb2.Message]: ...
     def __init__(
         self,
         *,
         turn: Global___Turn | None = ...,
-        messages: collections.abc.Iterable[triptych.recall.v1.recall_pb2.Message] | None = ...,
+        messages: _abc.Iterable[_recall_pb2.Message] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["messages", b"messages", "turn", b"turn"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TurnAccepted: typing_extensions.TypeAlias = TurnAccepted
+Global___TurnAccepted: _TypeAlias = TurnAccepted  # noqa: Y015
 
-@typing.final
-class TextDelta(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TextDelta(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TEXT_FIELD_NUMBER: builtins.int
-    MESSAGE_ID_FIELD_NUMBER: builtins.int
-    text: builtins.str
-    message_id: builtins.str
+    TEXT_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    message_id: _builtins.str
     """The message that this becomes a part of."""
     def __init__(
         self,
         *,
-        text: builtins.str = ...,
-        message_id: builtins.str = ...,
+        text: _builtins.str = ...,
+        message_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["message_id", b"message_id", "text", b"text"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TextDelta: typing_extensions.TypeAlias = TextDelta
+Global___TextDelta: _TypeAlias = TextDelta  # noqa: Y015
 
-@typing.final
-class MemoryEdit(google.protobuf.message.Message):
+@_typing.final
+class MemoryEdit(_message.Message):
     """A block was written by a tool."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOOL_CALL_ID_FIELD_NUMBER: builtins.int
-    BLOCK_ID_FIELD_NUMBER: builtins.int
-    LABEL_FIELD_NUMBER: builtins.int
-    OLD_VALUE_FIELD_NUMBER: builtins.int
-    NEW_VALUE_FIELD_NUMBER: builtins.int
-    tool_call_id: builtins.str
-    block_id: builtins.str
-    label: builtins.str
-    old_value: builtins.str
-    new_value: builtins.str
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    OLD_VALUE_FIELD_NUMBER: _builtins.int
+    NEW_VALUE_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    block_id: _builtins.str
+    label: _builtins.str
+    old_value: _builtins.str
+    new_value: _builtins.str
     def __init__(
         self,
         *,
-        tool_call_id: builtins.str = ...,
-        block_id: builtins.str = ...,
-        label: builtins.str = ...,
-        old_value: builtins.str = ...,
-        new_value: builtins.str = ...,
+        tool_call_id: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        old_value: _builtins.str = ...,
+        new_value: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["block_id", b"block_id", "label", b"label", "new_value", b"new_value", "old_value", b"old_value", "tool_call_id", b"tool_call_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id", "label", b"label", "new_value", b"new_value", "old_value", b"old_value", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MemoryEdit: typing_extensions.TypeAlias = MemoryEdit
+Global___MemoryEdit: _TypeAlias = MemoryEdit  # noqa: Y015
 
-@typing.final
-class TurnDone(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TurnDone(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_FIELD_NUMBER: builtins.int
-    @property
+    TURN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def turn(self) -> Global___Turn: ...
     def __init__(
         self,
         *,
         turn: Global___Turn | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["turn", b"turn"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TurnDone: typing_extensions.TypeAlias = TurnDone
+Global___TurnDone: _TypeAlias = TurnDone  # noqa: Y015
 
-@typing.final
-class StepRestarted(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StepRestarted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STEP_ID_FIELD_NUMBER: builtins.int
-    step_id: builtins.str
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
     def __init__(
         self,
         *,
-        step_id: builtins.str = ...,
+        step_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["step_id", b"step_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step_id", b"step_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StepRestarted: typing_extensions.TypeAlias = StepRestarted
+Global___StepRestarted: _TypeAlias = StepRestarted  # noqa: Y015
 
-@typing.final
-class GetTurnRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_ID_FIELD_NUMBER: builtins.int
-    turn_id: builtins.str
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
     def __init__(
         self,
         *,
-        turn_id: builtins.str = ...,
+        turn_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["turn_id", b"turn_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetTurnRequest: typing_extensions.TypeAlias = GetTurnRequest
+Global___GetTurnRequest: _TypeAlias = GetTurnRequest  # noqa: Y015
 
-@typing.final
-class GetTurnResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_FIELD_NUMBER: builtins.int
-    @property
+    TURN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def turn(self) -> Global___Turn: ...
     def __init__(
         self,
         *,
         turn: Global___Turn | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["turn", b"turn"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetTurnResponse: typing_extensions.TypeAlias = GetTurnResponse
+Global___GetTurnResponse: _TypeAlias = GetTurnResponse  # noqa: Y015
 
-@typing.final
-class ListTurnsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListTurnsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    STATES_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
     """Empty: all the user's agents."""
-    conversation_id: builtins.str
+    conversation_id: _builtins.str
     """Empty: all the agent's conversations."""
-    page_size: builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000. Newest first unless `order` says otherwise."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
-    @property
-    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___TurnState.ValueType]:
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TurnState.ValueType]:
         """Empty: every state."""
 
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        states: collections.abc.Iterable[Global___TurnState.ValueType] | None = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        states: _abc.Iterable[Global___TurnState.ValueType] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListTurnsRequest: typing_extensions.TypeAlias = ListTurnsRequest
+Global___ListTurnsRequest: _TypeAlias = ListTurnsRequest  # noqa: Y015
 
-@typing.final
-class ListTurnsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListTurnsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURNS_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def turns(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Turn]: ...
+    TURNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]: ...
     def __init__(
         self,
         *,
-        turns: collections.abc.Iterable[Global___Turn] | None = ...,
-        next_page_token: builtins.str = ...,
+        turns: _abc.Iterable[Global___Turn] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "turns", b"turns"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListTurnsResponse: typing_extensions.TypeAlias = ListTurnsResponse
+Global___ListTurnsResponse: _TypeAlias = ListTurnsResponse  # noqa: Y015
 
-@typing.final
-class CancelTurnRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CancelTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    turn_id: builtins.str
-    request_id: builtins.str
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        turn_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        turn_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["request_id", b"request_id", "turn_id", b"turn_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CancelTurnRequest: typing_extensions.TypeAlias = CancelTurnRequest
+Global___CancelTurnRequest: _TypeAlias = CancelTurnRequest  # noqa: Y015
 
-@typing.final
-class CancelTurnResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CancelTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TURN_FIELD_NUMBER: builtins.int
-    @property
+    TURN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def turn(self) -> Global___Turn: ...
     def __init__(
         self,
         *,
         turn: Global___Turn | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["turn", b"turn"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CancelTurnResponse: typing_extensions.TypeAlias = CancelTurnResponse
+Global___CancelTurnResponse: _TypeAlias = CancelTurnResponse  # noqa: Y015

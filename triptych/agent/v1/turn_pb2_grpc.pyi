@@ -3,240 +3,73 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import sys
-import triptych.agent.v1.turn_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from triptych.agent.v1 import turn_pb2 as _turn_pb2
+import abc as _abc_1
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
-else:
-    import typing_extensions
-
-_T = typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
-
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_TurnServiceStartTurnType = typing_extensions.TypeVar(
-    '_TurnServiceStartTurnType',
-    grpc.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.StartTurnRequest,
-        triptych.agent.v1.turn_pb2.StartTurnResponse,
-    ],
-    grpc.aio.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.StartTurnRequest,
-        triptych.agent.v1.turn_pb2.StartTurnResponse,
-    ],
-    default=grpc.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.StartTurnRequest,
-        triptych.agent.v1.turn_pb2.StartTurnResponse,
-    ],
-)
 
-_TurnServiceResumeTurnType = typing_extensions.TypeVar(
-    '_TurnServiceResumeTurnType',
-    grpc.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-        triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-    ],
-    grpc.aio.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-        triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-    ],
-    default=grpc.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-        triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-    ],
-)
-
-_TurnServiceGetTurnType = typing_extensions.TypeVar(
-    '_TurnServiceGetTurnType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.GetTurnRequest,
-        triptych.agent.v1.turn_pb2.GetTurnResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.GetTurnRequest,
-        triptych.agent.v1.turn_pb2.GetTurnResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.GetTurnRequest,
-        triptych.agent.v1.turn_pb2.GetTurnResponse,
-    ],
-)
-
-_TurnServiceListTurnsType = typing_extensions.TypeVar(
-    '_TurnServiceListTurnsType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.ListTurnsRequest,
-        triptych.agent.v1.turn_pb2.ListTurnsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.ListTurnsRequest,
-        triptych.agent.v1.turn_pb2.ListTurnsResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.ListTurnsRequest,
-        triptych.agent.v1.turn_pb2.ListTurnsResponse,
-    ],
-)
-
-_TurnServiceCancelTurnType = typing_extensions.TypeVar(
-    '_TurnServiceCancelTurnType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.CancelTurnRequest,
-        triptych.agent.v1.turn_pb2.CancelTurnResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.CancelTurnRequest,
-        triptych.agent.v1.turn_pb2.CancelTurnResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.CancelTurnRequest,
-        triptych.agent.v1.turn_pb2.CancelTurnResponse,
-    ],
-)
-
-class TurnServiceStub(typing.Generic[_TurnServiceStartTurnType, _TurnServiceResumeTurnType, _TurnServiceGetTurnType, _TurnServiceListTurnsType, _TurnServiceCancelTurnType]):
+class TurnServiceStub:
     """A turn: from a user's message to the agent's answer, by as many model calls and tool calls as it takes."""
 
-    @typing.overload
-    def __init__(self: TurnServiceStub[
-        grpc.UnaryStreamMultiCallable[
-            triptych.agent.v1.turn_pb2.StartTurnRequest,
-            triptych.agent.v1.turn_pb2.StartTurnResponse,
-        ],
-        grpc.UnaryStreamMultiCallable[
-            triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-            triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.GetTurnRequest,
-            triptych.agent.v1.turn_pb2.GetTurnResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.ListTurnsRequest,
-            triptych.agent.v1.turn_pb2.ListTurnsResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.CancelTurnRequest,
-            triptych.agent.v1.turn_pb2.CancelTurnResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: TurnServiceStub[
-        grpc.aio.UnaryStreamMultiCallable[
-            triptych.agent.v1.turn_pb2.StartTurnRequest,
-            triptych.agent.v1.turn_pb2.StartTurnResponse,
-        ],
-        grpc.aio.UnaryStreamMultiCallable[
-            triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-            triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.GetTurnRequest,
-            triptych.agent.v1.turn_pb2.GetTurnResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.ListTurnsRequest,
-            triptych.agent.v1.turn_pb2.ListTurnsResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.agent.v1.turn_pb2.CancelTurnRequest,
-            triptych.agent.v1.turn_pb2.CancelTurnResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    StartTurn: _TurnServiceStartTurnType
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    StartTurn: _aio.UnaryStreamMultiCallable[_turn_pb2.StartTurnRequest, _turn_pb2.StartTurnResponse]
     """Starts a turn and streams what happens. It is durable from the first event (`accepted`) on: a client that goes
     away only detaches, and a server that dies finishes the turn when it is back. The same `request_id` attaches to
     the turn it started and never runs it again.
     """
-
-    ResumeTurn: _TurnServiceResumeTurnType
+    ResumeTurn: _aio.UnaryStreamMultiCallable[_turn_pb2.ResumeTurnRequest, _turn_pb2.ResumeTurnResponse]
     """Every journalled event after `after_sequence`, then what happens live."""
-
-    GetTurn: _TurnServiceGetTurnType
-
-    ListTurns: _TurnServiceListTurnsType
-
-    CancelTurn: _TurnServiceCancelTurnType
+    GetTurn: _aio.UnaryUnaryMultiCallable[_turn_pb2.GetTurnRequest, _turn_pb2.GetTurnResponse]
+    ListTurns: _aio.UnaryUnaryMultiCallable[_turn_pb2.ListTurnsRequest, _turn_pb2.ListTurnsResponse]
+    CancelTurn: _aio.UnaryUnaryMultiCallable[_turn_pb2.CancelTurnRequest, _turn_pb2.CancelTurnResponse]
     """Stops a turn, wherever it is. What its finished steps did stays."""
 
-TurnServiceAsyncStub: typing_extensions.TypeAlias = TurnServiceStub[
-    grpc.aio.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.StartTurnRequest,
-        triptych.agent.v1.turn_pb2.StartTurnResponse,
-    ],
-    grpc.aio.UnaryStreamMultiCallable[
-        triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-        triptych.agent.v1.turn_pb2.ResumeTurnResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.GetTurnRequest,
-        triptych.agent.v1.turn_pb2.GetTurnResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.ListTurnsRequest,
-        triptych.agent.v1.turn_pb2.ListTurnsResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.agent.v1.turn_pb2.CancelTurnRequest,
-        triptych.agent.v1.turn_pb2.CancelTurnResponse,
-    ],
-]
-
-class TurnServiceServicer(metaclass=abc.ABCMeta):
+class TurnServiceServicer(metaclass=_abc_1.ABCMeta):
     """A turn: from a user's message to the agent's answer, by as many model calls and tool calls as it takes."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def StartTurn(
         self,
-        request: triptych.agent.v1.turn_pb2.StartTurnRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[triptych.agent.v1.turn_pb2.StartTurnResponse], collections.abc.AsyncIterator[triptych.agent.v1.turn_pb2.StartTurnResponse]]:
+        request: _turn_pb2.StartTurnRequest,
+        context: _aio.ServicerContext[_turn_pb2.StartTurnRequest, _abc.AsyncIterator[_turn_pb2.StartTurnResponse]],
+    ) -> _abc.AsyncIterator[_turn_pb2.StartTurnResponse]:
         """Starts a turn and streams what happens. It is durable from the first event (`accepted`) on: a client that goes
         away only detaches, and a server that dies finishes the turn when it is back. The same `request_id` attaches to
         the turn it started and never runs it again.
         """
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ResumeTurn(
         self,
-        request: triptych.agent.v1.turn_pb2.ResumeTurnRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[triptych.agent.v1.turn_pb2.ResumeTurnResponse], collections.abc.AsyncIterator[triptych.agent.v1.turn_pb2.ResumeTurnResponse]]:
+        request: _turn_pb2.ResumeTurnRequest,
+        context: _aio.ServicerContext[_turn_pb2.ResumeTurnRequest, _abc.AsyncIterator[_turn_pb2.ResumeTurnResponse]],
+    ) -> _abc.AsyncIterator[_turn_pb2.ResumeTurnResponse]:
         """Every journalled event after `after_sequence`, then what happens live."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetTurn(
         self,
-        request: triptych.agent.v1.turn_pb2.GetTurnRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.turn_pb2.GetTurnResponse, collections.abc.Awaitable[triptych.agent.v1.turn_pb2.GetTurnResponse]]: ...
+        request: _turn_pb2.GetTurnRequest,
+        context: _aio.ServicerContext[_turn_pb2.GetTurnRequest, _abc.Awaitable[_turn_pb2.GetTurnResponse]],
+    ) -> _abc.Awaitable[_turn_pb2.GetTurnResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListTurns(
         self,
-        request: triptych.agent.v1.turn_pb2.ListTurnsRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.turn_pb2.ListTurnsResponse, collections.abc.Awaitable[triptych.agent.v1.turn_pb2.ListTurnsResponse]]: ...
+        request: _turn_pb2.ListTurnsRequest,
+        context: _aio.ServicerContext[_turn_pb2.ListTurnsRequest, _abc.Awaitable[_turn_pb2.ListTurnsResponse]],
+    ) -> _abc.Awaitable[_turn_pb2.ListTurnsResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CancelTurn(
         self,
-        request: triptych.agent.v1.turn_pb2.CancelTurnRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.agent.v1.turn_pb2.CancelTurnResponse, collections.abc.Awaitable[triptych.agent.v1.turn_pb2.CancelTurnResponse]]:
+        request: _turn_pb2.CancelTurnRequest,
+        context: _aio.ServicerContext[_turn_pb2.CancelTurnRequest, _abc.Awaitable[_turn_pb2.CancelTurnResponse]],
+    ) -> _abc.Awaitable[_turn_pb2.CancelTurnResponse]:
         """Stops a turn, wherever it is. What its finished steps did stays."""
 
-def add_TurnServiceServicer_to_server(servicer: TurnServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_TurnServiceServicer_to_server(servicer: TurnServiceServicer, server: _aio.Server) -> None: ...

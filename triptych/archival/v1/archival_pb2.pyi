@@ -3,112 +3,118 @@
 isort:skip_file
 Archival memory: facts and documents, kept for good, found by meaning and by words."""
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.field_mask_pb2
-import google.protobuf.internal.containers
-import google.protobuf.message
-import google.protobuf.struct_pb2
-import google.protobuf.timestamp_pb2
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from triptych.type.v1 import type_pb2 as _type_pb2
+import builtins as _builtins
 import sys
-import triptych.type.v1.type_pb2
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-@typing.final
-class Archive(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Archive(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    DESCRIPTION_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    EMBEDDING_MODEL_FIELD_NUMBER: builtins.int
-    DIMENSIONS_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    UPDATE_TIME_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`archive-<uuid>`."""
-    name: builtins.str
-    description: builtins.str
-    embedding_model: builtins.str
+    name: _builtins.str
+    description: _builtins.str
+    embedding_model: _builtins.str
     """The model and dimension its vectors were made with. Set by the service."""
-    dimensions: builtins.int
-    @property
-    def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
-    @property
-    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    dimensions: _builtins.int
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        name: builtins.str = ...,
-        description: builtins.str = ...,
-        metadata: google.protobuf.struct_pb2.Struct | None = ...,
-        embedding_model: builtins.str = ...,
-        dimensions: builtins.int = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        embedding_model: _builtins.str = ...,
+        dimensions: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "update_time", b"update_time"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Archive: typing_extensions.TypeAlias = Archive
+Global___Archive: _TypeAlias = Archive  # noqa: Y015
 
-@typing.final
-class Passage(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Passage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    ARCHIVE_ID_FIELD_NUMBER: builtins.int
-    TEXT_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`passage-<uuid>`. In an insert: empty derives one from the request id and the position."""
-    archive_id: builtins.str
-    text: builtins.str
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    archive_id: _builtins.str
+    text: _builtins.str
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact was recorded. In an insert: empty means now."""
 
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        archive_id: builtins.str = ...,
-        text: builtins.str = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
-        metadata: google.protobuf.struct_pb2.Struct | None = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        id: _builtins.str = ...,
+        archive_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "metadata", b"metadata"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "tags", b"tags", "text", b"text"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Passage: typing_extensions.TypeAlias = Passage
+Global___Passage: _TypeAlias = Passage  # noqa: Y015
 
-@typing.final
-class CreateArchiveRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateArchiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def archive(self) -> Global___Archive:
         """Name, description, metadata are read; the id may be chosen by the caller."""
 
@@ -116,537 +122,634 @@ class CreateArchiveRequest(google.protobuf.message.Message):
         self,
         *,
         archive: Global___Archive | None = ...,
-        request_id: builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["archive", b"archive"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive", b"archive", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateArchiveRequest: typing_extensions.TypeAlias = CreateArchiveRequest
+Global___CreateArchiveRequest: _TypeAlias = CreateArchiveRequest  # noqa: Y015
 
-@typing.final
-class CreateArchiveResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CreateArchiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_FIELD_NUMBER: builtins.int
-    @property
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def archive(self) -> Global___Archive: ...
     def __init__(
         self,
         *,
         archive: Global___Archive | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["archive", b"archive"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive", b"archive"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateArchiveResponse: typing_extensions.TypeAlias = CreateArchiveResponse
+Global___CreateArchiveResponse: _TypeAlias = CreateArchiveResponse  # noqa: Y015
 
-@typing.final
-class GetArchiveRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetArchiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_ID_FIELD_NUMBER: builtins.int
-    archive_id: builtins.str
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    archive_id: _builtins.str
     def __init__(
         self,
         *,
-        archive_id: builtins.str = ...,
+        archive_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["archive_id", b"archive_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetArchiveRequest: typing_extensions.TypeAlias = GetArchiveRequest
+Global___GetArchiveRequest: _TypeAlias = GetArchiveRequest  # noqa: Y015
 
-@typing.final
-class GetArchiveResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetArchiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_FIELD_NUMBER: builtins.int
-    @property
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def archive(self) -> Global___Archive: ...
     def __init__(
         self,
         *,
         archive: Global___Archive | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["archive", b"archive"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive", b"archive"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetArchiveResponse: typing_extensions.TypeAlias = GetArchiveResponse
+Global___GetArchiveResponse: _TypeAlias = GetArchiveResponse  # noqa: Y015
 
-@typing.final
-class ListArchivesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListArchivesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    BEFORE_ID_FIELD_NUMBER: builtins.int
-    AFTER_ID_FIELD_NUMBER: builtins.int
-    page_size: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
-    name: builtins.str
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    name: _builtins.str
     """Empty: any name."""
-    before_id: builtins.str
-    after_id: builtins.str
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        name: builtins.str = ...,
-        before_id: builtins.str = ...,
-        after_id: builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        name: _builtins.str = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListArchivesRequest: typing_extensions.TypeAlias = ListArchivesRequest
+Global___ListArchivesRequest: _TypeAlias = ListArchivesRequest  # noqa: Y015
 
-@typing.final
-class ListArchivesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListArchivesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVES_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def archives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Archive]: ...
+    ARCHIVES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def archives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Archive]: ...
     def __init__(
         self,
         *,
-        archives: collections.abc.Iterable[Global___Archive] | None = ...,
-        next_page_token: builtins.str = ...,
+        archives: _abc.Iterable[Global___Archive] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["archives", b"archives", "next_page_token", b"next_page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListArchivesResponse: typing_extensions.TypeAlias = ListArchivesResponse
+Global___ListArchivesResponse: _TypeAlias = ListArchivesResponse  # noqa: Y015
 
-@typing.final
-class UpdateArchiveRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateArchiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_FIELD_NUMBER: builtins.int
-    UPDATE_MASK_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    request_id: builtins.str
-    @property
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
     def archive(self) -> Global___Archive: ...
-    @property
-    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Of: name, description, metadata."""
 
     def __init__(
         self,
         *,
         archive: Global___Archive | None = ...,
-        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
-        request_id: builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["archive", b"archive", "update_mask", b"update_mask"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive", b"archive", "request_id", b"request_id", "update_mask", b"update_mask"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateArchiveRequest: typing_extensions.TypeAlias = UpdateArchiveRequest
+Global___UpdateArchiveRequest: _TypeAlias = UpdateArchiveRequest  # noqa: Y015
 
-@typing.final
-class UpdateArchiveResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateArchiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_FIELD_NUMBER: builtins.int
-    @property
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def archive(self) -> Global___Archive: ...
     def __init__(
         self,
         *,
         archive: Global___Archive | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["archive", b"archive"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive", b"archive"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateArchiveResponse: typing_extensions.TypeAlias = UpdateArchiveResponse
+Global___UpdateArchiveResponse: _TypeAlias = UpdateArchiveResponse  # noqa: Y015
 
-@typing.final
-class DeleteArchiveRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteArchiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    archive_id: builtins.str
-    request_id: builtins.str
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    archive_id: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        archive_id: builtins.str = ...,
-        request_id: builtins.str = ...,
+        archive_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["archive_id", b"archive_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteArchiveRequest: typing_extensions.TypeAlias = DeleteArchiveRequest
+Global___DeleteArchiveRequest: _TypeAlias = DeleteArchiveRequest  # noqa: Y015
 
-@typing.final
-class DeleteArchiveResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeleteArchiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteArchiveResponse: typing_extensions.TypeAlias = DeleteArchiveResponse
+Global___DeleteArchiveResponse: _TypeAlias = DeleteArchiveResponse  # noqa: Y015
 
-@typing.final
-class InsertPassagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class InsertPassagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    FENCE_FIELD_NUMBER: builtins.int
-    PASSAGES_FIELD_NUMBER: builtins.int
-    CREATE_ARCHIVE_NAME_FIELD_NUMBER: builtins.int
-    archive_id: builtins.str
-    request_id: builtins.str
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    CREATE_ARCHIVE_NAME_FIELD_NUMBER: _builtins.int
+    archive_id: _builtins.str
+    request_id: _builtins.str
     """Required, 1 to 200 characters, unique for the archive."""
-    create_archive_name: builtins.str
+    create_archive_name: _builtins.str
     """Makes the archive if it is not there, with this name; empty: a missing archive is NOT_FOUND."""
-    @property
-    def fence(self) -> triptych.type.v1.type_pb2.Fence: ...
-    @property
-    def passages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Passage]:
+    @_builtins.property
+    def fence(self) -> _type_pb2.Fence: ...
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
         """1 to 1,000 passages."""
 
     def __init__(
         self,
         *,
-        archive_id: builtins.str = ...,
-        request_id: builtins.str = ...,
-        fence: triptych.type.v1.type_pb2.Fence | None = ...,
-        passages: collections.abc.Iterable[Global___Passage] | None = ...,
-        create_archive_name: builtins.str = ...,
+        archive_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        fence: _type_pb2.Fence | None = ...,
+        passages: _abc.Iterable[Global___Passage] | None = ...,
+        create_archive_name: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["fence", b"fence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive_id", b"archive_id", "create_archive_name", b"create_archive_name", "fence", b"fence", "passages", b"passages", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_archive_name", b"create_archive_name", "fence", b"fence", "passages", b"passages", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InsertPassagesRequest: typing_extensions.TypeAlias = InsertPassagesRequest
+Global___InsertPassagesRequest: _TypeAlias = InsertPassagesRequest  # noqa: Y015
 
-@typing.final
-class InsertPassagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class InsertPassagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGES_FIELD_NUMBER: builtins.int
-    @property
-    def passages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Passage]:
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
         """As stored, in the order given."""
 
     def __init__(
         self,
         *,
-        passages: collections.abc.Iterable[Global___Passage] | None = ...,
+        passages: _abc.Iterable[Global___Passage] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["passages", b"passages"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passages", b"passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InsertPassagesResponse: typing_extensions.TypeAlias = InsertPassagesResponse
+Global___InsertPassagesResponse: _TypeAlias = InsertPassagesResponse  # noqa: Y015
 
-@typing.final
-class GetPassageRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetPassageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGE_ID_FIELD_NUMBER: builtins.int
-    passage_id: builtins.str
+    PASSAGE_ID_FIELD_NUMBER: _builtins.int
+    passage_id: _builtins.str
     def __init__(
         self,
         *,
-        passage_id: builtins.str = ...,
+        passage_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["passage_id", b"passage_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passage_id", b"passage_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetPassageRequest: typing_extensions.TypeAlias = GetPassageRequest
+Global___GetPassageRequest: _TypeAlias = GetPassageRequest  # noqa: Y015
 
-@typing.final
-class GetPassageResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetPassageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGE_FIELD_NUMBER: builtins.int
-    @property
+    PASSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def passage(self) -> Global___Passage: ...
     def __init__(
         self,
         *,
         passage: Global___Passage | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["passage", b"passage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["passage", b"passage"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["passage", b"passage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passage", b"passage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetPassageResponse: typing_extensions.TypeAlias = GetPassageResponse
+Global___GetPassageResponse: _TypeAlias = GetPassageResponse  # noqa: Y015
 
-@typing.final
-class ListPassagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListPassagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    BEFORE_ID_FIELD_NUMBER: builtins.int
-    AFTER_ID_FIELD_NUMBER: builtins.int
-    CONTAINS_FIELD_NUMBER: builtins.int
-    page_size: builtins.int
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
-    before_id: builtins.str
-    after_id: builtins.str
-    contains: builtins.str
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
+    contains: _builtins.str
     """Only passages that hold this text, whatever the case. Empty: all."""
-    @property
-    def archive_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all the user's archives."""
 
     def __init__(
         self,
         *,
-        archive_ids: collections.abc.Iterable[builtins.str] | None = ...,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        before_id: builtins.str = ...,
-        after_id: builtins.str = ...,
-        contains: builtins.str = ...,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
+        contains: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_id", b"after_id", "archive_ids", b"archive_ids", "before_id", b"before_id", "contains", b"contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "archive_ids", b"archive_ids", "before_id", b"before_id", "contains", b"contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListPassagesRequest: typing_extensions.TypeAlias = ListPassagesRequest
+Global___ListPassagesRequest: _TypeAlias = ListPassagesRequest  # noqa: Y015
 
-@typing.final
-class ListPassagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListPassagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGES_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
-    @property
-    def passages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Passage]: ...
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]: ...
     def __init__(
         self,
         *,
-        passages: collections.abc.Iterable[Global___Passage] | None = ...,
-        next_page_token: builtins.str = ...,
+        passages: _abc.Iterable[Global___Passage] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "passages", b"passages"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "passages", b"passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListPassagesResponse: typing_extensions.TypeAlias = ListPassagesResponse
+Global___ListPassagesResponse: _TypeAlias = ListPassagesResponse  # noqa: Y015
 
-@typing.final
-class CountPassagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountPassagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    @property
-    def archive_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all the user's archives."""
 
     def __init__(
         self,
         *,
-        archive_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["archive_ids", b"archive_ids"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountPassagesRequest: typing_extensions.TypeAlias = CountPassagesRequest
+Global___CountPassagesRequest: _TypeAlias = CountPassagesRequest  # noqa: Y015
 
-@typing.final
-class CountPassagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountPassagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COUNT_FIELD_NUMBER: builtins.int
-    count: builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
     def __init__(
         self,
         *,
-        count: builtins.int = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountPassagesResponse: typing_extensions.TypeAlias = CountPassagesResponse
+Global___CountPassagesResponse: _TypeAlias = CountPassagesResponse  # noqa: Y015
 
-@typing.final
-class DeletePassageRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeletePassageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGE_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    passage_id: builtins.str
-    request_id: builtins.str
-    @property
-    def archive_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    PASSAGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    passage_id: _builtins.str
+    request_id: _builtins.str
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """If given, a passage that is in none of these is NOT_FOUND."""
 
     def __init__(
         self,
         *,
-        passage_id: builtins.str = ...,
-        request_id: builtins.str = ...,
-        archive_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        passage_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["archive_ids", b"archive_ids", "passage_id", b"passage_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "passage_id", b"passage_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeletePassageRequest: typing_extensions.TypeAlias = DeletePassageRequest
+Global___DeletePassageRequest: _TypeAlias = DeletePassageRequest  # noqa: Y015
 
-@typing.final
-class DeletePassageResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DeletePassageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeletePassageResponse: typing_extensions.TypeAlias = DeletePassageResponse
+Global___DeletePassageResponse: _TypeAlias = DeletePassageResponse  # noqa: Y015
 
-@typing.final
-class SearchPassagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SearchPassagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    QUERY_FIELD_NUMBER: builtins.int
-    MODE_FIELD_NUMBER: builtins.int
-    TAGS_FIELD_NUMBER: builtins.int
-    TAG_MATCH_FIELD_NUMBER: builtins.int
-    START_TIME_FIELD_NUMBER: builtins.int
-    END_TIME_FIELD_NUMBER: builtins.int
-    LIMIT_FIELD_NUMBER: builtins.int
-    query: builtins.str
-    mode: triptych.type.v1.type_pb2.SearchMode.ValueType
-    tag_match: triptych.type.v1.type_pb2.TagMatch.ValueType
-    limit: builtins.int
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    TAG_MATCH_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    mode: _type_pb2.SearchMode.ValueType
+    tag_match: _type_pb2.TagMatch.ValueType
+    limit: _builtins.int
     """Default 10, at most 100."""
-    @property
-    def archive_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all the user's archives."""
 
-    @property
-    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
         """Both ends are part of the range."""
 
-    @property
-    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        archive_ids: collections.abc.Iterable[builtins.str] | None = ...,
-        query: builtins.str = ...,
-        mode: triptych.type.v1.type_pb2.SearchMode.ValueType = ...,
-        tags: collections.abc.Iterable[builtins.str] | None = ...,
-        tag_match: triptych.type.v1.type_pb2.TagMatch.ValueType = ...,
-        start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        limit: builtins.int = ...,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
+        query: _builtins.str = ...,
+        mode: _type_pb2.SearchMode.ValueType = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        tag_match: _type_pb2.TagMatch.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["archive_ids", b"archive_ids", "end_time", b"end_time", "limit", b"limit", "mode", b"mode", "query", b"query", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "end_time", b"end_time", "limit", b"limit", "mode", b"mode", "query", b"query", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchPassagesRequest: typing_extensions.TypeAlias = SearchPassagesRequest
+Global___SearchPassagesRequest: _TypeAlias = SearchPassagesRequest  # noqa: Y015
 
-@typing.final
-class SearchPassagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SearchPassagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HITS_FIELD_NUMBER: builtins.int
-    @property
-    def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PassageHit]: ...
+    HITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassageHit]: ...
     def __init__(
         self,
         *,
-        hits: collections.abc.Iterable[Global___PassageHit] | None = ...,
+        hits: _abc.Iterable[Global___PassageHit] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["hits", b"hits"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchPassagesResponse: typing_extensions.TypeAlias = SearchPassagesResponse
+Global___SearchPassagesResponse: _TypeAlias = SearchPassagesResponse  # noqa: Y015
 
-@typing.final
-class PassageHit(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PassageHit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PASSAGE_FIELD_NUMBER: builtins.int
-    SCORE_FIELD_NUMBER: builtins.int
-    DENSE_FIELD_NUMBER: builtins.int
-    SPARSE_FIELD_NUMBER: builtins.int
-    score: builtins.float
+    PASSAGE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    DENSE_FIELD_NUMBER: _builtins.int
+    SPARSE_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
     """What the hits are ordered by; comparable within one answer only."""
-    dense: builtins.float
+    dense: _builtins.float
     """The parts that the score was made from."""
-    sparse: builtins.float
-    @property
+    sparse: _builtins.float
+    @_builtins.property
     def passage(self) -> Global___Passage: ...
     def __init__(
         self,
         *,
         passage: Global___Passage | None = ...,
-        score: builtins.float = ...,
-        dense: builtins.float = ...,
-        sparse: builtins.float = ...,
+        score: _builtins.float = ...,
+        dense: _builtins.float = ...,
+        sparse: _builtins.float = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["passage", b"passage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dense", b"dense", "passage", b"passage", "score", b"score", "sparse", b"sparse"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["passage", b"passage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dense", b"dense", "passage", b"passage", "score", b"score", "sparse", b"sparse"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PassageHit: typing_extensions.TypeAlias = PassageHit
+Global___PassageHit: _TypeAlias = PassageHit  # noqa: Y015
 
-@typing.final
-class PurgeArchivesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PurgeArchivesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ARCHIVE_IDS_FIELD_NUMBER: builtins.int
-    ALL_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    all: builtins.bool
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
     """All of the user's archives."""
-    request_id: builtins.str
-    @property
+    request_id: _builtins.str
+    @_builtins.property
     def archive_ids(self) -> Global___ArchiveIds: ...
     def __init__(
         self,
         *,
         archive_ids: Global___ArchiveIds | None = ...,
-        all: builtins.bool = ...,
-        request_id: builtins.str = ...,
+        all: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["all", b"all", "archive_ids", b"archive_ids", "scope", b"scope"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["all", b"all", "archive_ids", b"archive_ids", "request_id", b"request_id", "scope", b"scope"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["scope", b"scope"]) -> typing.Literal["archive_ids", "all"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "archive_ids", b"archive_ids", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "archive_ids", b"archive_ids", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["archive_ids", "all"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
-Global___PurgeArchivesRequest: typing_extensions.TypeAlias = PurgeArchivesRequest
+Global___PurgeArchivesRequest: _TypeAlias = PurgeArchivesRequest  # noqa: Y015
 
-@typing.final
-class ArchiveIds(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ArchiveIds(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    IDS_FIELD_NUMBER: builtins.int
-    @property
-    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        ids: collections.abc.Iterable[builtins.str] | None = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ids", b"ids"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ArchiveIds: typing_extensions.TypeAlias = ArchiveIds
+Global___ArchiveIds: _TypeAlias = ArchiveIds  # noqa: Y015
 
-@typing.final
-class PurgeArchivesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PurgeArchivesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PURGED_ARCHIVES_FIELD_NUMBER: builtins.int
-    PURGED_PASSAGES_FIELD_NUMBER: builtins.int
-    purged_archives: builtins.int
-    purged_passages: builtins.int
+    PURGED_ARCHIVES_FIELD_NUMBER: _builtins.int
+    PURGED_PASSAGES_FIELD_NUMBER: _builtins.int
+    purged_archives: _builtins.int
+    purged_passages: _builtins.int
     def __init__(
         self,
         *,
-        purged_archives: builtins.int = ...,
-        purged_passages: builtins.int = ...,
+        purged_archives: _builtins.int = ...,
+        purged_passages: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["purged_archives", b"purged_archives", "purged_passages", b"purged_passages"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purged_archives", b"purged_archives", "purged_passages", b"purged_passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PurgeArchivesResponse: typing_extensions.TypeAlias = PurgeArchivesResponse
+Global___PurgeArchivesResponse: _TypeAlias = PurgeArchivesResponse  # noqa: Y015

@@ -3,493 +3,123 @@
 isort:skip_file
 Archival memory: facts and documents, kept for good, found by meaning and by words."""
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import sys
-import triptych.archival.v1.archival_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from triptych.archival.v1 import archival_pb2 as _archival_pb2
+import abc as _abc_1
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
-else:
-    import typing_extensions
-
-_T = typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
-
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_ArchivalServiceCreateArchiveType = typing_extensions.TypeVar(
-    '_ArchivalServiceCreateArchiveType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-        triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-        triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-        triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-    ],
-)
 
-_ArchivalServiceGetArchiveType = typing_extensions.TypeVar(
-    '_ArchivalServiceGetArchiveType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetArchiveRequest,
-        triptych.archival.v1.archival_pb2.GetArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetArchiveRequest,
-        triptych.archival.v1.archival_pb2.GetArchiveResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetArchiveRequest,
-        triptych.archival.v1.archival_pb2.GetArchiveResponse,
-    ],
-)
-
-_ArchivalServiceListArchivesType = typing_extensions.TypeVar(
-    '_ArchivalServiceListArchivesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListArchivesRequest,
-        triptych.archival.v1.archival_pb2.ListArchivesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListArchivesRequest,
-        triptych.archival.v1.archival_pb2.ListArchivesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListArchivesRequest,
-        triptych.archival.v1.archival_pb2.ListArchivesResponse,
-    ],
-)
-
-_ArchivalServiceUpdateArchiveType = typing_extensions.TypeVar(
-    '_ArchivalServiceUpdateArchiveType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-        triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-        triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-        triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-    ],
-)
-
-_ArchivalServiceDeleteArchiveType = typing_extensions.TypeVar(
-    '_ArchivalServiceDeleteArchiveType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-        triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-        triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-        triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-    ],
-)
-
-_ArchivalServiceInsertPassagesType = typing_extensions.TypeVar(
-    '_ArchivalServiceInsertPassagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-        triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-        triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-        triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-    ],
-)
-
-_ArchivalServiceGetPassageType = typing_extensions.TypeVar(
-    '_ArchivalServiceGetPassageType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetPassageRequest,
-        triptych.archival.v1.archival_pb2.GetPassageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetPassageRequest,
-        triptych.archival.v1.archival_pb2.GetPassageResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetPassageRequest,
-        triptych.archival.v1.archival_pb2.GetPassageResponse,
-    ],
-)
-
-_ArchivalServiceListPassagesType = typing_extensions.TypeVar(
-    '_ArchivalServiceListPassagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListPassagesRequest,
-        triptych.archival.v1.archival_pb2.ListPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListPassagesRequest,
-        triptych.archival.v1.archival_pb2.ListPassagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListPassagesRequest,
-        triptych.archival.v1.archival_pb2.ListPassagesResponse,
-    ],
-)
-
-_ArchivalServiceCountPassagesType = typing_extensions.TypeVar(
-    '_ArchivalServiceCountPassagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CountPassagesRequest,
-        triptych.archival.v1.archival_pb2.CountPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CountPassagesRequest,
-        triptych.archival.v1.archival_pb2.CountPassagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CountPassagesRequest,
-        triptych.archival.v1.archival_pb2.CountPassagesResponse,
-    ],
-)
-
-_ArchivalServiceDeletePassageType = typing_extensions.TypeVar(
-    '_ArchivalServiceDeletePassageType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeletePassageRequest,
-        triptych.archival.v1.archival_pb2.DeletePassageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeletePassageRequest,
-        triptych.archival.v1.archival_pb2.DeletePassageResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeletePassageRequest,
-        triptych.archival.v1.archival_pb2.DeletePassageResponse,
-    ],
-)
-
-_ArchivalServiceSearchPassagesType = typing_extensions.TypeVar(
-    '_ArchivalServiceSearchPassagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-        triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-        triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-        triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-    ],
-)
-
-_ArchivalServicePurgeArchivesType = typing_extensions.TypeVar(
-    '_ArchivalServicePurgeArchivesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-        triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-        triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-        triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-    ],
-)
-
-class ArchivalServiceStub(typing.Generic[_ArchivalServiceCreateArchiveType, _ArchivalServiceGetArchiveType, _ArchivalServiceListArchivesType, _ArchivalServiceUpdateArchiveType, _ArchivalServiceDeleteArchiveType, _ArchivalServiceInsertPassagesType, _ArchivalServiceGetPassageType, _ArchivalServiceListPassagesType, _ArchivalServiceCountPassagesType, _ArchivalServiceDeletePassageType, _ArchivalServiceSearchPassagesType, _ArchivalServicePurgeArchivesType]):
+class ArchivalServiceStub:
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
 
-    @typing.overload
-    def __init__(self: ArchivalServiceStub[
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-            triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.GetArchiveRequest,
-            triptych.archival.v1.archival_pb2.GetArchiveResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.ListArchivesRequest,
-            triptych.archival.v1.archival_pb2.ListArchivesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-            triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-            triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-            triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.GetPassageRequest,
-            triptych.archival.v1.archival_pb2.GetPassageResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.ListPassagesRequest,
-            triptych.archival.v1.archival_pb2.ListPassagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.CountPassagesRequest,
-            triptych.archival.v1.archival_pb2.CountPassagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.DeletePassageRequest,
-            triptych.archival.v1.archival_pb2.DeletePassageResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-            triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-            triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: ArchivalServiceStub[
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-            triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.GetArchiveRequest,
-            triptych.archival.v1.archival_pb2.GetArchiveResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.ListArchivesRequest,
-            triptych.archival.v1.archival_pb2.ListArchivesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-            triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-            triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-            triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.GetPassageRequest,
-            triptych.archival.v1.archival_pb2.GetPassageResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.ListPassagesRequest,
-            triptych.archival.v1.archival_pb2.ListPassagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.CountPassagesRequest,
-            triptych.archival.v1.archival_pb2.CountPassagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.DeletePassageRequest,
-            triptych.archival.v1.archival_pb2.DeletePassageResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-            triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-            triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    CreateArchive: _ArchivalServiceCreateArchiveType
-
-    GetArchive: _ArchivalServiceGetArchiveType
-
-    ListArchives: _ArchivalServiceListArchivesType
-
-    UpdateArchive: _ArchivalServiceUpdateArchiveType
-
-    DeleteArchive: _ArchivalServiceDeleteArchiveType
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.CreateArchiveRequest, _archival_pb2.CreateArchiveResponse]
+    GetArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.GetArchiveRequest, _archival_pb2.GetArchiveResponse]
+    ListArchives: _aio.UnaryUnaryMultiCallable[_archival_pb2.ListArchivesRequest, _archival_pb2.ListArchivesResponse]
+    UpdateArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.UpdateArchiveRequest, _archival_pb2.UpdateArchiveResponse]
+    DeleteArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeleteArchiveRequest, _archival_pb2.DeleteArchiveResponse]
     """Deletes the archive with all its passages."""
-
-    InsertPassages: _ArchivalServiceInsertPassagesType
+    InsertPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.InsertPassagesRequest, _archival_pb2.InsertPassagesResponse]
     """Acknowledged when the text is committed and the index has it. The same `request_id` inserts once."""
-
-    GetPassage: _ArchivalServiceGetPassageType
-
-    ListPassages: _ArchivalServiceListPassagesType
-
-    CountPassages: _ArchivalServiceCountPassagesType
-
-    DeletePassage: _ArchivalServiceDeletePassageType
-
-    SearchPassages: _ArchivalServiceSearchPassagesType
-
-    PurgeArchives: _ArchivalServicePurgeArchivesType
+    GetPassage: _aio.UnaryUnaryMultiCallable[_archival_pb2.GetPassageRequest, _archival_pb2.GetPassageResponse]
+    ListPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.ListPassagesRequest, _archival_pb2.ListPassagesResponse]
+    CountPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.CountPassagesRequest, _archival_pb2.CountPassagesResponse]
+    DeletePassage: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeletePassageRequest, _archival_pb2.DeletePassageResponse]
+    SearchPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.SearchPassagesRequest, _archival_pb2.SearchPassagesResponse]
+    PurgeArchives: _aio.UnaryUnaryMultiCallable[_archival_pb2.PurgeArchivesRequest, _archival_pb2.PurgeArchivesResponse]
     """Deletes every archive and passage of the user, or those named, for good."""
 
-ArchivalServiceAsyncStub: typing_extensions.TypeAlias = ArchivalServiceStub[
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-        triptych.archival.v1.archival_pb2.CreateArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetArchiveRequest,
-        triptych.archival.v1.archival_pb2.GetArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListArchivesRequest,
-        triptych.archival.v1.archival_pb2.ListArchivesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-        triptych.archival.v1.archival_pb2.UpdateArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-        triptych.archival.v1.archival_pb2.DeleteArchiveResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-        triptych.archival.v1.archival_pb2.InsertPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.GetPassageRequest,
-        triptych.archival.v1.archival_pb2.GetPassageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.ListPassagesRequest,
-        triptych.archival.v1.archival_pb2.ListPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.CountPassagesRequest,
-        triptych.archival.v1.archival_pb2.CountPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.DeletePassageRequest,
-        triptych.archival.v1.archival_pb2.DeletePassageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-        triptych.archival.v1.archival_pb2.SearchPassagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-        triptych.archival.v1.archival_pb2.PurgeArchivesResponse,
-    ],
-]
-
-class ArchivalServiceServicer(metaclass=abc.ABCMeta):
+class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateArchive(
         self,
-        request: triptych.archival.v1.archival_pb2.CreateArchiveRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.CreateArchiveResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.CreateArchiveResponse]]: ...
+        request: _archival_pb2.CreateArchiveRequest,
+        context: _aio.ServicerContext[_archival_pb2.CreateArchiveRequest, _abc.Awaitable[_archival_pb2.CreateArchiveResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.CreateArchiveResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetArchive(
         self,
-        request: triptych.archival.v1.archival_pb2.GetArchiveRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.GetArchiveResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.GetArchiveResponse]]: ...
+        request: _archival_pb2.GetArchiveRequest,
+        context: _aio.ServicerContext[_archival_pb2.GetArchiveRequest, _abc.Awaitable[_archival_pb2.GetArchiveResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.GetArchiveResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListArchives(
         self,
-        request: triptych.archival.v1.archival_pb2.ListArchivesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.ListArchivesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.ListArchivesResponse]]: ...
+        request: _archival_pb2.ListArchivesRequest,
+        context: _aio.ServicerContext[_archival_pb2.ListArchivesRequest, _abc.Awaitable[_archival_pb2.ListArchivesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.ListArchivesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def UpdateArchive(
         self,
-        request: triptych.archival.v1.archival_pb2.UpdateArchiveRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.UpdateArchiveResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.UpdateArchiveResponse]]: ...
+        request: _archival_pb2.UpdateArchiveRequest,
+        context: _aio.ServicerContext[_archival_pb2.UpdateArchiveRequest, _abc.Awaitable[_archival_pb2.UpdateArchiveResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.UpdateArchiveResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def DeleteArchive(
         self,
-        request: triptych.archival.v1.archival_pb2.DeleteArchiveRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.DeleteArchiveResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.DeleteArchiveResponse]]:
+        request: _archival_pb2.DeleteArchiveRequest,
+        context: _aio.ServicerContext[_archival_pb2.DeleteArchiveRequest, _abc.Awaitable[_archival_pb2.DeleteArchiveResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.DeleteArchiveResponse]:
         """Deletes the archive with all its passages."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def InsertPassages(
         self,
-        request: triptych.archival.v1.archival_pb2.InsertPassagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.InsertPassagesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.InsertPassagesResponse]]:
+        request: _archival_pb2.InsertPassagesRequest,
+        context: _aio.ServicerContext[_archival_pb2.InsertPassagesRequest, _abc.Awaitable[_archival_pb2.InsertPassagesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.InsertPassagesResponse]:
         """Acknowledged when the text is committed and the index has it. The same `request_id` inserts once."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetPassage(
         self,
-        request: triptych.archival.v1.archival_pb2.GetPassageRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.GetPassageResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.GetPassageResponse]]: ...
+        request: _archival_pb2.GetPassageRequest,
+        context: _aio.ServicerContext[_archival_pb2.GetPassageRequest, _abc.Awaitable[_archival_pb2.GetPassageResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.GetPassageResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListPassages(
         self,
-        request: triptych.archival.v1.archival_pb2.ListPassagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.ListPassagesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.ListPassagesResponse]]: ...
+        request: _archival_pb2.ListPassagesRequest,
+        context: _aio.ServicerContext[_archival_pb2.ListPassagesRequest, _abc.Awaitable[_archival_pb2.ListPassagesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.ListPassagesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CountPassages(
         self,
-        request: triptych.archival.v1.archival_pb2.CountPassagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.CountPassagesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.CountPassagesResponse]]: ...
+        request: _archival_pb2.CountPassagesRequest,
+        context: _aio.ServicerContext[_archival_pb2.CountPassagesRequest, _abc.Awaitable[_archival_pb2.CountPassagesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.CountPassagesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def DeletePassage(
         self,
-        request: triptych.archival.v1.archival_pb2.DeletePassageRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.DeletePassageResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.DeletePassageResponse]]: ...
+        request: _archival_pb2.DeletePassageRequest,
+        context: _aio.ServicerContext[_archival_pb2.DeletePassageRequest, _abc.Awaitable[_archival_pb2.DeletePassageResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.DeletePassageResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def SearchPassages(
         self,
-        request: triptych.archival.v1.archival_pb2.SearchPassagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.SearchPassagesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.SearchPassagesResponse]]: ...
+        request: _archival_pb2.SearchPassagesRequest,
+        context: _aio.ServicerContext[_archival_pb2.SearchPassagesRequest, _abc.Awaitable[_archival_pb2.SearchPassagesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.SearchPassagesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def PurgeArchives(
         self,
-        request: triptych.archival.v1.archival_pb2.PurgeArchivesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.archival.v1.archival_pb2.PurgeArchivesResponse, collections.abc.Awaitable[triptych.archival.v1.archival_pb2.PurgeArchivesResponse]]:
+        request: _archival_pb2.PurgeArchivesRequest,
+        context: _aio.ServicerContext[_archival_pb2.PurgeArchivesRequest, _abc.Awaitable[_archival_pb2.PurgeArchivesResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.PurgeArchivesResponse]:
         """Deletes every archive and passage of the user, or those named, for good."""
 
-def add_ArchivalServiceServicer_to_server(servicer: ArchivalServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_ArchivalServiceServicer_to_server(servicer: ArchivalServiceServicer, server: _aio.Server) -> None: ...

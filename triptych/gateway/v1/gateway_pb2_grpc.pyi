@@ -3,306 +3,81 @@
 isort:skip_file
 The door: users and their keys. The gateway serves the services of the three tiers too, unchanged."""
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import sys
-import triptych.gateway.v1.gateway_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from triptych.gateway.v1 import gateway_pb2 as _gateway_pb2
+import abc as _abc_1
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
-else:
-    import typing_extensions
-
-_T = typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
-
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_GatewayServiceWhoAmIType = typing_extensions.TypeVar(
-    '_GatewayServiceWhoAmIType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-        triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-        triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-        triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-    ],
-)
 
-_GatewayServiceCreateUserType = typing_extensions.TypeVar(
-    '_GatewayServiceCreateUserType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-        triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-        triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-        triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-    ],
-)
-
-_GatewayServiceGetUserType = typing_extensions.TypeVar(
-    '_GatewayServiceGetUserType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.GetUserRequest,
-        triptych.gateway.v1.gateway_pb2.GetUserResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.GetUserRequest,
-        triptych.gateway.v1.gateway_pb2.GetUserResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.GetUserRequest,
-        triptych.gateway.v1.gateway_pb2.GetUserResponse,
-    ],
-)
-
-_GatewayServiceListUsersType = typing_extensions.TypeVar(
-    '_GatewayServiceListUsersType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-        triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-        triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-        triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-    ],
-)
-
-_GatewayServiceCreateKeyType = typing_extensions.TypeVar(
-    '_GatewayServiceCreateKeyType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-        triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-        triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-        triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-    ],
-)
-
-_GatewayServiceListKeysType = typing_extensions.TypeVar(
-    '_GatewayServiceListKeysType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-        triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-        triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-        triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-    ],
-)
-
-_GatewayServiceRevokeKeyType = typing_extensions.TypeVar(
-    '_GatewayServiceRevokeKeyType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-        triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-        triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-        triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-    ],
-)
-
-class GatewayServiceStub(typing.Generic[_GatewayServiceWhoAmIType, _GatewayServiceCreateUserType, _GatewayServiceGetUserType, _GatewayServiceListUsersType, _GatewayServiceCreateKeyType, _GatewayServiceListKeysType, _GatewayServiceRevokeKeyType]):
+class GatewayServiceStub:
     """Every method but WhoAmI needs an admin key, and acts within that key's account."""
 
-    @typing.overload
-    def __init__(self: GatewayServiceStub[
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-            triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-            triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.GetUserRequest,
-            triptych.gateway.v1.gateway_pb2.GetUserResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-            triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-            triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-            triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-            triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: GatewayServiceStub[
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-            triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-            triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.GetUserRequest,
-            triptych.gateway.v1.gateway_pb2.GetUserResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-            triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-            triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-            triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-            triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    WhoAmI: _GatewayServiceWhoAmIType
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_gateway_pb2.WhoAmIRequest, _gateway_pb2.WhoAmIResponse]
     """Whom the key in use stands for."""
-
-    CreateUser: _GatewayServiceCreateUserType
-
-    GetUser: _GatewayServiceGetUserType
-
-    ListUsers: _GatewayServiceListUsersType
-
-    CreateKey: _GatewayServiceCreateKeyType
-
-    ListKeys: _GatewayServiceListKeysType
-
-    RevokeKey: _GatewayServiceRevokeKeyType
+    CreateUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateUserRequest, _gateway_pb2.CreateUserResponse]
+    GetUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetUserRequest, _gateway_pb2.GetUserResponse]
+    ListUsers: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListUsersRequest, _gateway_pb2.ListUsersResponse]
+    CreateKey: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateKeyRequest, _gateway_pb2.CreateKeyResponse]
+    ListKeys: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListKeysRequest, _gateway_pb2.ListKeysResponse]
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeKeyRequest, _gateway_pb2.RevokeKeyResponse]
     """Ends a key at once."""
 
-GatewayServiceAsyncStub: typing_extensions.TypeAlias = GatewayServiceStub[
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-        triptych.gateway.v1.gateway_pb2.WhoAmIResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-        triptych.gateway.v1.gateway_pb2.CreateUserResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.GetUserRequest,
-        triptych.gateway.v1.gateway_pb2.GetUserResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-        triptych.gateway.v1.gateway_pb2.ListUsersResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-        triptych.gateway.v1.gateway_pb2.CreateKeyResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-        triptych.gateway.v1.gateway_pb2.ListKeysResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-        triptych.gateway.v1.gateway_pb2.RevokeKeyResponse,
-    ],
-]
-
-class GatewayServiceServicer(metaclass=abc.ABCMeta):
+class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every method but WhoAmI needs an admin key, and acts within that key's account."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def WhoAmI(
         self,
-        request: triptych.gateway.v1.gateway_pb2.WhoAmIRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.WhoAmIResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.WhoAmIResponse]]:
+        request: _gateway_pb2.WhoAmIRequest,
+        context: _aio.ServicerContext[_gateway_pb2.WhoAmIRequest, _abc.Awaitable[_gateway_pb2.WhoAmIResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.WhoAmIResponse]:
         """Whom the key in use stands for."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateUser(
         self,
-        request: triptych.gateway.v1.gateway_pb2.CreateUserRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.CreateUserResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.CreateUserResponse]]: ...
+        request: _gateway_pb2.CreateUserRequest,
+        context: _aio.ServicerContext[_gateway_pb2.CreateUserRequest, _abc.Awaitable[_gateway_pb2.CreateUserResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.CreateUserResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetUser(
         self,
-        request: triptych.gateway.v1.gateway_pb2.GetUserRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.GetUserResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.GetUserResponse]]: ...
+        request: _gateway_pb2.GetUserRequest,
+        context: _aio.ServicerContext[_gateway_pb2.GetUserRequest, _abc.Awaitable[_gateway_pb2.GetUserResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.GetUserResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListUsers(
         self,
-        request: triptych.gateway.v1.gateway_pb2.ListUsersRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.ListUsersResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.ListUsersResponse]]: ...
+        request: _gateway_pb2.ListUsersRequest,
+        context: _aio.ServicerContext[_gateway_pb2.ListUsersRequest, _abc.Awaitable[_gateway_pb2.ListUsersResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.ListUsersResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CreateKey(
         self,
-        request: triptych.gateway.v1.gateway_pb2.CreateKeyRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.CreateKeyResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.CreateKeyResponse]]: ...
+        request: _gateway_pb2.CreateKeyRequest,
+        context: _aio.ServicerContext[_gateway_pb2.CreateKeyRequest, _abc.Awaitable[_gateway_pb2.CreateKeyResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.CreateKeyResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListKeys(
         self,
-        request: triptych.gateway.v1.gateway_pb2.ListKeysRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.ListKeysResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.ListKeysResponse]]: ...
+        request: _gateway_pb2.ListKeysRequest,
+        context: _aio.ServicerContext[_gateway_pb2.ListKeysRequest, _abc.Awaitable[_gateway_pb2.ListKeysResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.ListKeysResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def RevokeKey(
         self,
-        request: triptych.gateway.v1.gateway_pb2.RevokeKeyRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.gateway.v1.gateway_pb2.RevokeKeyResponse, collections.abc.Awaitable[triptych.gateway.v1.gateway_pb2.RevokeKeyResponse]]:
+        request: _gateway_pb2.RevokeKeyRequest,
+        context: _aio.ServicerContext[_gateway_pb2.RevokeKeyRequest, _abc.Awaitable[_gateway_pb2.RevokeKeyResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.RevokeKeyResponse]:
         """Ends a key at once."""
 
-def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _aio.Server) -> None: ...

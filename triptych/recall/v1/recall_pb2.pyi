@@ -3,443 +3,502 @@
 isort:skip_file
 Recall memory: every message ever, in order, searchable."""
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import google.protobuf.timestamp_pb2
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from triptych.type.v1 import type_pb2 as _type_pb2
+import builtins as _builtins
 import sys
-import triptych.type.v1.type_pb2
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-@typing.final
-class Message(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Message(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
-    ROLE_FIELD_NUMBER: builtins.int
-    TEXT_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    REASONING_FIELD_NUMBER: builtins.int
-    TOOL_CALLS_FIELD_NUMBER: builtins.int
-    TOOL_RETURN_FIELD_NUMBER: builtins.int
-    CREATE_TIME_FIELD_NUMBER: builtins.int
-    TURN_ID_FIELD_NUMBER: builtins.int
-    STEP_ID_FIELD_NUMBER: builtins.int
-    OTID_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    TOOL_RETURN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    OTID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """`message-<uuid>`. In an append: the caller's choice, or empty to derive one from the request id."""
-    agent_id: builtins.str
-    conversation_id: builtins.str
-    sequence: builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
+    sequence: _builtins.int
     """1, 2, 3, … within the conversation, without gaps. Set by the service."""
-    role: triptych.type.v1.type_pb2.Role.ValueType
-    text: builtins.str
+    role: _type_pb2.Role.ValueType
+    text: _builtins.str
     """What was said; of a tool's message, what it returned."""
-    name: builtins.str
+    name: _builtins.str
     """The speaker's name, if there is one."""
-    reasoning: builtins.str
+    reasoning: _builtins.str
     """What the model thought before it spoke, if it tells."""
-    turn_id: builtins.str
-    step_id: builtins.str
-    otid: builtins.str
+    turn_id: _builtins.str
+    step_id: _builtins.str
+    otid: _builtins.str
     """The sender's own id of the message ("offline threading id")."""
-    revision: builtins.int
+    revision: _builtins.int
     """1 when written; grows with every UpdateMessage."""
-    @property
-    def tool_calls(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[triptych.type.v1.type_pb2.ToolCall]: ...
-    @property
-    def tool_return(self) -> triptych.type.v1.type_pb2.ToolReturn:
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_type_pb2.ToolCall]: ...
+    @_builtins.property
+    def tool_return(self) -> _type_pb2.ToolReturn:
         """Set on messages of ROLE_TOOL."""
 
-    @property
-    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was said. In an append: empty means now."""
 
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        sequence: builtins.int = ...,
-        role: triptych.type.v1.type_pb2.Role.ValueType = ...,
-        text: builtins.str = ...,
-        name: builtins.str = ...,
-        reasoning: builtins.str = ...,
-        tool_calls: collections.abc.Iterable[triptych.type.v1.type_pb2.ToolCall] | None = ...,
-        tool_return: triptych.type.v1.type_pb2.ToolReturn | None = ...,
-        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        turn_id: builtins.str = ...,
-        step_id: builtins.str = ...,
-        otid: builtins.str = ...,
-        revision: builtins.int = ...,
+        id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        role: _type_pb2.Role.ValueType = ...,
+        text: _builtins.str = ...,
+        name: _builtins.str = ...,
+        reasoning: _builtins.str = ...,
+        tool_calls: _abc.Iterable[_type_pb2.ToolCall] | None = ...,
+        tool_return: _type_pb2.ToolReturn | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        turn_id: _builtins.str = ...,
+        step_id: _builtins.str = ...,
+        otid: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "tool_return", b"tool_return"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "id", b"id", "name", b"name", "otid", b"otid", "reasoning", b"reasoning", "revision", b"revision", "role", b"role", "sequence", b"sequence", "step_id", b"step_id", "text", b"text", "tool_calls", b"tool_calls", "tool_return", b"tool_return", "turn_id", b"turn_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "tool_return", b"tool_return"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "id", b"id", "name", b"name", "otid", b"otid", "reasoning", b"reasoning", "revision", b"revision", "role", b"role", "sequence", b"sequence", "step_id", b"step_id", "text", b"text", "tool_calls", b"tool_calls", "tool_return", b"tool_return", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Message: typing_extensions.TypeAlias = Message
+Global___Message: _TypeAlias = Message  # noqa: Y015
 
-@typing.final
-class AppendMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AppendMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    FENCE_FIELD_NUMBER: builtins.int
-    MESSAGES_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    conversation_id: builtins.str
-    request_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
+    request_id: _builtins.str
     """Required, 1 to 200 characters, unique for the conversation."""
-    @property
-    def fence(self) -> triptych.type.v1.type_pb2.Fence: ...
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Message]:
+    @_builtins.property
+    def fence(self) -> _type_pb2.Fence: ...
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """1 to 1,000 messages."""
 
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        request_id: builtins.str = ...,
-        fence: triptych.type.v1.type_pb2.Fence | None = ...,
-        messages: collections.abc.Iterable[Global___Message] | None = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        fence: _type_pb2.Fence | None = ...,
+        messages: _abc.Iterable[Global___Message] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["fence", b"fence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "fence", b"fence", "messages", b"messages", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "fence", b"fence", "messages", b"messages", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AppendMessagesRequest: typing_extensions.TypeAlias = AppendMessagesRequest
+Global___AppendMessagesRequest: _TypeAlias = AppendMessagesRequest  # noqa: Y015
 
-@typing.final
-class AppendMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AppendMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGES_FIELD_NUMBER: builtins.int
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Message]:
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """As stored, in the order given."""
 
     def __init__(
         self,
         *,
-        messages: collections.abc.Iterable[Global___Message] | None = ...,
+        messages: _abc.Iterable[Global___Message] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["messages", b"messages"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AppendMessagesResponse: typing_extensions.TypeAlias = AppendMessagesResponse
+Global___AppendMessagesResponse: _TypeAlias = AppendMessagesResponse  # noqa: Y015
 
-@typing.final
-class UpdateMessageRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGE_ID_FIELD_NUMBER: builtins.int
-    TEXT_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    message_id: builtins.str
-    text: builtins.str
-    request_id: builtins.str
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    text: _builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        message_id: builtins.str = ...,
-        text: builtins.str = ...,
-        request_id: builtins.str = ...,
+        message_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["message_id", b"message_id", "request_id", b"request_id", "text", b"text"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateMessageRequest: typing_extensions.TypeAlias = UpdateMessageRequest
+Global___UpdateMessageRequest: _TypeAlias = UpdateMessageRequest  # noqa: Y015
 
-@typing.final
-class UpdateMessageResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpdateMessageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGE_FIELD_NUMBER: builtins.int
-    @property
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
     def message(self) -> Global___Message: ...
     def __init__(
         self,
         *,
         message: Global___Message | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["message", b"message"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["message", b"message"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateMessageResponse: typing_extensions.TypeAlias = UpdateMessageResponse
+Global___UpdateMessageResponse: _TypeAlias = UpdateMessageResponse  # noqa: Y015
 
-@typing.final
-class GetMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGE_IDS_FIELD_NUMBER: builtins.int
-    @property
-    def message_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 1,000."""
 
     def __init__(
         self,
         *,
-        message_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        message_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["message_ids", b"message_ids"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_ids", b"message_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetMessagesRequest: typing_extensions.TypeAlias = GetMessagesRequest
+Global___GetMessagesRequest: _TypeAlias = GetMessagesRequest  # noqa: Y015
 
-@typing.final
-class GetMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGES_FIELD_NUMBER: builtins.int
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Message]: ...
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]: ...
     def __init__(
         self,
         *,
-        messages: collections.abc.Iterable[Global___Message] | None = ...,
+        messages: _abc.Iterable[Global___Message] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["messages", b"messages"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetMessagesResponse: typing_extensions.TypeAlias = GetMessagesResponse
+Global___GetMessagesResponse: _TypeAlias = GetMessagesResponse  # noqa: Y015
 
-@typing.final
-class ListMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    PAGE_SIZE_FIELD_NUMBER: builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    BEFORE_ID_FIELD_NUMBER: builtins.int
-    AFTER_ID_FIELD_NUMBER: builtins.int
-    ROLES_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
     """Empty: all the user's agents."""
-    conversation_id: builtins.str
+    conversation_id: _builtins.str
     """Empty: all the agent's conversations."""
-    page_size: builtins.int
+    page_size: _builtins.int
     """Default 50, at most 1,000."""
-    page_token: builtins.str
-    order: triptych.type.v1.type_pb2.SortOrder.ValueType
-    before_id: builtins.str
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
     """Only what comes before / after this message, exclusive. An id that is not there gives an empty list."""
-    after_id: builtins.str
-    @property
-    def roles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[triptych.type.v1.type_pb2.Role.ValueType]:
+    after_id: _builtins.str
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_type_pb2.Role.ValueType]:
         """Empty: all roles."""
 
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        page_size: builtins.int = ...,
-        page_token: builtins.str = ...,
-        order: triptych.type.v1.type_pb2.SortOrder.ValueType = ...,
-        before_id: builtins.str = ...,
-        after_id: builtins.str = ...,
-        roles: collections.abc.Iterable[triptych.type.v1.type_pb2.Role.ValueType] | None = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
+        roles: _abc.Iterable[_type_pb2.Role.ValueType] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "roles", b"roles"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListMessagesRequest: typing_extensions.TypeAlias = ListMessagesRequest
+Global___ListMessagesRequest: _TypeAlias = ListMessagesRequest  # noqa: Y015
 
-@typing.final
-class ListMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGES_FIELD_NUMBER: builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
-    next_page_token: builtins.str
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
     """Empty on the last page."""
-    @property
-    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Message]: ...
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]: ...
     def __init__(
         self,
         *,
-        messages: collections.abc.Iterable[Global___Message] | None = ...,
-        next_page_token: builtins.str = ...,
+        messages: _abc.Iterable[Global___Message] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["messages", b"messages", "next_page_token", b"next_page_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListMessagesResponse: typing_extensions.TypeAlias = ListMessagesResponse
+Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
 
-@typing.final
-class SearchMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SearchMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    QUERY_FIELD_NUMBER: builtins.int
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    MODE_FIELD_NUMBER: builtins.int
-    ROLES_FIELD_NUMBER: builtins.int
-    START_TIME_FIELD_NUMBER: builtins.int
-    END_TIME_FIELD_NUMBER: builtins.int
-    LIMIT_FIELD_NUMBER: builtins.int
-    query: builtins.str
-    agent_id: builtins.str
+    QUERY_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    agent_id: _builtins.str
     """Empty: all the user's agents."""
-    conversation_id: builtins.str
-    mode: triptych.type.v1.type_pb2.SearchMode.ValueType
-    limit: builtins.int
+    conversation_id: _builtins.str
+    mode: _type_pb2.SearchMode.ValueType
+    limit: _builtins.int
     """Default 10, at most 100."""
-    @property
-    def roles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[triptych.type.v1.type_pb2.Role.ValueType]: ...
-    @property
-    def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_type_pb2.Role.ValueType]: ...
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
         """Both ends are part of the range."""
 
-    @property
-    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        query: builtins.str = ...,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        mode: triptych.type.v1.type_pb2.SearchMode.ValueType = ...,
-        roles: collections.abc.Iterable[triptych.type.v1.type_pb2.Role.ValueType] | None = ...,
-        start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        limit: builtins.int = ...,
+        query: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        mode: _type_pb2.SearchMode.ValueType = ...,
+        roles: _abc.Iterable[_type_pb2.Role.ValueType] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "end_time", b"end_time", "limit", b"limit", "mode", b"mode", "query", b"query", "roles", b"roles", "start_time", b"start_time"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "end_time", b"end_time", "limit", b"limit", "mode", b"mode", "query", b"query", "roles", b"roles", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchMessagesRequest: typing_extensions.TypeAlias = SearchMessagesRequest
+Global___SearchMessagesRequest: _TypeAlias = SearchMessagesRequest  # noqa: Y015
 
-@typing.final
-class SearchMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SearchMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HITS_FIELD_NUMBER: builtins.int
-    @property
-    def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MessageHit]: ...
+    HITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageHit]: ...
     def __init__(
         self,
         *,
-        hits: collections.abc.Iterable[Global___MessageHit] | None = ...,
+        hits: _abc.Iterable[Global___MessageHit] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["hits", b"hits"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchMessagesResponse: typing_extensions.TypeAlias = SearchMessagesResponse
+Global___SearchMessagesResponse: _TypeAlias = SearchMessagesResponse  # noqa: Y015
 
-@typing.final
-class MessageHit(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class MessageHit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGE_FIELD_NUMBER: builtins.int
-    SCORE_FIELD_NUMBER: builtins.int
-    LEXICAL_FIELD_NUMBER: builtins.int
-    SEMANTIC_FIELD_NUMBER: builtins.int
-    NEIGHBOUR_FIELD_NUMBER: builtins.int
-    score: builtins.float
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    LEXICAL_FIELD_NUMBER: _builtins.int
+    SEMANTIC_FIELD_NUMBER: _builtins.int
+    NEIGHBOUR_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
     """What the hits are ordered by; comparable within one answer only."""
-    lexical: builtins.float
+    lexical: _builtins.float
     """The parts that the score was made from."""
-    semantic: builtins.float
-    neighbour: builtins.float
-    @property
+    semantic: _builtins.float
+    neighbour: _builtins.float
+    @_builtins.property
     def message(self) -> Global___Message: ...
     def __init__(
         self,
         *,
         message: Global___Message | None = ...,
-        score: builtins.float = ...,
-        lexical: builtins.float = ...,
-        semantic: builtins.float = ...,
-        neighbour: builtins.float = ...,
+        score: _builtins.float = ...,
+        lexical: _builtins.float = ...,
+        semantic: _builtins.float = ...,
+        neighbour: _builtins.float = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["message", b"message"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lexical", b"lexical", "message", b"message", "neighbour", b"neighbour", "score", b"score", "semantic", b"semantic"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lexical", b"lexical", "message", b"message", "neighbour", b"neighbour", "score", b"score", "semantic", b"semantic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MessageHit: typing_extensions.TypeAlias = MessageHit
+Global___MessageHit: _TypeAlias = MessageHit  # noqa: Y015
 
-@typing.final
-class CountMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    conversation_id: builtins.str
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountMessagesRequest: typing_extensions.TypeAlias = CountMessagesRequest
+Global___CountMessagesRequest: _TypeAlias = CountMessagesRequest  # noqa: Y015
 
-@typing.final
-class CountMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CountMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COUNT_FIELD_NUMBER: builtins.int
-    count: builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
     def __init__(
         self,
         *,
-        count: builtins.int = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountMessagesResponse: typing_extensions.TypeAlias = CountMessagesResponse
+Global___CountMessagesResponse: _TypeAlias = CountMessagesResponse  # noqa: Y015
 
-@typing.final
-class PurgeMessagesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PurgeMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_ID_FIELD_NUMBER: builtins.int
-    CONVERSATION_ID_FIELD_NUMBER: builtins.int
-    ALL_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
-    agent_id: builtins.str
-    conversation_id: builtins.str
-    all: builtins.bool
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
+    all: _builtins.bool
     """All of the user's messages."""
-    request_id: builtins.str
+    request_id: _builtins.str
     def __init__(
         self,
         *,
-        agent_id: builtins.str = ...,
-        conversation_id: builtins.str = ...,
-        all: builtins.bool = ...,
-        request_id: builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        all: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "scope", b"scope"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "request_id", b"request_id", "scope", b"scope"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["scope", b"scope"]) -> typing.Literal["agent_id", "conversation_id", "all"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["agent_id", "conversation_id", "all"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
-Global___PurgeMessagesRequest: typing_extensions.TypeAlias = PurgeMessagesRequest
+Global___PurgeMessagesRequest: _TypeAlias = PurgeMessagesRequest  # noqa: Y015
 
-@typing.final
-class PurgeMessagesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PurgeMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PURGED_COUNT_FIELD_NUMBER: builtins.int
-    purged_count: builtins.int
+    PURGED_COUNT_FIELD_NUMBER: _builtins.int
+    purged_count: _builtins.int
     def __init__(
         self,
         *,
-        purged_count: builtins.int = ...,
+        purged_count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["purged_count", b"purged_count"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purged_count", b"purged_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PurgeMessagesResponse: typing_extensions.TypeAlias = PurgeMessagesResponse
+Global___PurgeMessagesResponse: _TypeAlias = PurgeMessagesResponse  # noqa: Y015

@@ -3,316 +3,91 @@
 isort:skip_file
 Recall memory: every message ever, in order, searchable."""
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import sys
-import triptych.recall.v1.recall_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from triptych.recall.v1 import recall_pb2 as _recall_pb2
+import abc as _abc_1
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
-else:
-    import typing_extensions
-
-_T = typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
-
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_RecallServiceAppendMessagesType = typing_extensions.TypeVar(
-    '_RecallServiceAppendMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-        triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-        triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-        triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-    ],
-)
 
-_RecallServiceUpdateMessageType = typing_extensions.TypeVar(
-    '_RecallServiceUpdateMessageType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-        triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-        triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-        triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-    ],
-)
-
-_RecallServiceGetMessagesType = typing_extensions.TypeVar(
-    '_RecallServiceGetMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.GetMessagesRequest,
-        triptych.recall.v1.recall_pb2.GetMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.GetMessagesRequest,
-        triptych.recall.v1.recall_pb2.GetMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.GetMessagesRequest,
-        triptych.recall.v1.recall_pb2.GetMessagesResponse,
-    ],
-)
-
-_RecallServiceListMessagesType = typing_extensions.TypeVar(
-    '_RecallServiceListMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.ListMessagesRequest,
-        triptych.recall.v1.recall_pb2.ListMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.ListMessagesRequest,
-        triptych.recall.v1.recall_pb2.ListMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.ListMessagesRequest,
-        triptych.recall.v1.recall_pb2.ListMessagesResponse,
-    ],
-)
-
-_RecallServiceSearchMessagesType = typing_extensions.TypeVar(
-    '_RecallServiceSearchMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-        triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-        triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-        triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-    ],
-)
-
-_RecallServiceCountMessagesType = typing_extensions.TypeVar(
-    '_RecallServiceCountMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.CountMessagesRequest,
-        triptych.recall.v1.recall_pb2.CountMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.CountMessagesRequest,
-        triptych.recall.v1.recall_pb2.CountMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.CountMessagesRequest,
-        triptych.recall.v1.recall_pb2.CountMessagesResponse,
-    ],
-)
-
-_RecallServicePurgeMessagesType = typing_extensions.TypeVar(
-    '_RecallServicePurgeMessagesType',
-    grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-        triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-        triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-        triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-    ],
-)
-
-class RecallServiceStub(typing.Generic[_RecallServiceAppendMessagesType, _RecallServiceUpdateMessageType, _RecallServiceGetMessagesType, _RecallServiceListMessagesType, _RecallServiceSearchMessagesType, _RecallServiceCountMessagesType, _RecallServicePurgeMessagesType]):
+class RecallServiceStub:
     """Owned by the user in the signed principal. An agent or conversation this service has never seen is simply empty."""
 
-    @typing.overload
-    def __init__(self: RecallServiceStub[
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-            triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-            triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.GetMessagesRequest,
-            triptych.recall.v1.recall_pb2.GetMessagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.ListMessagesRequest,
-            triptych.recall.v1.recall_pb2.ListMessagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-            triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.CountMessagesRequest,
-            triptych.recall.v1.recall_pb2.CountMessagesResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-            triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: RecallServiceStub[
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-            triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-            triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.GetMessagesRequest,
-            triptych.recall.v1.recall_pb2.GetMessagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.ListMessagesRequest,
-            triptych.recall.v1.recall_pb2.ListMessagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-            triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.CountMessagesRequest,
-            triptych.recall.v1.recall_pb2.CountMessagesResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-            triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    AppendMessages: _RecallServiceAppendMessagesType
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    AppendMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.AppendMessagesRequest, _recall_pb2.AppendMessagesResponse]
     """Appends a batch in one transaction. The same `request_id` with the same content answers what the first call
     answered; with other content it fails with REQUEST_ID_REUSED.
     """
-
-    UpdateMessage: _RecallServiceUpdateMessageType
+    UpdateMessage: _aio.UnaryUnaryMultiCallable[_recall_pb2.UpdateMessageRequest, _recall_pb2.UpdateMessageResponse]
     """Replaces a message's text and keeps the revision before it."""
-
-    GetMessages: _RecallServiceGetMessagesType
+    GetMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.GetMessagesRequest, _recall_pb2.GetMessagesResponse]
     """Those of the given messages that exist and are the caller's, in the order asked for."""
-
-    ListMessages: _RecallServiceListMessagesType
-
-    SearchMessages: _RecallServiceSearchMessagesType
+    ListMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.ListMessagesRequest, _recall_pb2.ListMessagesResponse]
+    SearchMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.SearchMessagesRequest, _recall_pb2.SearchMessagesResponse]
     """Finds messages by words, by meaning, or both: of one agent, or of all the user's."""
-
-    CountMessages: _RecallServiceCountMessagesType
-
-    PurgeMessages: _RecallServicePurgeMessagesType
+    CountMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.CountMessagesRequest, _recall_pb2.CountMessagesResponse]
+    PurgeMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.PurgeMessagesRequest, _recall_pb2.PurgeMessagesResponse]
     """Deletes for good: rows, index entries and vectors."""
 
-RecallServiceAsyncStub: typing_extensions.TypeAlias = RecallServiceStub[
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-        triptych.recall.v1.recall_pb2.AppendMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-        triptych.recall.v1.recall_pb2.UpdateMessageResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.GetMessagesRequest,
-        triptych.recall.v1.recall_pb2.GetMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.ListMessagesRequest,
-        triptych.recall.v1.recall_pb2.ListMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-        triptych.recall.v1.recall_pb2.SearchMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.CountMessagesRequest,
-        triptych.recall.v1.recall_pb2.CountMessagesResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-        triptych.recall.v1.recall_pb2.PurgeMessagesResponse,
-    ],
-]
-
-class RecallServiceServicer(metaclass=abc.ABCMeta):
+class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal. An agent or conversation this service has never seen is simply empty."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def AppendMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.AppendMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.AppendMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.AppendMessagesResponse]]:
+        request: _recall_pb2.AppendMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.AppendMessagesRequest, _abc.Awaitable[_recall_pb2.AppendMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.AppendMessagesResponse]:
         """Appends a batch in one transaction. The same `request_id` with the same content answers what the first call
         answered; with other content it fails with REQUEST_ID_REUSED.
         """
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def UpdateMessage(
         self,
-        request: triptych.recall.v1.recall_pb2.UpdateMessageRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.UpdateMessageResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.UpdateMessageResponse]]:
+        request: _recall_pb2.UpdateMessageRequest,
+        context: _aio.ServicerContext[_recall_pb2.UpdateMessageRequest, _abc.Awaitable[_recall_pb2.UpdateMessageResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.UpdateMessageResponse]:
         """Replaces a message's text and keeps the revision before it."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.GetMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.GetMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.GetMessagesResponse]]:
+        request: _recall_pb2.GetMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.GetMessagesRequest, _abc.Awaitable[_recall_pb2.GetMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.GetMessagesResponse]:
         """Those of the given messages that exist and are the caller's, in the order asked for."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.ListMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.ListMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.ListMessagesResponse]]: ...
+        request: _recall_pb2.ListMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.ListMessagesRequest, _abc.Awaitable[_recall_pb2.ListMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.ListMessagesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def SearchMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.SearchMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.SearchMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.SearchMessagesResponse]]:
+        request: _recall_pb2.SearchMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.SearchMessagesRequest, _abc.Awaitable[_recall_pb2.SearchMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.SearchMessagesResponse]:
         """Finds messages by words, by meaning, or both: of one agent, or of all the user's."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CountMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.CountMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.CountMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.CountMessagesResponse]]: ...
+        request: _recall_pb2.CountMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.CountMessagesRequest, _abc.Awaitable[_recall_pb2.CountMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.CountMessagesResponse]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def PurgeMessages(
         self,
-        request: triptych.recall.v1.recall_pb2.PurgeMessagesRequest,
-        context: _ServicerContext,
-    ) -> typing.Union[triptych.recall.v1.recall_pb2.PurgeMessagesResponse, collections.abc.Awaitable[triptych.recall.v1.recall_pb2.PurgeMessagesResponse]]:
+        request: _recall_pb2.PurgeMessagesRequest,
+        context: _aio.ServicerContext[_recall_pb2.PurgeMessagesRequest, _abc.Awaitable[_recall_pb2.PurgeMessagesResponse]],
+    ) -> _abc.Awaitable[_recall_pb2.PurgeMessagesResponse]:
         """Deletes for good: rows, index entries and vectors."""
 
-def add_RecallServiceServicer_to_server(servicer: RecallServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_RecallServiceServicer_to_server(servicer: RecallServiceServicer, server: _aio.Server) -> None: ...

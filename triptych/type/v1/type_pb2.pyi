@@ -3,26 +3,26 @@
 isort:skip_file
 What every tier shares. Nothing here belongs to one service."""
 
-import builtins
-import google.protobuf.descriptor
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _Role:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _RoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     ROLE_UNSPECIFIED: _Role.ValueType  # 0
     ROLE_SYSTEM: _Role.ValueType  # 1
     ROLE_USER: _Role.ValueType  # 2
@@ -37,14 +37,14 @@ ROLE_SYSTEM: Role.ValueType  # 1
 ROLE_USER: Role.ValueType  # 2
 ROLE_ASSISTANT: Role.ValueType  # 3
 ROLE_TOOL: Role.ValueType  # 4
-Global___Role: typing_extensions.TypeAlias = Role
+Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _SortOrder:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _SortOrderEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SortOrder.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _SortOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SortOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     SORT_ORDER_UNSPECIFIED: _SortOrder.ValueType  # 0
     SORT_ORDER_ASCENDING: _SortOrder.ValueType  # 1
     SORT_ORDER_DESCENDING: _SortOrder.ValueType  # 2
@@ -55,14 +55,14 @@ class SortOrder(_SortOrder, metaclass=_SortOrderEnumTypeWrapper):
 SORT_ORDER_UNSPECIFIED: SortOrder.ValueType  # 0
 SORT_ORDER_ASCENDING: SortOrder.ValueType  # 1
 SORT_ORDER_DESCENDING: SortOrder.ValueType  # 2
-Global___SortOrder: typing_extensions.TypeAlias = SortOrder
+Global___SortOrder: _TypeAlias = SortOrder  # noqa: Y015
 
 class _SearchMode:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _SearchModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SearchMode.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     SEARCH_MODE_UNSPECIFIED: _SearchMode.ValueType  # 0
     SEARCH_MODE_LEXICAL: _SearchMode.ValueType  # 1
     SEARCH_MODE_SEMANTIC: _SearchMode.ValueType  # 2
@@ -75,14 +75,14 @@ SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
 SEARCH_MODE_LEXICAL: SearchMode.ValueType  # 1
 SEARCH_MODE_SEMANTIC: SearchMode.ValueType  # 2
 SEARCH_MODE_HYBRID: SearchMode.ValueType  # 3
-Global___SearchMode: typing_extensions.TypeAlias = SearchMode
+Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
 
 class _TagMatch:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _TagMatchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TagMatch.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _TagMatchEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TagMatch.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     TAG_MATCH_UNSPECIFIED: _TagMatch.ValueType  # 0
     TAG_MATCH_ANY: _TagMatch.ValueType  # 1
     TAG_MATCH_ALL: _TagMatch.ValueType  # 2
@@ -93,14 +93,14 @@ class TagMatch(_TagMatch, metaclass=_TagMatchEnumTypeWrapper):
 TAG_MATCH_UNSPECIFIED: TagMatch.ValueType  # 0
 TAG_MATCH_ANY: TagMatch.ValueType  # 1
 TAG_MATCH_ALL: TagMatch.ValueType  # 2
-Global___TagMatch: typing_extensions.TypeAlias = TagMatch
+Global___TagMatch: _TypeAlias = TagMatch  # noqa: Y015
 
 class _ToolStatus:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ToolStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ToolStatus.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ToolStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     TOOL_STATUS_UNSPECIFIED: _ToolStatus.ValueType  # 0
     TOOL_STATUS_SUCCESS: _ToolStatus.ValueType  # 1
     TOOL_STATUS_ERROR: _ToolStatus.ValueType  # 2
@@ -110,14 +110,14 @@ class ToolStatus(_ToolStatus, metaclass=_ToolStatusEnumTypeWrapper): ...
 TOOL_STATUS_UNSPECIFIED: ToolStatus.ValueType  # 0
 TOOL_STATUS_SUCCESS: ToolStatus.ValueType  # 1
 TOOL_STATUS_ERROR: ToolStatus.ValueType  # 2
-Global___ToolStatus: typing_extensions.TypeAlias = ToolStatus
+Global___ToolStatus: _TypeAlias = ToolStatus  # noqa: Y015
 
 class _ErrorReason:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 1
     """NOT_FOUND: there is no such resource, or it is another user's. The two are never told apart."""
@@ -238,76 +238,88 @@ ERROR_REASON_FAILED_PRECONDITION: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION: the resource's state does not allow this."""
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 28
 """INVALID_ARGUMENT: the page token was not made by this query."""
-Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason
+Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
-@typing.final
-class Fence(google.protobuf.message.Message):
+@_typing.final
+class Fence(_message.Message):
     """The right to write that a turn's lease gives. A service remembers the highest token seen for a scope
     and refuses a lower one, so that a replica which lost its lease can no longer write.
     """
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SCOPE_FIELD_NUMBER: builtins.int
-    TOKEN_FIELD_NUMBER: builtins.int
-    scope: builtins.str
+    SCOPE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
     """The conversation whose lease this is."""
-    token: builtins.int
+    token: _builtins.int
     """Grows with every owner of the lease. Zero means "no lease": never refused."""
     def __init__(
         self,
         *,
-        scope: builtins.str = ...,
-        token: builtins.int = ...,
+        scope: _builtins.str = ...,
+        token: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["scope", b"scope", "token", b"token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Fence: typing_extensions.TypeAlias = Fence
+Global___Fence: _TypeAlias = Fence  # noqa: Y015
 
-@typing.final
-class ToolCall(google.protobuf.message.Message):
+@_typing.final
+class ToolCall(_message.Message):
     """A function call that the model asked for."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    ARGUMENTS_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """The model's id of the call, unique within its step."""
-    name: builtins.str
-    arguments: builtins.str
+    name: _builtins.str
+    arguments: _builtins.str
     """A JSON object, as the model wrote it."""
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        name: builtins.str = ...,
-        arguments: builtins.str = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        arguments: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arguments", b"arguments", "id", b"id", "name", b"name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ToolCall: typing_extensions.TypeAlias = ToolCall
+Global___ToolCall: _TypeAlias = ToolCall  # noqa: Y015
 
-@typing.final
-class ToolReturn(google.protobuf.message.Message):
+@_typing.final
+class ToolReturn(_message.Message):
     """What a tool answered."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOOL_CALL_ID_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    STATUS_FIELD_NUMBER: builtins.int
-    tool_call_id: builtins.str
-    name: builtins.str
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    name: _builtins.str
     status: Global___ToolStatus.ValueType
     def __init__(
         self,
         *,
-        tool_call_id: builtins.str = ...,
-        name: builtins.str = ...,
+        tool_call_id: _builtins.str = ...,
+        name: _builtins.str = ...,
         status: Global___ToolStatus.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "status", b"status", "tool_call_id", b"tool_call_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "status", b"status", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ToolReturn: typing_extensions.TypeAlias = ToolReturn
+Global___ToolReturn: _TypeAlias = ToolReturn  # noqa: Y015
