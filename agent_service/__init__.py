@@ -1,0 +1,1 @@
+"""Agents, their core memory, and the loop that runs their turns."""

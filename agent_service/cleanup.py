@@ -1,0 +1,73 @@
+"""Purges in the other tiers what deleted agents have left there, however often it takes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from agent_service.store import Store
+from agent_service.stores import cleanups
+from agent_service.stores.cleanups import Cleanup
+from agent_service.tiers import Tiers
+from servicekit import deadline
+from servicekit.principal import Principal
+from triptych.errors import NotFound, TriptychError
+
+_log = structlog.get_logger("cleanup")
+_RETRY_SECONDS = 10.0
+# A deletion answers when the tiers are purged, unless that takes longer than this.
+_PATIENCE_SECONDS = 3.0
+
+
+class Cleaner:
+    """What is to be purged is noted in the store with the deletion; the note goes when both tiers have done it."""
+
+    def __init__(self, store: Store, tiers: Tiers) -> None:
+        self._store, self._tiers = store, tiers
+        self._wanted = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Takes up what an earlier process has left, then waits for more."""
+        self._wanted.set()
+        self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    async def run_soon(self) -> None:
+        """Purges now, and waits a little for it to be done."""
+        self._idle.clear()
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("a purge goes on in the background")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        deadline.bind(None)
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                for cleanup in await self._store.read(cleanups.pending):
+                    await self._purge(cleanup)
+            except TriptychError as error:
+                _log.warning("purge failed, will be tried again", reason=error.reason_name)
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
+                continue
+            self._idle.set()
+
+    async def _purge(self, cleanup: Cleanup) -> None:
+        caller = Principal(cleanup.tenant)
+        await self._tiers.purge_messages(caller, cleanup.agent_id)
+        try:
+            await self._tiers.purge_archive(caller, cleanup.archive_id)
+        except NotFound:  # nothing was ever inserted
+            _log.debug("no archive to purge")
+        await self._store.write(lambda c: cleanups.done(c, cleanup.tenant, cleanup.agent_id))

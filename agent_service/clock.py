@@ -1,0 +1,19 @@
+"""Times as the store keeps them: microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import time
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+def timestamp(microseconds: int) -> Timestamp:
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def microseconds(value: Timestamp) -> int:
+    return value.seconds * 1_000_000 + value.nanos // 1000

@@ -1,0 +1,63 @@
+"""Settings of agent_service, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent_service.models.types import ToolMode
+from servicekit.settings import Environment, Running
+from triptych.environment import BadEnvironment
+
+
+@dataclass(frozen=True)
+class ModelEndpoint:
+    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens."""
+
+    base_url: str
+    model: str
+    api_key: str = field(repr=False)
+    context_window: int
+    timeout_seconds: float
+    tool_mode: ToolMode
+
+    @classmethod
+    def read(cls, env: Environment) -> ModelEndpoint:
+        try:
+            tool_mode = ToolMode(env.text("TRIPTYCH_MODEL_TOOLS"))
+        except ValueError:
+            raise BadEnvironment("TRIPTYCH_MODEL_TOOLS is native or emulated") from None
+        return cls(
+            base_url=env.text("TRIPTYCH_MODEL_BASE_URL"),
+            model=env.text("TRIPTYCH_MODEL"),
+            api_key=env.text("TRIPTYCH_MODEL_API_KEY"),
+            context_window=env.integer("TRIPTYCH_MODEL_CONTEXT_WINDOW"),
+            timeout_seconds=env.number("TRIPTYCH_MODEL_TIMEOUT_SECONDS"),
+            tool_mode=tool_mode,
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    listen: str
+    dsn: str
+    recall_address: str
+    archival_address: str
+    signing_key: Path
+    gateway_key: Path
+    model: ModelEndpoint
+    running: Running
+
+    @classmethod
+    def read(cls, env: Environment) -> Settings:
+        """Raises: BadEnvironment naming the variable that is missing or wrong."""
+        return cls(
+            listen=env.text("TRIPTYCH_AGENT_LISTEN"),
+            dsn=env.text("TRIPTYCH_AGENT_DSN"),
+            recall_address=env.text("TRIPTYCH_RECALL_ADDRESS"),
+            archival_address=env.text("TRIPTYCH_ARCHIVAL_ADDRESS"),
+            signing_key=env.file("TRIPTYCH_AGENT_SIGNING_KEY_FILE"),
+            gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
+            model=ModelEndpoint.read(env),
+            running=Running.read(env),
+        )

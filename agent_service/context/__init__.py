@@ -1,0 +1,1 @@
+"""What the model sees: instructions, core memory, facts about memory, and the window of recent messages."""

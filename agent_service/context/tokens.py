@@ -1,0 +1,33 @@
+"""Token counts without a tokenizer: nothing is downloaded, and every model counts differently anyway.
+
+English text has about four characters a token in the tokenizers of today's models; other scripts have fewer, so bytes
+of UTF-8 are counted rather than characters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agent_service.models.types import ToolSchema
+
+_BYTES_PER_TOKEN = 4
+# What the chat format adds to each message.
+_PER_MESSAGE = 4
+
+
+def of_text(text: str) -> int:
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+
+
+def of_message(message: dict[str, Any]) -> int:
+    """Of a message in the OpenAI chat format."""
+    size = of_text(message.get("content") or "")
+    for call in message.get("tool_calls") or ():
+        size += of_text(call["function"]["name"]) + of_text(call["function"]["arguments"])
+    return size + _PER_MESSAGE
+
+
+def of_tools(tools: Sequence[ToolSchema]) -> int:
+    return sum(of_text(tool.name) + of_text(tool.description) + of_text(json.dumps(tool.parameters)) for tool in tools)

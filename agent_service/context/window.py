@@ -1,0 +1,98 @@
+"""The window: the recent part of a conversation that the model sees word for word, kept warm between turns."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from agent_service.context import tokens
+from agent_service.context.render import render
+from agent_service.tiers import Tiers
+from servicekit.principal import Principal
+from triptych.recall.v1.recall_pb2 import Message
+
+_PAGE = 200
+# A cold start reads this many messages at the most; a window of a million tokens holds fewer.
+_MOST_MESSAGES = 20_000
+_CACHED_CONVERSATIONS = 2_000
+_REFILL = 0.7
+
+
+@dataclass
+class Window:
+    """`start`: sequence of the first message in view. `messages`: in order, all of them in recall."""
+
+    start: int
+    messages: list[Message] = field(default_factory=list)
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        self.messages.extend(messages)
+
+    def fit(self, budget: int, tail: list[Message], keep: str) -> bool:
+        """Drops whole turns from the front until the window with `tail` (not yet in it) is well within `budget` tokens.
+
+        It drops down to 70%, so that the front, and with it the provider's cached prefix, then stays for many turns.
+        The turn `keep`, which is running, stays whole. Returns whether anything was dropped.
+        """
+        turns = [list(group) for _, group in groupby(self.messages, key=lambda message: message.turn_id)]
+        costs = [cost(turn) for turn in turns]
+        total = sum(costs) + cost(tail)
+        if total <= budget:
+            return False
+        dropped = 0
+        while dropped < len(turns) and total > budget * _REFILL and turns[dropped][0].turn_id != keep:
+            total -= costs[dropped]
+            dropped += 1
+        self.messages = [message for turn in turns[dropped:] for message in turn]
+        if self.messages:
+            self.start = self.messages[0].sequence
+        return dropped > 0
+
+
+def cost(messages: list[Message]) -> int:
+    """Estimated tokens of messages in the chat format."""
+    return sum(map(tokens.of_message, render(messages)))
+
+
+class WindowCache:
+    """Windows by conversation, least recently used out first. A window not here is read from recall."""
+
+    def __init__(self, tiers: Tiers) -> None:
+        self._tiers = tiers
+        self._windows: OrderedDict[str, Window] = OrderedDict()
+
+    async def get(self, caller: Principal, agent_id: str, conversation_id: str, start: int, budget: int) -> Window:
+        """The conversation's window; when cold, the newest messages from `start` on that `budget` tokens can hold."""
+        window = self._windows.get(conversation_id)
+        if window is None:
+            window = Window(start, await self._read(caller, agent_id, conversation_id, start, budget))
+            self._windows[conversation_id] = window
+        self._windows.move_to_end(conversation_id)
+        while len(self._windows) > _CACHED_CONVERSATIONS:
+            self._windows.popitem(last=False)
+        return window
+
+    def forget(self, conversation_id: str) -> None:
+        """Makes the next turn read it from recall again."""
+        self._windows.pop(conversation_id, None)
+
+    def peek(self, conversation_id: str) -> Window | None:
+        return self._windows.get(conversation_id)
+
+    async def _read(
+        self, caller: Principal, agent_id: str, conversation_id: str, start: int, budget: int
+    ) -> list[Message]:
+        newest_first: list[Message] = []
+        token, size = "", 0
+        while len(newest_first) < _MOST_MESSAGES:
+            page, token = await self._tiers.latest_messages(
+                caller, agent_id, conversation_id, page_token=token, size=_PAGE
+            )
+            inside = [message for message in page if message.sequence >= start]
+            newest_first.extend(inside)
+            size += cost(inside)
+            if not token or len(inside) < len(page) or size > budget:
+                break
+        return newest_first[::-1]

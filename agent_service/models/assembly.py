@@ -1,0 +1,98 @@
+"""Puts an answer together from the chunks of a stream.
+
+Chunks are read as plain dictionaries: the openai package's typed ones cost about 0.4 ms each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_service.models.types import CalledTool, Deltas, ModelAnswer, ModelUsage
+from servicekit import ids
+from triptych.errors import Unavailable
+from triptych.type.v1 import type_pb2
+
+MAX_ANSWER_CHARACTERS = 4_000_000
+
+
+def garbage(what: str) -> Unavailable:
+    """The error for an answer that is not in the OpenAI format."""
+    return Unavailable(f"the model's answer can't be read: {what}", reason=type_pb2.ERROR_REASON_MODEL_GARBAGE)
+
+
+class Assembly:
+    """`add` each chunk, then take the `answer`."""
+
+    def __init__(self, deltas: Deltas | None) -> None:
+        self._deltas = deltas
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, dict[str, str]] = {}
+        self._usage = ModelUsage()
+        self._finish_reason = ""
+        self._size = 0
+
+    def add(self, chunk: Any) -> None:
+        """Raises: Unavailable MODEL_GARBAGE for what is no chunk, or too much."""
+        if not isinstance(chunk, dict):
+            raise garbage("a chunk of its stream is not an object")
+        if error := chunk.get("error"):
+            raise Unavailable(
+                f"the model's endpoint reported an error: {str(error)[:300]}",
+                reason=type_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
+            )
+        try:
+            if chunk.get("usage"):
+                self._usage = read_usage(chunk["usage"])
+            for choice in chunk.get("choices") or ():
+                self._finish_reason = choice.get("finish_reason") or self._finish_reason
+                self._add_delta(choice.get("delta") or choice.get("message") or {})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise garbage("a chunk of its stream is not in the OpenAI format") from None
+
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            self._grow(reasoning)
+            self._reasoning.append(reasoning)
+            if self._deltas:
+                self._deltas.reasoning(reasoning)
+        if text := delta.get("content") or delta.get("refusal"):
+            self._grow(text)
+            self._text.append(text)
+            if self._deltas:
+                self._deltas.text(text)
+        for position, part in enumerate(delta.get("tool_calls") or ()):
+            self._add_call(part, position)
+
+    def _add_call(self, part: dict[str, Any], position: int) -> None:
+        call = self._calls.setdefault(part.get("index", position), {"id": "", "name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["id"] = part.get("id") or call["id"]
+        call["name"] = call["name"] or function.get("name") or ""
+        arguments = function.get("arguments") or ""
+        self._grow(arguments)
+        call["arguments"] += arguments
+
+    def _grow(self, text: str) -> None:
+        self._size += len(text)
+        if self._size > MAX_ANSWER_CHARACTERS:
+            raise garbage(f"it is longer than {MAX_ANSWER_CHARACTERS:,} characters")
+
+    def answer(self) -> ModelAnswer:
+        """Raises: Unavailable MODEL_GARBAGE if nothing at all came."""
+        if not (self._text or self._calls or self._reasoning or self._finish_reason):
+            raise garbage("it is empty")
+        calls = [
+            CalledTool(call["id"] or ids.new("call"), call["name"], call["arguments"])
+            for _, call in sorted(self._calls.items())
+        ]
+        return ModelAnswer("".join(self._text), "".join(self._reasoning), calls, self._usage, self._finish_reason)
+
+
+def read_usage(usage: dict[str, Any]) -> ModelUsage:
+    return ModelUsage(
+        prompt=int(usage.get("prompt_tokens") or 0),
+        completion=int(usage.get("completion_tokens") or 0),
+        cached=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+        reasoning=int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0),
+    )

@@ -1,0 +1,80 @@
+"""Tool calls for models that have none: the possible calls as a JSON schema, which the endpoint makes the model follow.
+
+The model answers with one object, `{"name": …, "arguments": …}`; the name `reply` stands for speaking.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
+from servicekit import ids
+
+REPLY = "reply"
+
+
+def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    """The `response_format` of a request: any one of the calls, or the reply."""
+    reply = ToolSchema(
+        REPLY, "Answer the user.", {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    )
+    calls = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": tool.name}, "arguments": tool.parameters},
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for tool in (reply, *tools)
+    ]
+    return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": {"anyOf": calls}}}
+
+
+def messages(history: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> list[ChatMessage]:
+    """The history in words such a model knows: calls as the JSON it would have written, results as user messages."""
+    told = [_plain(message) for message in history]
+    if tools and told and told[0]["role"] == "system":
+        lines = "\n".join(f"- {tool.name}: {tool.description.splitlines()[0]}" for tool in tools)
+        told[0] = {
+            "role": "system",
+            "content": f"{told[0]['content']}\n\nAnswer with one JSON object: "
+            f'{{"name": "{REPLY}", "arguments": {{"text": "…"}}}} to speak, or a call of one of these:\n{lines}',
+        }
+    return told
+
+
+def _plain(message: ChatMessage) -> ChatMessage:
+    if message["role"] == "tool":
+        return {"role": "user", "content": f"[result of the call] {message['content']}"}
+    if message.get("tool_calls"):
+        function = message["tool_calls"][0]["function"]
+        call = {"name": function["name"], "arguments": _loads(function["arguments"])}
+        return {"role": "assistant", "content": json.dumps(call, ensure_ascii=False)}
+    if message["role"] == "assistant":
+        reply = {"name": REPLY, "arguments": {"text": message.get("content") or ""}}
+        return {"role": "assistant", "content": json.dumps(reply, ensure_ascii=False)}
+    return message
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}
+
+
+def read(answer: ModelAnswer) -> ModelAnswer:
+    """The object in the answer's text as a tool call or as text. What is no such object stays text."""
+    try:
+        call = json.loads(answer.text)
+        name, arguments = str(call["name"]), call["arguments"]
+    except (ValueError, KeyError, TypeError):
+        return answer
+    if name == REPLY:
+        text = arguments.get("text", "") if isinstance(arguments, dict) else str(arguments)
+        return replace(answer, text=str(text))
+    called = CalledTool(ids.new("call"), name, json.dumps(arguments, ensure_ascii=False))
+    return replace(answer, text="", tool_calls=[called])

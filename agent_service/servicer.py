@@ -1,0 +1,216 @@
+"""Serves agents, blocks and conversations: translates between the contract and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection
+
+from agent_service.cleanup import Cleaner
+from agent_service.models.client import ModelClient
+from agent_service.preview import Previewer
+from agent_service.store import Store
+from agent_service.stores import agents, blocks, conversations
+from agent_service.stores.requests import once
+from agent_service.stores.rows import Window
+from agent_service.tools import registry
+from agent_service.turns.engine import TurnEngine
+from servicekit import paging, principal
+from servicekit.principal import Tenant
+from servicekit.rpc import Context
+from triptych.agent.v1 import agent_pb2 as pb
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
+from triptych.errors import InvalidArgument, TriptychError
+
+Response = TypeVar("Response", bound=Message)
+
+
+class AgentServicer(AgentServiceServicer):
+    def __init__(
+        self, store: Store, engine: TurnEngine, model: ModelClient, previewer: Previewer, cleaner: Cleaner
+    ) -> None:
+        self._store, self._engine, self._model = store, engine, model
+        self._previewer, self._cleaner = previewer, cleaner
+
+    async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
+        wanted = request.agent
+        wanted.agent_type = wanted.agent_type or registry.DEFAULT_TYPE
+        base = registry.base_tools(wanted.agent_type) if request.include_base_tools else ()
+        wanted.tools[:] = list(dict.fromkeys([*wanted.tools, *base]))
+        registry.check_names(wanted.tools)
+        _check_timezone(wanted.timezone)
+
+        def work(connection: Connection, tenant: Tenant) -> pb.CreateAgentResponse:
+            return pb.CreateAgentResponse(agent=agents.create(connection, tenant, wanted, request.block_ids))
+
+        return await self._once(request, pb.CreateAgentResponse, work)
+
+    async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
+        tenant = principal.tenant()
+        return pb.GetAgentResponse(agent=await self._store.read(lambda c: agents.get(c, tenant, request.agent_id)))
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
+        tenant, window = principal.tenant(), _window(request, newest_first=True)
+        found, token = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
+        return pb.ListAgentsResponse(agents=found, next_page_token=token)
+
+    async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
+        tenant = principal.tenant()
+        return pb.CountAgentsResponse(count=await self._store.read(lambda c: agents.count(c, tenant)))
+
+    async def UpdateAgent(self, request: pb.UpdateAgentRequest, context: Context) -> pb.UpdateAgentResponse:
+        registry.check_names(request.agent.tools)
+        _check_timezone(request.agent.timezone)
+
+        def work(connection: Connection, tenant: Tenant) -> pb.UpdateAgentResponse:
+            changed = agents.change(connection, tenant, request.agent, request.update_mask.paths)
+            return pb.UpdateAgentResponse(agent=changed)
+
+        return await self._once(request, pb.UpdateAgentResponse, work)
+
+    async def DeleteAgent(self, request: pb.DeleteAgentRequest, context: Context) -> pb.DeleteAgentResponse:
+        tenant = principal.tenant()
+        await self._engine.stop_agent(tenant, request.agent_id)
+
+        def work(connection: Connection, tenant: Tenant) -> pb.DeleteAgentResponse:
+            agents.remove(connection, tenant, request.agent_id)
+            return pb.DeleteAgentResponse()
+
+        response = await self._once(request, pb.DeleteAgentResponse, work)
+        await self._cleaner.run_soon()
+        return response
+
+    async def PreviewContext(self, request: pb.PreviewContextRequest, context: Context) -> pb.PreviewContextResponse:
+        return await self._previewer.preview(principal.current(), request)
+
+    async def CreateBlock(self, request: pb.CreateBlockRequest, context: Context) -> pb.CreateBlockResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.CreateBlockResponse:
+            return pb.CreateBlockResponse(block=blocks.create(connection, tenant, request.block))
+
+        return await self._once(request, pb.CreateBlockResponse, work)
+
+    async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
+        tenant = principal.tenant()
+        return pb.GetBlockResponse(block=await self._store.read(lambda c: blocks.get(c, tenant, request.block_id)))
+
+    async def ListBlocks(self, request: pb.ListBlocksRequest, context: Context) -> pb.ListBlocksResponse:
+        tenant, window = principal.tenant(), _window(request)
+        found, token = await self._store.read(lambda c: blocks.list_page(c, tenant, request, window))
+        return pb.ListBlocksResponse(blocks=found, next_page_token=token)
+
+    async def CountBlocks(self, request: pb.CountBlocksRequest, context: Context) -> pb.CountBlocksResponse:
+        tenant = principal.tenant()
+        return pb.CountBlocksResponse(count=await self._store.read(lambda c: blocks.count(c, tenant)))
+
+    async def UpdateBlock(self, request: pb.UpdateBlockRequest, context: Context) -> pb.UpdateBlockResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.UpdateBlockResponse:
+            changed = blocks.change(connection, tenant, request.block, request.update_mask.paths)
+            return pb.UpdateBlockResponse(block=changed)
+
+        return await self._once(request, pb.UpdateBlockResponse, work)
+
+    async def DeleteBlock(self, request: pb.DeleteBlockRequest, context: Context) -> pb.DeleteBlockResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.DeleteBlockResponse:
+            blocks.remove(connection, tenant, request.block_id)
+            return pb.DeleteBlockResponse()
+
+        return await self._once(request, pb.DeleteBlockResponse, work)
+
+    async def AttachBlock(self, request: pb.AttachBlockRequest, context: Context) -> pb.AttachBlockResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.AttachBlockResponse:
+            agents.get(connection, tenant, request.agent_id)
+            blocks.attach(connection, tenant, request.agent_id, request.block_id)
+            return pb.AttachBlockResponse(agent=agents.get(connection, tenant, request.agent_id))
+
+        return await self._once(request, pb.AttachBlockResponse, work)
+
+    async def DetachBlock(self, request: pb.DetachBlockRequest, context: Context) -> pb.DetachBlockResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.DetachBlockResponse:
+            agents.get(connection, tenant, request.agent_id)
+            blocks.detach(connection, tenant, request.agent_id, request.block_id)
+            return pb.DetachBlockResponse(agent=agents.get(connection, tenant, request.agent_id))
+
+        return await self._once(request, pb.DetachBlockResponse, work)
+
+    async def ListBlockRevisions(
+        self, request: pb.ListBlockRevisionsRequest, context: Context
+    ) -> pb.ListBlockRevisionsResponse:
+        tenant = principal.tenant()
+        query = ("ListBlockRevisions", *tenant, request.block_id)
+        page = paging.read(size=request.page_size, token=request.page_token, query=query, newest_first=True)
+        found, token = await self._store.read(lambda c: blocks.revisions(c, tenant, request.block_id, page))
+        return pb.ListBlockRevisionsResponse(revisions=found, next_page_token=token)
+
+    async def CreateConversation(
+        self, request: pb.CreateConversationRequest, context: Context
+    ) -> pb.CreateConversationResponse:
+        wanted = request.conversation
+
+        def work(connection: Connection, tenant: Tenant) -> pb.CreateConversationResponse:
+            agents.get(connection, tenant, wanted.agent_id)
+            made = conversations.create(connection, tenant, wanted.agent_id, wanted.summary)
+            return pb.CreateConversationResponse(conversation=made)
+
+        return await self._once(request, pb.CreateConversationResponse, work)
+
+    async def GetConversation(self, request: pb.GetConversationRequest, context: Context) -> pb.GetConversationResponse:
+        tenant = principal.tenant()
+        found = await self._store.read(lambda c: conversations.get(c, tenant, request.conversation_id))
+        return pb.GetConversationResponse(conversation=found)
+
+    async def ListConversations(
+        self, request: pb.ListConversationsRequest, context: Context
+    ) -> pb.ListConversationsResponse:
+        tenant, window = principal.tenant(), _window(request, newest_first=True)
+        found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request.agent_id, window))
+        return pb.ListConversationsResponse(conversations=found, next_page_token=token)
+
+    async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
+        return pb.ListToolsResponse(tools=[registry.described(name) for name in registry.TOOLS])
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        default = ""
+        try:
+            default = await self._model.resolve("")
+            names = await self._model.list_models()
+        except TriptychError:
+            # An endpoint that is down has no list; the one model that was configured can still be named.
+            names = [default] if default else []
+        window = self._model.context_window
+        models = [pb.Model(handle=name, name=name, context_window=window) for name in names]
+        return pb.ListModelsResponse(models=models, default_handle=default)
+
+    async def _once(
+        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
+    ) -> Response:
+        """Runs a write in one transaction; a replay of its `request_id` gets the first answer."""
+        tenant = principal.tenant()
+        return await self._store.write(
+            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant))
+        )
+
+
+def _window(request: Any, *, newest_first: bool = False) -> Window:
+    """The request's paging fields; its token is bound to everything else in the request, and to the caller."""
+    rest = type(request)()
+    rest.CopyFrom(request)
+    for name in ("page_size", "page_token"):
+        rest.ClearField(name)
+    query = (request.DESCRIPTOR.full_name, *principal.tenant(), rest.SerializeToString(deterministic=True).hex())
+    page = paging.read(
+        size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=newest_first
+    )
+    return Window(page, getattr(request, "before_id", ""), getattr(request, "after_id", ""))
+
+
+def _check_timezone(name: str) -> None:
+    """Raises: InvalidArgument for what is no IANA name."""
+    if not name:
+        return
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidArgument.of("timezone", f"{name[:100]!r} is not an IANA name such as Europe/Oslo") from None

@@ -1,0 +1,170 @@
+"""Agents: what they are told, which model and tools they use, and which blocks and archives are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
+
+from agent_service import clock
+from agent_service.stores import blocks, conversations
+from agent_service.stores.rows import Window, fetch, like, owned, owner
+from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
+from servicekit import ids
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Agent, Block, ListAgentsRequest
+from triptych.errors import InvalidArgument, NotFound
+from triptych.type.v1 import type_pb2
+
+MAX_NAME = 500
+MAX_SYSTEM = 200_000
+MAX_TAGS = 100
+UPDATABLE = frozenset(
+    {"name", "description", "system", "model", "tools", "tags", "metadata", "timezone", "archive_ids", "embedding"}
+)
+
+
+def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Sequence[str]) -> Agent:
+    """Makes an agent with its own blocks, its default conversation and the id of the archive it will insert into.
+
+    Raises: InvalidArgument; AlreadyExists for two blocks of one label; NotFound for one of `block_ids`.
+    """
+    agent = Agent()
+    agent.CopyFrom(wanted)
+    agent.ClearField("blocks")
+    agent.id = ids.new("agent")
+    agent.name = agent.name or agent.id
+    check(agent)
+    agent.default_conversation_id = ids.derived("conv", agent.id)
+    if not agent.archive_ids:
+        agent.archive_ids.append(own_archive_id(agent.id))
+    at = clock.now()
+    connection.execute(
+        insert(agents).values(**owner(tenant), id=agent.id, created_at=at, updated_at=at, **_columns(agent))
+    )
+    conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
+    for block in wanted.blocks:
+        own = blocks.create(connection, tenant, block, agent_id=agent.id)
+        blocks.attach(connection, tenant, agent.id, own.id)
+    for block_id in block_ids:
+        blocks.attach(connection, tenant, agent.id, block_id)
+    return get(connection, tenant, agent.id)
+
+
+def own_archive_id(agent_id: str) -> str:
+    """The archive that comes with an agent: its id derives from the agent's, so that no insert has to look it up."""
+    return ids.derived("archive", agent_id)
+
+
+def check(agent: Agent) -> None:
+    """Raises: InvalidArgument for what can't be kept."""
+    if len(agent.name) > MAX_NAME or "\0" in agent.name:
+        raise InvalidArgument.of("name", f"must be at most {MAX_NAME} characters, without NUL")
+    if len(agent.system) > MAX_SYSTEM:
+        raise InvalidArgument.of("system", f"must be at most {MAX_SYSTEM:,} characters")
+    if len(agent.tags) > MAX_TAGS:
+        raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
+    if agent.model.context_window < 0 or agent.model.max_output_tokens < 0:
+        raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
+    if len(agent.blocks) > blocks.MAX_BLOCKS:
+        raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
+
+
+def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
+    """Raises: NotFound."""
+    row = connection.execute(select(agents).where(owned(agents, tenant), agents.c.id == agent_id)).one_or_none()
+    if row is None:
+        raise NotFound("agent", agent_id)
+    return _to_agent(row, blocks.of_agent(connection, tenant, agent_id))
+
+
+def list_page(
+    connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
+) -> tuple[list[Agent], str]:
+    rows, token = fetch(connection, _filtered(tenant, request), agents, tenant, window)
+    by_agent = blocks.of_agents(connection, tenant, [row.id for row in rows])
+    return [_to_agent(row, by_agent.get(row.id, [])) for row in rows], token
+
+
+def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
+    query = select(agents).where(owned(agents, tenant))
+    if request.name:
+        query = query.where(agents.c.name == request.name)
+    if request.name_contains:
+        query = query.where(agents.c.name.like(like(request.name_contains), escape="\\"))
+    if request.block_id:
+        query = query.where(
+            exists().where(
+                owned(agent_blocks, tenant),
+                agent_blocks.c.agent_id == agents.c.id,
+                agent_blocks.c.block_id == request.block_id,
+            )
+        )
+    if request.tags:
+        each = func.json_each(agents.c.tags).table_valued("value")
+        has = [exists(select(1).select_from(each).where(each.c.value == tag)) for tag in request.tags]
+        wanted = has if request.tag_match == type_pb2.TAG_MATCH_ALL else [or_(*has)]
+        query = query.where(*wanted)
+    return query
+
+
+def count(connection: Connection, tenant: Tenant) -> int:
+    return connection.execute(select(func.count()).select_from(agents).where(owned(agents, tenant))).scalar_one()
+
+
+def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequence[str]) -> Agent:
+    """Raises: NotFound, InvalidArgument."""
+    agent = get(connection, tenant, wanted.id)
+    for path in paths:
+        if path not in UPDATABLE:
+            raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
+        one = Agent()
+        one.CopyFrom(wanted)
+        for field in Agent.DESCRIPTOR.fields:
+            if field.name != path:
+                one.ClearField(field.name)  # type: ignore[arg-type]
+        agent.ClearField(path)  # type: ignore[arg-type]
+        agent.MergeFrom(one)
+    check(agent)
+    connection.execute(
+        update(agents)
+        .where(owned(agents, tenant), agents.c.id == agent.id)
+        .values(updated_at=clock.now(), **_columns(agent))
+    )
+    return get(connection, tenant, agent.id)
+
+
+def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
+    """Deletes all that this service has of an agent, and notes what the other tiers have to purge. Raises: NotFound."""
+    get(connection, tenant, agent_id)
+    blocks.remove_of_agent(connection, tenant, agent_id)
+    own_turns = select(turns.c.id).where(owned(turns, tenant), turns.c.agent_id == agent_id)
+    connection.execute(delete(journal).where(owned(journal, tenant), journal.c.turn_id.in_(own_turns)))
+    connection.execute(delete(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id))
+    conversations.remove_of_agent(connection, tenant, agent_id)
+    connection.execute(delete(agents).where(owned(agents, tenant), agents.c.id == agent_id))
+    connection.execute(insert(cleanups).values(**owner(tenant), agent_id=agent_id, archive_id=own_archive_id(agent_id)))
+
+
+def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> None:
+    """Notes when the agent's last turn ended."""
+    connection.execute(update(agents).where(owned(agents, tenant), agents.c.id == agent_id).values(last_turn_at=at))
+
+
+def _columns(agent: Agent) -> dict[str, Any]:
+    kept = Agent()
+    kept.CopyFrom(agent)
+    for field in ("blocks", "create_time", "update_time", "last_turn_time"):
+        kept.ClearField(field)
+    return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}
+
+
+def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
+    agent = Agent.FromString(row.body)
+    agent.blocks.extend(its_blocks)
+    agent.create_time.CopyFrom(clock.timestamp(row.created_at))
+    agent.update_time.CopyFrom(clock.timestamp(row.updated_at))
+    if row.last_turn_at is not None:
+        agent.last_turn_time.CopyFrom(clock.timestamp(row.last_turn_at))
+    return agent

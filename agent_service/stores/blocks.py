@@ -1,0 +1,321 @@
+"""Blocks: the core memory. Every write is a revision with its author; limits and read-only hold for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from agent_service import clock
+from agent_service.stores.rows import Window, fetch, like, owned, owner
+from agent_service.stores.tables import agent_blocks, block_revisions, blocks
+from servicekit import ids, paging
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Block, BlockRevision, ListBlocksRequest
+from triptych.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from triptych.type.v1 import type_pb2
+
+DEFAULT_LIMIT = 100_000
+MAX_LIMIT = 1_000_000
+MAX_LABEL = 200
+MAX_BLOCKS = 100
+USER = "user"
+UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
+
+DEFAULT_DESCRIPTIONS = {
+    "human": "What you know about the person you talk with: name, circumstances, tastes, plans. Add to it when you "
+    "learn something that will matter again; correct it when it changes.",
+    "persona": "Who you are and how you speak. Change it only when you are asked to be different.",
+}
+
+
+def create(connection: Connection, tenant: Tenant, block: Block, *, agent_id: str | None = None) -> Block:
+    """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
+    check(block)
+    at = clock.now()
+    block_id = ids.new("block")
+    row = {
+        "id": block_id,
+        "agent_id": agent_id,
+        "label": block.label,
+        "value": block.value,
+        "description": block.description or DEFAULT_DESCRIPTIONS.get(block.label, ""),
+        "character_limit": block.limit or DEFAULT_LIMIT,
+        "read_only": block.read_only,
+        "metadata": MessageToDict(block.metadata),
+        "tags": list(block.tags),
+        "revision": 1,
+        "created_at": at,
+        "updated_at": at,
+    }
+    connection.execute(insert(blocks).values(**owner(tenant), **row))
+    _add_revision(connection, tenant, block_id, 1, block.value, USER)
+    return to_block(row)
+
+
+def check(block: Block) -> None:
+    """Raises: InvalidArgument for a label, a limit or a value that can't be kept."""
+    if not block.label or len(block.label) > MAX_LABEL or not block.label.isprintable():
+        raise InvalidArgument.of("label", f"must be 1 to {MAX_LABEL} printable characters")
+    if not 0 <= block.limit <= MAX_LIMIT:
+        raise InvalidArgument.of("limit", f"must be 0 to {MAX_LIMIT} characters")
+    check_value(block.label, block.value, block.limit or DEFAULT_LIMIT)
+
+
+def check_value(label: str, value: str, limit: int) -> None:
+    """Raises: InvalidArgument BLOCK_OVER_LIMIT."""
+    if len(value) > limit:
+        raise InvalidArgument(
+            f"value: {len(value):,} characters are more than the {limit:,} that block {label} may hold",
+            reason=type_pb2.ERROR_REASON_BLOCK_OVER_LIMIT,
+            metadata={"field": "value"},
+        )
+    if "\0" in value:
+        raise InvalidArgument.of("value", "must not contain NUL characters")
+
+
+def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
+    """Raises: NotFound."""
+    row = connection.execute(select(blocks).where(owned(blocks, tenant), blocks.c.id == block_id)).one_or_none()
+    if row is None:
+        raise NotFound("block", block_id)
+    return to_block(row._mapping)
+
+
+def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
+    """The agent's blocks in the order in which they are compiled."""
+    return of_agents(connection, tenant, [agent_id]).get(agent_id, [])
+
+
+def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
+    query = (
+        select(agent_blocks.c.agent_id.label("attached_to"), blocks)
+        .join_from(
+            agent_blocks,
+            blocks,
+            (agent_blocks.c.account_id == blocks.c.account_id)
+            & (agent_blocks.c.user_id == blocks.c.user_id)
+            & (agent_blocks.c.block_id == blocks.c.id),
+        )
+        .where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
+        .order_by(agent_blocks.c.position)
+    )
+    found: dict[str, list[Block]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.attached_to, []).append(to_block(row._mapping))
+    return found
+
+
+def list_page(
+    connection: Connection, tenant: Tenant, request: ListBlocksRequest, window: Window
+) -> tuple[list[Block], str]:
+    query = select(blocks).where(owned(blocks, tenant))
+    if request.label:
+        query = query.where(blocks.c.label == request.label)
+    if request.label_contains:
+        query = query.where(blocks.c.label.like(like(request.label_contains), escape="\\"))
+    if request.value_contains:
+        query = query.where(blocks.c.value.like(like(request.value_contains), escape="\\"))
+    rows, token = fetch(connection, query, blocks, tenant, window)
+    return [to_block(row._mapping) for row in rows], token
+
+
+def count(connection: Connection, tenant: Tenant) -> int:
+    return connection.execute(select(func.count()).select_from(blocks).where(owned(blocks, tenant))).scalar_one()
+
+
+def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str]) -> Block:
+    """A client's update of the fields in `paths`.
+
+    Raises: NotFound; Aborted ETAG_MISMATCH; InvalidArgument; FailedPrecondition BLOCK_READ_ONLY for a new value of a
+    block that is read-only and stays so.
+    """
+    block = get(connection, tenant, wanted.id)
+    if wanted.etag and wanted.etag != block.etag:
+        raise Aborted("etag: the block has changed since; read it again", reason=type_pb2.ERROR_REASON_ETAG_MISMATCH)
+    old_value, was_read_only = block.value, block.read_only
+    for path in paths:
+        if path not in UPDATABLE:
+            raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
+        if path == "metadata":
+            block.metadata.CopyFrom(wanted.metadata)
+        elif path == "tags":
+            block.tags[:] = wanted.tags
+        else:
+            setattr(block, path, getattr(wanted, path))
+    if block.value != old_value and was_read_only and block.read_only:
+        raise read_only_error(block.label)
+    check(block)
+    if "label" in paths:
+        _check_label_is_free(connection, tenant, block)
+    return _store(connection, tenant, block, author=USER)
+
+
+def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -> None:
+    """Raises: AlreadyExists if an agent that has the block has another one of its new label."""
+    for others in of_agents(connection, tenant, agents_with(connection, tenant, block.id)).values():
+        if any(other.label == block.label and other.id != block.id for other in others):
+            raise AlreadyExists(f"an agent with this block already has one labelled {block.label}")
+
+
+def write_value(connection: Connection, tenant: Tenant, block_id: str, value: str, *, author: str) -> Block:
+    """An agent's edit. Raises: NotFound, InvalidArgument BLOCK_OVER_LIMIT, FailedPrecondition BLOCK_READ_ONLY."""
+    block = get(connection, tenant, block_id)
+    if block.read_only:
+        raise read_only_error(block.label)
+    check_value(block.label, value, block.limit)
+    block.value = value
+    return _store(connection, tenant, block, author=author)
+
+
+def read_only_error(label: str) -> FailedPrecondition:
+    return FailedPrecondition(f"block {label} is read-only", reason=type_pb2.ERROR_REASON_BLOCK_READ_ONLY)
+
+
+def remove(connection: Connection, tenant: Tenant, block_id: str) -> None:
+    """Deletes a block with its history, and detaches it everywhere. Raises: NotFound."""
+    get(connection, tenant, block_id)
+    for table, column in (
+        (agent_blocks, agent_blocks.c.block_id),
+        (block_revisions, block_revisions.c.block_id),
+        (blocks, blocks.c.id),
+    ):
+        connection.execute(delete(table).where(owned(table, tenant), column == block_id))
+
+
+def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:
+    """Puts a block behind the agent's others. Attaching it again changes nothing.
+
+    Raises: NotFound; AlreadyExists if the agent has another block of that label; FailedPrecondition at 100 blocks.
+    """
+    block = get(connection, tenant, block_id)
+    attached = of_agent(connection, tenant, agent_id)
+    if any(other.id == block_id for other in attached):
+        return
+    if any(other.label == block.label for other in attached):
+        raise AlreadyExists(f"the agent already has a block labelled {block.label}")
+    if len(attached) >= MAX_BLOCKS:
+        raise FailedPrecondition(f"an agent has at most {MAX_BLOCKS} blocks")
+    last = connection.execute(
+        select(func.max(agent_blocks.c.position)).where(
+            owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id
+        )
+    ).scalar()
+    connection.execute(
+        insert(agent_blocks).values(
+            **owner(tenant), agent_id=agent_id, block_id=block_id, position=0 if last is None else last + 1
+        )
+    )
+    # With its first agent gone, a block that another agent shares must stay.
+    connection.execute(
+        update(blocks)
+        .where(owned(blocks, tenant), blocks.c.id == block_id, blocks.c.agent_id.is_not(None))
+        .where(blocks.c.agent_id != agent_id)
+        .values(agent_id=None)
+    )
+
+
+def detach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:
+    """Takes a block out of the agent's core memory; it stays as a block of its own. Raises: NotFound."""
+    gone = connection.execute(
+        delete(agent_blocks).where(
+            owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id, agent_blocks.c.block_id == block_id
+        )
+    )
+    if gone.rowcount == 0:
+        raise NotFound("block", block_id)
+    connection.execute(update(blocks).where(owned(blocks, tenant), blocks.c.id == block_id).values(agent_id=None))
+
+
+def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:
+    """What goes with an agent: its attachments, and the blocks that were made with it."""
+    connection.execute(delete(agent_blocks).where(owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id))
+    own = select(blocks.c.id).where(owned(blocks, tenant), blocks.c.agent_id == agent_id)
+    for block_id in connection.execute(own).scalars().all():
+        remove(connection, tenant, block_id)
+
+
+def agents_with(connection: Connection, tenant: Tenant, block_id: str) -> Sequence[str]:
+    query = select(agent_blocks.c.agent_id).where(owned(agent_blocks, tenant), agent_blocks.c.block_id == block_id)
+    return connection.execute(query).scalars().all()
+
+
+def revisions(
+    connection: Connection, tenant: Tenant, block_id: str, page: paging.Page
+) -> tuple[list[BlockRevision], str]:
+    """Newest first. Raises: NotFound."""
+    get(connection, tenant, block_id)
+    query = select(block_revisions).where(owned(block_revisions, tenant), block_revisions.c.block_id == block_id)
+    if page.cursor is not None:
+        query = query.where(block_revisions.c.revision < page.cursor[0])
+    rows = connection.execute(query.order_by(block_revisions.c.revision.desc()).limit(page.size + 1)).all()
+    more, rows = len(rows) > page.size, rows[: page.size]
+    return [_to_revision(row) for row in rows], page.token((rows[-1].revision,)) if more else ""
+
+
+def _to_revision(row: Row[Any]) -> BlockRevision:
+    return BlockRevision(
+        revision=row.revision, value=row.value, author=row.author, create_time=clock.timestamp(row.created_at)
+    )
+
+
+def _store(connection: Connection, tenant: Tenant, block: Block, *, author: str) -> Block:
+    """Writes the block as its next revision."""
+    revision, at = int(block.etag) + 1, clock.now()
+    connection.execute(
+        update(blocks)
+        .where(owned(blocks, tenant), blocks.c.id == block.id)
+        .values(
+            label=block.label,
+            value=block.value,
+            description=block.description,
+            character_limit=block.limit or DEFAULT_LIMIT,
+            read_only=block.read_only,
+            metadata=MessageToDict(block.metadata),
+            tags=list(block.tags),
+            revision=revision,
+            updated_at=at,
+        )
+    )
+    _add_revision(connection, tenant, block.id, revision, block.value, author)
+    block.limit = block.limit or DEFAULT_LIMIT
+    block.etag = str(revision)
+    block.update_time.CopyFrom(clock.timestamp(at))
+    return block
+
+
+def _add_revision(
+    connection: Connection, tenant: Tenant, block_id: str, revision: int, value: str, author: str
+) -> None:
+    connection.execute(
+        insert(block_revisions).values(
+            **owner(tenant),
+            block_id=block_id,
+            revision=revision,
+            value=value,
+            author=author,
+            created_at=clock.now(),
+        )
+    )
+
+
+def to_block(row: Any) -> Block:
+    """A row (a mapping of the table's columns) as the contract's message."""
+    block = Block(
+        id=row["id"],
+        label=row["label"],
+        value=row["value"],
+        description=row["description"],
+        limit=row["character_limit"],
+        read_only=row["read_only"],
+        tags=row["tags"],
+        etag=str(row["revision"]),
+        create_time=clock.timestamp(row["created_at"]),
+        update_time=clock.timestamp(row["updated_at"]),
+    )
+    if row["metadata"]:
+        block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
+    return block

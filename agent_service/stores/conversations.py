@@ -1,0 +1,131 @@
+"""Conversations: an agent's threads, and the lease that says which process may go on with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from agent_service import clock
+from agent_service.stores.rows import Window, fetch, owned, owner
+from agent_service.stores.tables import conversations
+from servicekit import ids
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Conversation
+from triptych.errors import FailedPrecondition, NotFound
+from triptych.type.v1 import type_pb2
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to run a conversation's turns: writes carry `fence`, and one that has been overtaken is refused."""
+
+    conversation_id: str
+    owner: str
+    fence: int
+    window_start: int
+
+
+def create(connection: Connection, tenant: Tenant, agent_id: str, summary: str) -> Conversation:
+    conversation_id = ids.new("conv")
+    insert_row(connection, tenant, conversation_id, agent_id, summary, clock.now())
+    return get(connection, tenant, conversation_id)
+
+
+def insert_row(
+    connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, summary: str, at: int
+) -> None:
+    connection.execute(
+        insert(conversations).values(
+            **owner(tenant),
+            id=conversation_id,
+            agent_id=agent_id,
+            summary=summary,
+            lease_owner=None,
+            fence=0,
+            window_start=0,
+            created_at=at,
+            updated_at=at,
+        )
+    )
+
+
+def get(connection: Connection, tenant: Tenant, conversation_id: str) -> Conversation:
+    """Raises: NotFound."""
+    return _to_conversation(_row(connection, tenant, conversation_id))
+
+
+def list_page(connection: Connection, tenant: Tenant, agent_id: str, window: Window) -> tuple[list[Conversation], str]:
+    query = select(conversations).where(owned(conversations, tenant))
+    if agent_id:
+        query = query.where(conversations.c.agent_id == agent_id)
+    rows, token = fetch(connection, query, conversations, tenant, window)
+    return [_to_conversation(row) for row in rows], token
+
+
+def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:
+    connection.execute(delete(conversations).where(owned(conversations, tenant), conversations.c.agent_id == agent_id))
+
+
+def claim(connection: Connection, tenant: Tenant, conversation_id: str, claimant: str) -> Lease:
+    """Takes the lease. A change of owner raises the fence, so that the owner before can write no more.
+
+    Raises: NotFound.
+    """
+    row = _row(connection, tenant, conversation_id)
+    fence = row.fence
+    if row.lease_owner != claimant:
+        fence += 1
+        connection.execute(
+            update(conversations)
+            .where(owned(conversations, tenant), conversations.c.id == conversation_id)
+            .values(lease_owner=claimant, fence=fence, updated_at=clock.now())
+        )
+    return Lease(conversation_id, claimant, fence, row.window_start)
+
+
+def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
+    """Raises: FailedPrecondition FENCED if somebody else has taken the lease, or the conversation is gone."""
+    held = connection.execute(
+        select(conversations.c.fence).where(owned(conversations, tenant), conversations.c.id == lease.conversation_id)
+    ).scalar()
+    if held != lease.fence:
+        raise FailedPrecondition(
+            "another process has taken over this conversation", reason=type_pb2.ERROR_REASON_FENCED
+        )
+
+
+def window_start(connection: Connection, tenant: Tenant, conversation_id: str) -> int:
+    """Sequence of the first message that the model sees word for word. Raises: NotFound."""
+    start: int = _row(connection, tenant, conversation_id).window_start
+    return start
+
+
+def move_window(connection: Connection, tenant: Tenant, lease: Lease, start: int) -> None:
+    """Sets the first message (by sequence) that the model sees word for word."""
+    check_lease(connection, tenant, lease)
+    connection.execute(
+        update(conversations)
+        .where(owned(conversations, tenant), conversations.c.id == lease.conversation_id)
+        .values(window_start=start)
+    )
+
+
+def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Row[Any]:
+    row = connection.execute(
+        select(conversations).where(owned(conversations, tenant), conversations.c.id == conversation_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("conversation", conversation_id)
+    return row
+
+
+def _to_conversation(row: Row[Any]) -> Conversation:
+    return Conversation(
+        id=row.id,
+        agent_id=row.agent_id,
+        summary=row.summary,
+        create_time=clock.timestamp(row.created_at),
+        update_time=clock.timestamp(row.updated_at),
+    )

@@ -1,0 +1,67 @@
+"""What the queries of all subjects share: the owner's rows, and pages of them by (created_at, id)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, select, tuple_
+
+from servicekit.paging import Page
+from servicekit.principal import Tenant
+
+Parameters = dict[str, Any]
+
+
+def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
+    return and_(table.c.account_id == tenant.account_id, table.c.user_id == tenant.user_id)
+
+
+def owner(tenant: Tenant) -> Parameters:
+    return {"account_id": tenant.account_id, "user_id": tenant.user_id}
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of a list: a page of it, or what stands next to a known row in the list's order."""
+
+    page: Page
+    before_id: str = ""
+    after_id: str = ""
+
+
+def fetch(
+    connection: Connection, query: Select[Any], table: Table, tenant: Tenant, window: Window
+) -> tuple[Sequence[Row[Any]], str]:
+    """The window's rows in the page's order, and the token of the page behind them ('' if there is none).
+
+    A `before_id` or `after_id` that is not there gives no rows.
+    """
+    page, key = window.page, tuple_(table.c.created_at, table.c.id)
+    for anchor_id, behind in ((window.after_id, True), (window.before_id, False)):
+        if not anchor_id:
+            continue
+        anchor = connection.execute(
+            select(table.c.created_at, table.c.id).where(owned(table, tenant), table.c.id == anchor_id)
+        ).one_or_none()
+        if anchor is None:
+            return [], ""
+        query = query.where(key < tuple(anchor) if page.descending is behind else key > tuple(anchor))
+    if page.cursor is not None:
+        query = query.where(key < page.cursor if page.descending else key > page.cursor)
+    # With only `before_id` the rows wanted are those next to it: read backwards from it, then turn them round.
+    backwards = bool(window.before_id) and not window.after_id
+    descending = page.descending is not backwards
+    ends = (table.c.created_at.desc(), table.c.id.desc()) if descending else (table.c.created_at, table.c.id)
+    rows = connection.execute(query.order_by(*ends).limit(page.size + 1)).all()
+    more, rows = len(rows) > page.size, rows[: page.size]
+    if backwards:
+        return rows[::-1], ""
+    return rows, page.token((rows[-1].created_at, rows[-1].id)) if more else ""
+
+
+def like(text: str) -> str:
+    """A LIKE pattern (escape character: backslash) for what contains `text`."""
+    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

@@ -1,0 +1,165 @@
+"""The tables. Every key begins with the owner, so that no query can forget whose rows it reads.
+
+A record that is only ever read and written whole is kept as its serialised protobuf message (`body`), which can grow by
+protobuf's own rules; what is searched or compared has a column beside it. Times are microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _owner() -> tuple[Column[str], Column[str]]:
+    return Column("account_id", String(100), primary_key=True), Column("user_id", String(100), primary_key=True)
+
+
+agents = Table(
+    "agents",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # triptych.agent.v1.Agent without its blocks and times
+    Column("body", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("last_turn_at", BigInteger),
+    Index("agents_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    # The agent that it was made with and goes with; null for a block that stands on its own.
+    Column("agent_id", String(64)),
+    Column("label", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("character_limit", Integer, nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("blocks_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+agent_blocks = Table(
+    "agent_blocks",
+    metadata,
+    *_owner(),
+    Column("agent_id", String(64), primary_key=True),
+    Column("block_id", String(64), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Index("agent_blocks_by_block", "account_id", "user_id", "block_id"),
+)
+
+block_revisions = Table(
+    "block_revisions",
+    metadata,
+    *_owner(),
+    Column("block_id", String(64), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("agent_id", String(64), nullable=False),
+    Column("summary", Text, nullable=False),
+    # The process that may write, and how often that changed: the lease and its fence.
+    Column("lease_owner", String(64)),
+    Column("fence", BigInteger, nullable=False),
+    # The first message that the model still sees word for word.
+    Column("window_start", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    # Turns of a conversation run in this order.
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("account_id", String(100), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("agent_id", String(64), nullable=False),
+    Column("conversation_id", String(64), nullable=False),
+    Column("request_id", String(200), nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("state", Integer, nullable=False),
+    # Whether recall has yet to acknowledge messages of this turn.
+    Column("recall_pending", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # triptych.agent.v1.StartTurnRequest, and triptych.agent.v1.Turn as it stands
+    Column("request", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("account_id", "user_id", "id", name="turns_by_id"),
+    UniqueConstraint("account_id", "user_id", "agent_id", "request_id", name="turns_by_request"),
+    Index("turns_by_agent", "account_id", "user_id", "agent_id", "position"),
+    Index("turns_by_conversation", "account_id", "user_id", "conversation_id", "position"),
+    sqlite_autoincrement=True,
+)
+# Few rows at any time: what a restart has to take up again.
+Index(
+    "turns_unfinished",
+    turns.c.position,
+    sqlite_where=turns.c.state.in_((1, 2)) | turns.c.recall_pending,
+    postgresql_where=turns.c.state.in_((1, 2)) | turns.c.recall_pending,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    *_owner(),
+    Column("turn_id", String(64), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    # triptych.agent.v1.TurnEvent
+    Column("event", LargeBinary, nullable=False),
+)
+
+# What was answered to a write, so that its replay gets the same.
+requests = Table(
+    "requests",
+    metadata,
+    *_owner(),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# What a deleted agent leaves to be purged in the other tiers.
+cleanups = Table(
+    "cleanups",
+    metadata,
+    *_owner(),
+    Column("agent_id", String(64), primary_key=True),
+    Column("archive_id", String(64), nullable=False),
+)

@@ -1,0 +1,248 @@
+"""Turns and their journal: what makes an acknowledged turn durable, and a replayed one the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from agent_service import clock
+from agent_service.stores import agents, conversations
+from agent_service.stores.conversations import Lease
+from agent_service.stores.requests import check_same, digest
+from agent_service.stores.rows import owned, owner
+from agent_service.stores.tables import journal, turns
+from servicekit import ids
+from servicekit.paging import Page
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Agent
+from triptych.agent.v1.turn_pb2 import (
+    TURN_STATE_QUEUED,
+    TURN_STATE_RUNNING,
+    ListTurnsRequest,
+    StartTurnRequest,
+    Turn,
+    TurnAccepted,
+    TurnEvent,
+    TurnState,
+)
+from triptych.errors import NotFound
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
+
+LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING)
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """A turn as stored. `attempt`: how often a process has begun to run it."""
+
+    tenant: Tenant
+    turn: Turn
+    request: StartTurnRequest
+    attempt: int
+    recall_pending: bool
+
+    @property
+    def live(self) -> bool:
+        return self.turn.state in LIVE
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A turn that this process may run, with the agent as it is now and the journal so far."""
+
+    record: TurnRecord
+    agent: Agent
+    lease: Lease
+    events: list[TurnEvent]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """`new` is false for the replay of a request."""
+
+    record: TurnRecord
+    event: TurnEvent
+    new: bool
+
+
+def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) -> Accepted:
+    """Makes the turn durable as queued, or finds the one that this `request_id` started.
+
+    Raises: NotFound (agent, or conversation of this agent), FailedPrecondition REQUEST_ID_REUSED.
+    """
+    known = _by_request(connection, tenant, request.agent_id, request.request_id)
+    if known is not None:
+        check_same(known.request_hash, request)
+        return Accepted(_to_record(known), events(connection, tenant, known.id)[0], new=False)
+    agent = agents.get(connection, tenant, request.agent_id)
+    conversation_id = request.conversation_id or agent.default_conversation_id
+    if conversations.get(connection, tenant, conversation_id).agent_id != agent.id:
+        raise NotFound("conversation", conversation_id)
+    turn = Turn(
+        id=ids.new("run"),
+        agent_id=agent.id,
+        conversation_id=conversation_id,
+        state=TURN_STATE_QUEUED,
+        create_time=clock.timestamp(clock.now()),
+        background=request.background,
+    )
+    event = TurnEvent(
+        turn_id=turn.id,
+        sequence=1,
+        attempt=1,
+        create_time=turn.create_time,
+        accepted=TurnAccepted(turn=turn, messages=_input_messages(turn, request)),
+    )
+    connection.execute(
+        insert(turns).values(
+            **owner(tenant),
+            id=turn.id,
+            agent_id=agent.id,
+            conversation_id=conversation_id,
+            request_id=request.request_id,
+            request_hash=digest(request),
+            state=turn.state,
+            recall_pending=True,
+            attempt=0,
+            request=request.SerializeToString(),
+            body=turn.SerializeToString(),
+        )
+    )
+    _write_events(connection, tenant, turn.id, [event])
+    return Accepted(TurnRecord(tenant, turn, request, 0, True), event, new=True)
+
+
+def _input_messages(turn: Turn, request: StartTurnRequest) -> list[Message]:
+    return [
+        Message(
+            id=ids.derived("message", turn.id, "input", index),
+            agent_id=turn.agent_id,
+            conversation_id=turn.conversation_id,
+            role=message.role or type_pb2.ROLE_USER,
+            text=message.text,
+            name=message.name,
+            otid=message.otid,
+            create_time=turn.create_time,
+            turn_id=turn.id,
+        )
+        for index, message in enumerate(request.messages)
+    ]
+
+
+def claim(connection: Connection, tenant: Tenant, turn_id: str, claimant: str) -> Claimed | None:
+    """Takes the turn's conversation and the turn itself, to run it or to go on with it; None if it is over.
+
+    Raises: NotFound if turn, agent or conversation are gone.
+    """
+    record = get(connection, tenant, turn_id)
+    if not record.live:
+        return None
+    turn = record.turn
+    agent = agents.get(connection, tenant, turn.agent_id)
+    lease = conversations.claim(connection, tenant, turn.conversation_id, claimant)
+    turn.state = TURN_STATE_RUNNING
+    attempt = record.attempt + 1
+    _update(connection, tenant, turn, attempt=attempt)
+    claimed = TurnRecord(tenant, turn, record.request, attempt, True)
+    return Claimed(claimed, agent, lease, events(connection, tenant, turn_id))
+
+
+def commit(connection: Connection, tenant: Tenant, lease: Lease, turn: Turn, new: Sequence[TurnEvent]) -> None:
+    """Writes journal rows and the turn as it now stands. Raises: FailedPrecondition FENCED."""
+    conversations.check_lease(connection, tenant, lease)
+    _write_events(connection, tenant, turn.id, new)
+    if turn.state not in LIVE:
+        _update(connection, tenant, turn)
+        agents.touch(connection, tenant, turn.agent_id, clock.microseconds(turn.end_time))
+
+
+def end_without_lease(connection: Connection, tenant: Tenant, turn: Turn, new: Sequence[TurnEvent]) -> None:
+    """Ends a turn that nobody has begun to run."""
+    _write_events(connection, tenant, turn.id, new)
+    _update(connection, tenant, turn)
+
+
+def recall_acknowledged(connection: Connection, tenant: Tenant, turn_ids: Sequence[str]) -> None:
+    """Notes that recall has all messages of these turns."""
+    connection.execute(update(turns).where(owned(turns, tenant), turns.c.id.in_(turn_ids)).values(recall_pending=False))
+
+
+def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
+    """Raises: NotFound."""
+    row = connection.execute(select(turns).where(owned(turns, tenant), turns.c.id == turn_id)).one_or_none()
+    if row is None:
+        raise NotFound("run", turn_id)
+    return _to_record(row)
+
+
+def events(connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0) -> list[TurnEvent]:
+    query = (
+        select(journal.c.event)
+        .where(owned(journal, tenant), journal.c.turn_id == turn_id, journal.c.sequence > after_sequence)
+        .order_by(journal.c.sequence)
+    )
+    return [TurnEvent.FromString(raw) for raw in connection.execute(query).scalars()]
+
+
+def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest, page: Page) -> tuple[list[Turn], str]:
+    query = select(turns.c.position, turns.c.body).where(owned(turns, tenant))
+    if request.agent_id:
+        query = query.where(turns.c.agent_id == request.agent_id)
+    if request.conversation_id:
+        query = query.where(turns.c.conversation_id == request.conversation_id)
+    if request.states:
+        query = query.where(turns.c.state.in_(list(request.states)))
+    if page.cursor is not None:
+        (cursor,) = page.cursor
+        query = query.where(turns.c.position < cursor if page.descending else turns.c.position > cursor)
+    query = query.order_by(turns.c.position.desc() if page.descending else turns.c.position)
+    rows = connection.execute(query.limit(page.size + 1)).all()
+    more, rows = len(rows) > page.size, rows[: page.size]
+    return [Turn.FromString(row.body) for row in rows], page.token((rows[-1].position,)) if more else ""
+
+
+def unfinished(connection: Connection) -> list[TurnRecord]:
+    """Every user's turns that are not over, or not yet in recall: what a start takes up again, in order."""
+    query = select(turns).where(turns.c.state.in_(LIVE) | turns.c.recall_pending).order_by(turns.c.position)
+    return [_to_record(row) for row in connection.execute(query)]
+
+
+def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Row[Any] | None:
+    return connection.execute(
+        select(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id, turns.c.request_id == request_id)
+    ).one_or_none()
+
+
+def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Sequence[TurnEvent]) -> None:
+    if new:
+        connection.execute(
+            insert(journal),
+            [
+                {**owner(tenant), "turn_id": turn_id, "sequence": e.sequence, "event": e.SerializeToString()}
+                for e in new
+            ],
+        )
+
+
+def _update(connection: Connection, tenant: Tenant, turn: Turn, **more: Any) -> None:
+    connection.execute(
+        update(turns)
+        .where(owned(turns, tenant), turns.c.id == turn.id)
+        .values(state=turn.state, body=turn.SerializeToString(), **more)
+    )
+
+
+def _to_record(row: Row[Any]) -> TurnRecord:
+    turn = Turn.FromString(row.body)
+    turn.state = TurnState.ValueType(row.state)
+    return TurnRecord(
+        tenant=Tenant(row.account_id, row.user_id),
+        turn=turn,
+        request=StartTurnRequest.FromString(row.request),
+        attempt=row.attempt,
+        recall_pending=row.recall_pending,
+    )

@@ -1,0 +1,67 @@
+"""All tools by name, and which ones an agent of each type has by default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from agent_service.models.types import ToolSchema
+from agent_service.tools import archival, memory, recall, speech
+from agent_service.tools.base import Tool, schema
+from servicekit import ids
+from triptych.agent.v1 import agent_pb2
+from triptych.errors import InvalidArgument
+
+_BY_TIER: dict[str, tuple[Tool, ...]] = {
+    "core": memory.TOOLS,
+    "recall": recall.TOOLS,
+    "archival": archival.TOOLS,
+    "speech": speech.TOOLS,
+}
+TOOLS: dict[str, Tool] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}
+SCHEMAS: dict[str, ToolSchema] = {name: schema(tool) for name, tool in TOOLS.items()}
+
+_TIERS = {tool.name: tier for tier, tools in _BY_TIER.items() for tool in tools}
+
+DEFAULT_TYPE = "letta_v1_agent"
+_ARCHIVAL = ("archival_memory_insert", "archival_memory_search")
+BASE_TOOLS: dict[str, tuple[str, ...]] = {
+    DEFAULT_TYPE: ("memory_insert", "memory_replace", "memory_rethink", "conversation_search", *_ARCHIVAL),
+    "memgpt_agent": ("send_message", "core_memory_append", "core_memory_replace", "conversation_search", *_ARCHIVAL),
+    "memgpt_v2_agent": ("send_message", "memory_insert", "memory_replace", "conversation_search", *_ARCHIVAL),
+    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink"),
+    "react_agent": (),
+    "workflow_agent": (),
+}
+
+
+def base_tools(agent_type: str) -> tuple[str, ...]:
+    """Raises: InvalidArgument for an unknown type."""
+    if agent_type not in BASE_TOOLS:
+        raise InvalidArgument.of("agent_type", f"must be one of {', '.join(BASE_TOOLS)}")
+    return BASE_TOOLS[agent_type]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises: InvalidArgument for a tool that there is none of."""
+    for name in names:
+        if name not in TOOLS:
+            raise InvalidArgument.of("tools", f"there is no tool {name}; there are {', '.join(sorted(TOOLS))}")
+
+
+def schemas(names: Sequence[str]) -> list[ToolSchema]:
+    """The schemas in the order given: the same names give the same bytes, as prompt caches need."""
+    return [SCHEMAS[name] for name in names if name in SCHEMAS]
+
+
+def described(name: str) -> agent_pb2.Tool:
+    """The tool as clients see it. Its id derives from its name."""
+    shown = SCHEMAS[name]
+    function = {"name": shown.name, "description": shown.description, "parameters": shown.parameters}
+    return agent_pb2.Tool(
+        id=ids.derived("tool", name),
+        name=name,
+        description=shown.description,
+        json_schema=json.dumps(function),
+        tags=[_TIERS[name]],
+    )

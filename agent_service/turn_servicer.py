@@ -1,0 +1,71 @@
+"""Serves turns: checks the request, and streams what the engine gives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from agent_service.store import Store
+from agent_service.stores import turns
+from agent_service.stores.requests import MAX_REQUEST_ID
+from agent_service.turns.engine import TurnEngine
+from servicekit import paging, principal
+from servicekit.rpc import Context
+from triptych.agent.v1 import turn_pb2 as pb
+from triptych.agent.v1.turn_pb2_grpc import TurnServiceServicer
+from triptych.errors import InvalidArgument
+from triptych.type.v1 import type_pb2
+
+MAX_MESSAGES = 100
+MAX_TEXT = 1_000_000
+MAX_STEPS = 1_000
+
+
+class TurnServicer(TurnServiceServicer):
+    def __init__(self, store: Store, engine: TurnEngine) -> None:
+        self._store, self._engine = store, engine
+
+    async def StartTurn(self, request: pb.StartTurnRequest, context: Context) -> AsyncIterator[pb.StartTurnResponse]:
+        _check(request)
+        async with aclosing(self._engine.start(principal.tenant(), request)) as events:
+            async for event in events:
+                yield pb.StartTurnResponse(event=event)
+
+    async def ResumeTurn(self, request: pb.ResumeTurnRequest, context: Context) -> AsyncIterator[pb.ResumeTurnResponse]:
+        tenant = principal.tenant()
+        if request.after_sequence < 0:
+            raise InvalidArgument.of("after_sequence", "must not be negative")
+        following = self._engine.follow(tenant, request.turn_id, request.after_sequence, deltas=request.deltas)
+        async with aclosing(following) as events:
+            async for event in events:
+                yield pb.ResumeTurnResponse(event=event)
+
+    async def GetTurn(self, request: pb.GetTurnRequest, context: Context) -> pb.GetTurnResponse:
+        return pb.GetTurnResponse(turn=await self._engine.get(principal.tenant(), request.turn_id))
+
+    async def ListTurns(self, request: pb.ListTurnsRequest, context: Context) -> pb.ListTurnsResponse:
+        tenant = principal.tenant()
+        query = ("ListTurns", *tenant, request.agent_id, request.conversation_id, list(request.states))
+        page = paging.read(
+            size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=True
+        )
+        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, page))
+        return pb.ListTurnsResponse(turns=found, next_page_token=token)
+
+    async def CancelTurn(self, request: pb.CancelTurnRequest, context: Context) -> pb.CancelTurnResponse:
+        return pb.CancelTurnResponse(turn=await self._engine.cancel(principal.tenant(), request.turn_id))
+
+
+def _check(request: pb.StartTurnRequest) -> None:
+    """Raises: InvalidArgument."""
+    if not 1 <= len(request.request_id) <= MAX_REQUEST_ID:
+        raise InvalidArgument.of("request_id", f"must be 1 to {MAX_REQUEST_ID} characters")
+    if not 1 <= len(request.messages) <= MAX_MESSAGES:
+        raise InvalidArgument.of("messages", f"must be 1 to {MAX_MESSAGES}")
+    if not 0 <= request.max_steps <= MAX_STEPS:
+        raise InvalidArgument.of("max_steps", f"must be 0 to {MAX_STEPS}")
+    for index, message in enumerate(request.messages):
+        if not message.text or len(message.text) > MAX_TEXT:
+            raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")
+        if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
+            raise InvalidArgument.of(f"messages[{index}].role", "must be user or system")

@@ -1,0 +1,203 @@
+"""All turns of this process: starting, attaching to, cancelling and recovering them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Connection
+
+from agent_service import clock
+from agent_service.stores import turns
+from agent_service.stores.turns import Accepted, Claimed, TurnRecord
+from agent_service.turns.feed import Feed
+from agent_service.turns.lanes import Lanes
+from agent_service.turns.parts import Parts
+from agent_service.turns.runner import TurnRunner
+from servicekit import deadline, ids, principal, rpc
+from servicekit.principal import Principal, Tenant
+from triptych.agent.v1 import turn_pb2
+from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnDone, TurnEvent
+from triptych.errors import NotFound
+
+_log = structlog.get_logger("turns")
+
+
+@dataclass
+class _Live:
+    """A turn that this process runs, or will run when its conversation is free."""
+
+    record: TurnRecord
+    feed: Feed
+    task: asyncio.Task[None] | None = None
+    cancelling: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class TurnEngine:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lanes = Lanes()
+        self._live: dict[str, _Live] = {}
+        # Turns whose messages recall has; the mark in the store goes with the next write.
+        self._acknowledged: defaultdict[Tenant, list[str]] = defaultdict(list)
+
+    async def start(self, tenant: Tenant, request: StartTurnRequest) -> AsyncGenerator[TurnEvent, None]:
+        """Accepts a turn, or finds the one of this `request_id`, and gives its events.
+
+        Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED, Aborted CONVERSATION_BUSY.
+        """
+        conversation_id = request.conversation_id or ids.derived("conv", request.agent_id)
+        first = self._lanes.take_place(conversation_id)
+        taken = False
+        try:
+            accepted, claimed = await asyncio.shield(self._accept(tenant, request, conversation_id, claim=first))
+            taken = accepted.new
+        finally:
+            if not taken:
+                self._lanes.leave(conversation_id)
+        turn_id = accepted.record.turn.id
+        if accepted.new:
+            self._launch(_Live(accepted.record, Feed([accepted.event])), claimed)
+        async for event in self.follow(tenant, turn_id, 0, deltas=request.deltas):
+            yield event
+
+    async def follow(
+        self, tenant: Tenant, turn_id: str, after_sequence: int, *, deltas: bool
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Every journalled event after that sequence, then what happens live. Raises: NotFound."""
+        live = self._live.get(turn_id)
+        if live is not None and live.record.tenant == tenant:
+            async for event in live.feed.read(after_sequence, deltas=deltas):
+                yield event
+            return
+        stored = await self._parts.store.read(
+            lambda c: (turns.get(c, tenant, turn_id), turns.events(c, tenant, turn_id, after_sequence))
+        )
+        for event in stored[1]:
+            yield event
+
+    async def get(self, tenant: Tenant, turn_id: str) -> Turn:
+        """Raises: NotFound."""
+        record = await self._parts.store.read(lambda c: turns.get(c, tenant, turn_id))
+        return record.turn
+
+    async def cancel(self, tenant: Tenant, turn_id: str) -> Turn:
+        """Stops a turn; one that is over stays as it is. Raises: NotFound."""
+        live = self._live.get(turn_id)
+        if live is not None and live.record.tenant == tenant and live.task is not None:
+            live.cancelling = True
+            live.task.cancel()
+            await live.over.wait()
+        return await self.get(tenant, turn_id)
+
+    async def stop_agent(self, tenant: Tenant, agent_id: str) -> None:
+        """Cancels all turns of an agent that is about to be deleted."""
+        live = [each.record for each in self._live.values() if each.record.tenant == tenant]
+        own = [record.turn.id for record in live if record.turn.agent_id == agent_id]
+        await asyncio.gather(*(self.cancel(tenant, turn_id) for turn_id in own))
+
+    async def recover(self) -> int:
+        """Takes up every turn that a process before this one left; gives their number."""
+        records = await self._parts.store.read(turns.unfinished)
+        for record in records:
+            journalled = await self._parts.store.read(
+                lambda c, r=record: turns.events(c, r.tenant, r.turn.id)  # type: ignore[misc]
+            )
+            self._lanes.take_place(record.turn.conversation_id)
+            self._launch(_Live(record, Feed(journalled)), None)
+        return len(records)
+
+    async def close(self) -> None:
+        """Stops running turns where they are; the next start goes on with them."""
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
+        await self._parts.store.write(lambda c: _mark(c, acknowledged))
+
+    async def _accept(
+        self, tenant: Tenant, request: StartTurnRequest, conversation_id: str, *, claim: bool
+    ) -> tuple[Accepted, Claimed | None]:
+        acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
+        process_id = self._parts.process_id
+
+        def work(connection: Connection) -> tuple[Accepted, Claimed | None]:
+            _mark(connection, acknowledged)
+            accepted = turns.accept(connection, tenant, request)
+            if not (accepted.new and claim):
+                return accepted, None
+            return accepted, turns.claim(connection, tenant, accepted.record.turn.id, process_id)
+
+        return await self._parts.store.write(work)
+
+    def _launch(self, live: _Live, claimed: Claimed | None) -> None:
+        self._live[live.record.turn.id] = live
+        live.task = asyncio.get_running_loop().create_task(self._run(live, claimed))
+
+    async def _run(self, live: _Live, claimed: Claimed | None) -> None:
+        """Runs a turn in its lane. It outlives its caller, so it has no deadline but the model's."""
+        deadline.bind(None)
+        principal.bind(Principal(live.record.tenant))
+        turn = live.record.turn
+        try:
+            async with self._lanes.turn(turn.conversation_id):
+                await self._run_in_lane(live, claimed)
+        except asyncio.CancelledError:
+            if live.cancelling and live.record.live:
+                await self._cancel_queued(live)
+        except Exception as error:
+            _log.error("turn stopped", turn=turn.id, reason=rpc.to_error(error).reason_name)
+        finally:
+            live.feed.close()
+            self._live.pop(turn.id, None)
+            live.over.set()
+
+    async def _run_in_lane(self, live: _Live, claimed: Claimed | None) -> None:
+        tenant, turn_id = live.record.tenant, live.record.turn.id
+        if claimed is None:
+            claimed = await self._claim(tenant, turn_id)
+        if claimed is None:
+            return
+        live.record = claimed.record
+        runner = TurnRunner(self._parts, claimed, live.feed)
+        try:
+            await runner.run()
+        except asyncio.CancelledError:
+            if not live.cancelling:
+                raise
+            await runner.cancel()
+        live.feed.close()
+        self._live.pop(turn_id, None)
+        live.over.set()
+        await runner.settle()
+        self._acknowledged[tenant].append(turn_id)
+
+    async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:
+        process_id = self._parts.process_id
+        try:
+            return await self._parts.store.write(lambda c: turns.claim(c, tenant, turn_id, process_id))
+        except NotFound:  # the agent was deleted while its turn waited
+            return None
+
+    async def _cancel_queued(self, live: _Live) -> None:
+        """Ends a turn that was cancelled before it began; its message still goes to recall, at the next start."""
+        turn = live.record.turn
+        turn.state, turn.stop_reason = turn_pb2.TURN_STATE_CANCELLED, turn_pb2.STOP_REASON_CANCELLED
+        turn.end_time.CopyFrom(clock.timestamp(clock.now()))
+        done = TurnEvent(
+            turn_id=turn.id, sequence=len(live.feed.journalled) + 1, create_time=turn.end_time, done=TurnDone(turn=turn)
+        )
+        tenant = live.record.tenant
+        await self._parts.store.write(lambda c: turns.end_without_lease(c, tenant, turn, [done]))
+        live.feed.record([done])
+        live.feed.send([done])
+
+
+def _mark(connection: Connection, acknowledged: dict[Tenant, list[str]]) -> None:
+    for tenant, turn_ids in acknowledged.items():
+        turns.recall_acknowledged(connection, tenant, turn_ids)

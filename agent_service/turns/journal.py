@@ -1,0 +1,72 @@
+"""What a turn's journal says: which step is next, what of it is done, and what recall has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from servicekit import ids
+from triptych.agent.v1.turn_pb2 import TurnEvent
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1.type_pb2 import ToolCall
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What goes to recall in one idempotent append. `request_id` derives from its place in the turn."""
+
+    request_id: str
+    messages: list[Message]
+
+
+def step_id(turn_id: str, step: int) -> str:
+    return ids.derived("step", turn_id, step)
+
+
+def messages(events: Sequence[TurnEvent]) -> list[Message]:
+    """The turn's messages so far, in order: input, then each step's message and tool results."""
+    found: list[Message] = []
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "accepted":
+            found.extend(event.accepted.messages)
+        elif kind == "message":
+            found.append(event.message)
+        elif kind == "tool_result":
+            found.append(event.tool_result)
+    return found
+
+
+def open_calls(events: Sequence[TurnEvent]) -> list[ToolCall]:
+    """Calls of the last step that have no result yet."""
+    calls: dict[str, ToolCall] = {}
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "message":
+            calls = {call.id: call for call in event.message.tool_calls}
+        elif kind == "tool_result":
+            calls.pop(event.tool_result.tool_return.tool_call_id, None)
+    return list(calls.values())
+
+
+def steps_taken(events: Sequence[TurnEvent]) -> int:
+    """How many of the model's answers are in the journal."""
+    return sum(1 for event in events if event.WhichOneof("event") == "message")
+
+
+def batches(turn_id: str, events: Sequence[TurnEvent], *, ended: bool) -> list[Batch]:
+    """The turn's messages as appends, one a step, the first with the input.
+
+    Of a turn that goes on, the last step is left out while calls of it are open: a batch never changes once sent.
+    """
+    steps: list[list[Message]] = [[]]
+    answered = False
+    for message in messages(events):
+        if message.step_id and not message.HasField("tool_return"):
+            if answered:
+                steps.append([])
+            answered = True
+        steps[-1].append(message)
+    whole = [Batch(f"{turn_id}/{number}", step) for number, step in enumerate(steps) if step]
+    complete = answered and not open_calls(events)
+    return whole if ended or complete else whole[:-1]
