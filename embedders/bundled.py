@@ -1,0 +1,67 @@
+"""The default: WordLlama's token vectors, averaged. No network, no torch; 0.1 ms a text.
+
+The weights come in the wheel of the package `wordllama` (MIT). They are read directly: its own loader looks for the
+tokenizer in a folder that its wheel does not have, and then asks a hub on the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedders.protocol import Vectors, normalised
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_WEIGHTS = Path("weights") / "l2_supercat_256.safetensors"
+_TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
+# More texts than this are embedded in a thread: the loop must not stand still for longer than about a millisecond.
+_INLINE_CHARACTERS = 4_000
+# The average of more tokens than this says little; it bounds the memory that one giant text takes.
+_MOST_TOKENS = 8_192
+
+
+class BundledEmbedder:
+    """Raises ImportError if the package `wordllama` is not installed."""
+
+    model = "wordllama-l2-supercat-256"
+    dimensions = 256
+
+    def __init__(self) -> None:
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        folder = _package_folder()
+        (weights,) = load_file(folder / _WEIGHTS).values()
+        self._weights: Vectors = np.ascontiguousarray(weights, dtype=np.float32)
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(_MOST_TOKENS)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+            return self._embed(texts)
+        return await asyncio.to_thread(self._embed, texts)
+
+    async def close(self) -> None:
+        return None
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+            if encoded.ids:
+                vectors[row] = self._weights[encoded.ids].mean(axis=0)
+        return normalised(vectors)
+
+
+def _package_folder() -> Path:
+    spec = importlib.util.find_spec("wordllama")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("the bundled embedder needs the package wordllama: pip install 'triptych[server]'")
+    return Path(next(iter(spec.submodule_search_locations)))

@@ -1,0 +1,43 @@
+"""What every embedder is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.errors import Unavailable
+from triptych.type.v1 import type_pb2
+
+# Shape (texts, dimensions), float32, each row of length 1 (or all zeros for a text without a known word).
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """`model`: a name that changes when the vectors do, stored with every index. `dimensions`: a vector's length."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row a text. Raises: Unavailable EMBEDDER_UNAVAILABLE."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def unavailable(what: str) -> Unavailable:
+    return Unavailable(f"the embedder {what}", reason=type_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE)
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Rows of length 1; a row of zeros stays. Raises: Unavailable for NaN or infinity."""
+    if not np.isfinite(vectors).all():
+        raise unavailable("answered with numbers that are not finite")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)

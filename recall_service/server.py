@@ -1,0 +1,49 @@
+"""Puts the service together."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import structlog
+
+from embedders import open_embedder
+from recall_service.config import Settings
+from recall_service.embedding import EmbeddingWorker
+from recall_service.search import Searcher
+from recall_service.servicer import RecallServicer
+from recall_service.store import open_store
+from recall_service.stores import index
+from recall_service.vectors import VectorCache
+from servicekit.principal import Verifier
+from servicekit.rpc import Guard
+from servicekit.server import GrpcServer, announce, signed_principal
+from triptych.recall.v1 import recall_pb2
+
+NAME = "recall_service"
+_log = structlog.get_logger("server")
+
+
+async def start(settings: Settings, stack: AsyncExitStack) -> None:
+    """Starts everything; the stack stops it in reverse. Raises: StoreError, PortInUse."""
+    verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key, "agent_service": settings.agent_key})
+    store = open_store(settings.dsn)
+    stack.push_async_callback(store.close)
+    embedder = open_embedder(settings.embedder)
+    stack.push_async_callback(embedder.close)
+    if await store.write(lambda c: index.use_model(c, embedder.model, embedder.dimensions)):
+        _log.warning("another embedder: all messages are embedded anew, meanwhile found by words", model=embedder.model)
+    cache = VectorCache(store, embedder.dimensions)
+    worker = EmbeddingWorker(store, embedder, cache)
+    stack.push_async_callback(worker.close)
+    service = recall_pb2.DESCRIPTOR.services_by_name["RecallService"]
+    servicer = RecallServicer(store, Searcher(store, embedder, cache), worker, cache)
+    server = GrpcServer(
+        [Guard(signed_principal(verifier)).handler(service, servicer)],
+        [service.full_name],
+        reflection=settings.running.reflection,
+    )
+    worker.start()
+    address = await server.start(settings.listen)
+    stack.push_async_callback(server.stop, settings.running.drain_seconds)
+    announce(NAME, grpc=address)
+    _log.info("serving", address=address)

@@ -1,0 +1,96 @@
+"""The tables. Keys begin with the owner. Times are microseconds since 1970, UTC.
+
+`messages_fts` (FTS5) is made by the migration; its rowid is a message's `n`. Its column `scope` holds one word for the
+user and one for the agent, so that a search intersects with the owner's rows before it ranks anything.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _owner(*, key: bool = True) -> tuple[Column[str], Column[str]]:
+    return (
+        Column("account_id", String(100), primary_key=key, nullable=False),
+        Column("user_id", String(100), primary_key=key, nullable=False),
+    )
+
+
+messages = Table(
+    "messages",
+    metadata,
+    # The order of arrival; lists are in this order.
+    Column("n", Integer, primary_key=True, autoincrement=True),
+    *_owner(key=False),
+    Column("id", String(100), nullable=False),
+    Column("agent_id", String(100), nullable=False),
+    Column("conversation_id", String(100), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # triptych.recall.v1.Message
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("account_id", "user_id", "id", name="messages_by_id"),
+    UniqueConstraint("account_id", "user_id", "conversation_id", "sequence", name="messages_by_sequence"),
+    Index("messages_by_agent", "account_id", "user_id", "agent_id", "n"),
+    Index("messages_by_conversation", "account_id", "user_id", "conversation_id", "n"),
+    sqlite_autoincrement=True,
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    *_owner(),
+    Column("id", String(100), primary_key=True),
+    Column("agent_id", String(100), nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
+
+appends = Table(
+    "appends",
+    metadata,
+    *_owner(),
+    Column("conversation_id", String(100), primary_key=True),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    *_owner(),
+    Column("message_id", String(100), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# The outbox of the embedder: committed with the message, gone when its vector is there.
+pending = Table("pending", metadata, Column("n", Integer, primary_key=True))
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    # float16, little-endian
+    Column("vector", LargeBinary, nullable=False),
+)
+
+settings = Table(
+    "settings", metadata, Column("name", String(50), primary_key=True), Column("value", Text, nullable=False)
+)
