@@ -23,17 +23,19 @@ from servicekit.channel import Peer
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
+from servicekit.settings import Environment
 from triptych.agent.v1 import agent_pb2, turn_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
 
 
-async def start(settings: Settings, stack: AsyncExitStack) -> None:
+async def serve(env: Environment, stack: AsyncExitStack) -> None:
     """Starts everything; the stack stops it: first the server, then the turns, then what they use.
 
-    Raises: StoreError, PortInUse, ValueError for a key file that holds none.
+    Raises: BadEnvironment, StoreError, PortInUse, ValueError for a key file that holds none.
     """
+    settings = Settings.read(env)
     signer = Signer.from_file(NAME, settings.signing_key)
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key})
     store = open_store(settings.dsn)

@@ -11,6 +11,7 @@ from recall_service.store import Store
 from recall_service.stores import index
 from recall_service.vectors import VectorCache
 from triptych.errors import TriptychError
+from triptych.recall.v1.recall_pb2 import Message
 
 _log = structlog.get_logger("embedding")
 _BATCH = 64
@@ -45,20 +46,18 @@ class EmbeddingWorker:
             await asyncio.sleep(_GATHER_SECONDS)
             self._wanted.clear()
             try:
-                while await self._embed_some():
-                    await asyncio.sleep(0)
+                await self._embed_all()
             except TriptychError as error:
                 _log.warning("messages wait to be embedded", reason=error.reason_name)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
 
-    async def _embed_some(self) -> bool:
-        """Embeds one batch; false when none is left."""
-        waiting = await self._store.read(lambda c: index.next_pending(c, _BATCH))
-        if not waiting:
-            return False
+    async def _embed_all(self) -> None:
+        while waiting := await self._store.read(lambda c: index.next_pending(c, _BATCH)):
+            await self._embed(waiting)
+
+    async def _embed(self, waiting: dict[int, Message]) -> None:
         vectors = await self._embedder.embed([message.text for message in waiting.values()])
         halves = vectors.astype("<f2")
         embedded = {n: (message.revision, halves[row].tobytes()) for row, (n, message) in enumerate(waiting.items())}
         await self._store.write(lambda c: index.store_vectors(c, embedded))
         self._cache.late(min(embedded))
-        return True

@@ -1,7 +1,7 @@
 """Finds messages by words, by meaning, or by both.
 
 Hybrid adds weighted scores, each scaled to its best hit: a weighted sum loses less than rank fusion when one side is
-weak. A message next to a good one is lifted a little, since an answer often stands beside the words that were asked for.
+weak. A message next to a good one is lifted a little, since an answer often stands beside the words asked for.
 """
 
 from __future__ import annotations

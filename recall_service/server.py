@@ -17,14 +17,16 @@ from recall_service.vectors import VectorCache
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
+from servicekit.settings import Environment
 from triptych.recall.v1 import recall_pb2
 
 NAME = "recall_service"
 _log = structlog.get_logger("server")
 
 
-async def start(settings: Settings, stack: AsyncExitStack) -> None:
-    """Starts everything; the stack stops it in reverse. Raises: StoreError, PortInUse."""
+async def serve(env: Environment, stack: AsyncExitStack) -> None:
+    """Starts everything; the stack stops it in reverse. Raises: BadEnvironment, StoreError, PortInUse."""
+    settings = Settings.read(env)
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key, "agent_service": settings.agent_key})
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from recall_service.stores.tables import messages, pending, settings, vectors
 from servicekit.principal import Tenant
@@ -18,10 +18,12 @@ from triptych.type.v1 import type_pb2
 
 # Words that nearly every message has, and that a question is full of; without them FTS5 finds more of what is meant.
 _STOP_WORDS = frozenset(
-    "a about all also am an and any are as at be because been but by can could did do does doing for from get got had has "
-    "have he her here hers him his how i if in into is it its just let like may me might my no not of on or our ours "
-    "out own she should so some such than that the their theirs them then there these they this those to too up us "
-    "very was we were what when where which while who whom whose why will with would you your yours".split()
+    """
+    a about all also am an and any are as at be because been but by can could did do does doing for from get got had
+    has have he her here hers him his how i if in into is it its just let like may me might my no not of on or our ours
+    out own she should so some such than that the their theirs them then there these they this those to too up us very
+    was we were what when where which while who whom whose why will with would you your yours
+    """.split()
 )
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 32
@@ -129,7 +131,7 @@ def _hash(value: str) -> str:
     return hashlib.blake2b(value.encode(), digest_size=10).hexdigest()
 
 
-VectorRows = Sequence[Row[Any]]
+VectorRows = Sequence[Any]
 
 
 def vectors_after(connection: Connection, tenant: Tenant, agent_id: str, n: int) -> VectorRows:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recall_service.stores import index
@@ -40,7 +40,7 @@ def append(connection: Connection, tenant: Tenant, request: AppendMessagesReques
             raise FailedPrecondition(
                 "request_id: was used before for other messages", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
             )
-        return _span(connection, tenant, request.conversation_id, known.first_sequence, known.count)
+        return _span(connection, tenant, request.conversation_id, known.first_sequence, known.number)
     first = _reserve(connection, tenant, request) + 1
     stored = _insert(connection, tenant, request, first)
     connection.execute(
@@ -50,7 +50,7 @@ def append(connection: Connection, tenant: Tenant, request: AppendMessagesReques
             request_id=request.request_id,
             request_hash=digest,
             first_sequence=first,
-            count=len(stored),
+            number=len(stored),
         )
     )
     return stored
@@ -173,7 +173,7 @@ def list_page(
     backwards = bool(request.before_id) and not request.after_id
     descending = page.descending is not backwards
     query = query.order_by(messages.c.n.desc() if descending else messages.c.n).limit(page.size + 1)
-    rows: Sequence[Row[Any]] = connection.execute(query).all()
+    rows = connection.execute(query).all()
     more, rows = len(rows) > page.size, rows[: page.size]
     found = [Message.FromString(row.body) for row in rows]
     if backwards:

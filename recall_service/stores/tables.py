@@ -68,7 +68,7 @@ appends = Table(
     Column("request_id", String(200), primary_key=True),
     Column("request_hash", String(64), nullable=False),
     Column("first_sequence", BigInteger, nullable=False),
-    Column("count", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
 )
 
 revisions = Table(

@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(200), primary_key=True),
         sa.Column("request_hash", sa.String(64), nullable=False),
         sa.Column("first_sequence", sa.BigInteger, nullable=False),
-        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
     )
     op.create_table(
         "revisions",
