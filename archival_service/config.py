@@ -1,0 +1,36 @@
+"""Settings of archival_service, read once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedders import EmbedderSettings
+from servicekit.settings import Environment, Running
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`index`: the directory of the Qdrant Edge shard."""
+
+    listen: str
+    dsn: str
+    index: Path
+    gateway_key: Path
+    agent_key: Path
+    embedder: EmbedderSettings
+    running: Running
+
+    @classmethod
+    def read(cls, env: Environment) -> Settings:
+        """Raises: BadEnvironment naming the variable that is missing or wrong."""
+        return cls(
+            listen=env.text("TRIPTYCH_ARCHIVAL_LISTEN"),
+            dsn=env.text("TRIPTYCH_ARCHIVAL_DSN"),
+            index=Path(env.text("TRIPTYCH_ARCHIVAL_INDEX")).expanduser(),
+            gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
+            agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
+            embedder=EmbedderSettings.read(os.environ),
+            running=Running.read(env),
+        )

@@ -1,0 +1,57 @@
+"""Puts the service together."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+
+import structlog
+
+from archival_service import indexer
+from archival_service.config import Settings
+from archival_service.servicer import ArchivalServicer
+from archival_service.store import ArchivalStore, open_store
+from embedders import EmbedderSettings, open_embedder
+from servicekit.principal import Verifier
+from servicekit.rpc import Guard
+from servicekit.server import GrpcServer, announce, signed_principal
+from servicekit.settings import Environment
+from triptych.archival.v1 import archival_pb2
+
+NAME = "archival_service"
+_log = structlog.get_logger("server")
+
+
+async def serve(env: Environment, stack: AsyncExitStack) -> None:
+    """Starts everything; the stack stops it in reverse. Raises: BadEnvironment, StoreError, PortInUse."""
+    settings = Settings.read(env)
+    verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key, "agent_service": settings.agent_key})
+    sql = open_store(settings.dsn)
+    stack.push_async_callback(sql.close)
+    embedder = open_embedder(settings.embedder)
+    stack.push_async_callback(embedder.close)
+    index = await indexer.open_index(sql, settings.index, embedder)
+    stack.push_async_callback(index.close)
+    flusher = indexer.Flusher(sql, index)
+    stack.push_async_callback(flusher.close)
+    service = archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]
+    servicer = ArchivalServicer(ArchivalStore(sql, index, embedder, flusher), embedder)
+    server = GrpcServer(
+        [Guard(signed_principal(verifier)).handler(service, servicer)],
+        [service.full_name],
+        reflection=settings.running.reflection,
+    )
+    address = await server.start(settings.listen)
+    stack.push_async_callback(server.stop, settings.running.drain_seconds)
+    announce(NAME, grpc=address)
+    _log.info("serving", address=address)
+
+
+async def reembed(env: Environment) -> None:
+    """The command `reembed`: all vectors anew, with the embedder that is configured now."""
+    async with AsyncExitStack() as stack:
+        sql = open_store(env.text("TRIPTYCH_ARCHIVAL_DSN"))
+        stack.push_async_callback(sql.close)
+        embedder = open_embedder(EmbedderSettings.read(os.environ))
+        stack.push_async_callback(embedder.close)
+        await indexer.reembed(sql, embedder)

@@ -1,0 +1,84 @@
+"""The tables. Keys begin with the owner. Times are microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _owner(*, key: bool = True) -> tuple[Column[str], Column[str]]:
+    return (
+        Column("account_id", String(100), primary_key=key, nullable=False),
+        Column("user_id", String(100), primary_key=key, nullable=False),
+    )
+
+
+archives = Table(
+    "archives",
+    metadata,
+    *_owner(),
+    Column("id", String(100), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("archives_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    # The order of arrival, and the passage's id in the index.
+    Column("n", Integer, primary_key=True, autoincrement=True),
+    *_owner(key=False),
+    Column("id", String(100), nullable=False),
+    Column("archive_id", String(100), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # float16, little-endian: enough to rebuild the index without embedding anything again
+    Column("vector", LargeBinary, nullable=False),
+    UniqueConstraint("account_id", "user_id", "id", name="passages_by_id"),
+    Index("passages_by_archive", "account_id", "user_id", "archive_id", "n"),
+    sqlite_autoincrement=True,
+)
+
+inserts = Table(
+    "inserts",
+    metadata,
+    *_owner(),
+    Column("archive_id", String(100), primary_key=True),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("passage_ids", JSON, nullable=False),
+)
+
+fences = Table(
+    "fences",
+    metadata,
+    *_owner(),
+    Column("scope", String(100), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+)
+
+# Passages of which the index may not have heard for good: written (or deleted, if there is no such passage any more).
+outbox = Table("outbox", metadata, Column("n", Integer, primary_key=True))
+
+settings = Table(
+    "settings", metadata, Column("name", String(50), primary_key=True), Column("value", Text, nullable=False)
+)
