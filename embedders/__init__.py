@@ -1,6 +1,6 @@
 """Text → vectors, behind one protocol: the bundled default, and any OpenAI-compatible /v1/embeddings."""
 
-from embedders.protocol import Embedder, Vectors
+from embedders.protocol import Embedder, EmbedderUnavailable, TextsRefused, Vectors
 from embedders.settings import EmbedderSettings, open_embedder
 
-__all__ = ["Embedder", "EmbedderSettings", "Vectors", "open_embedder"]
+__all__ = ["Embedder", "EmbedderSettings", "EmbedderUnavailable", "TextsRefused", "Vectors", "open_embedder"]

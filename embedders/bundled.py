@@ -28,7 +28,7 @@ _MOST_TOKENS = 8_192
 
 
 class BundledEmbedder:
-    """Raises ImportError if the package `wordllama` is not installed."""
+    """Raises ImportError if the package `wordllama` is not installed, or is one without these weights."""
 
     model = "wordllama-l2-supercat-256"
     dimensions = 256
@@ -38,6 +38,8 @@ class BundledEmbedder:
         from tokenizers import Tokenizer
 
         folder = _package_folder()
+        if not ((folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file()):
+            raise ImportError("this version of the package wordllama does not carry the weights l2_supercat_256")
         (weights,) = load_file(folder / _WEIGHTS).values()
         self._weights: Vectors = np.ascontiguousarray(weights, dtype=np.float32)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))

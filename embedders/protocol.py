@@ -15,6 +15,19 @@ from triptych.type.v1 import type_pb2
 Vectors = NDArray[np.float32]
 
 
+class EmbedderUnavailable(Unavailable):
+    """It can't be reached, or answered with garbage: the same texts may be embedded later."""
+
+    default_reason = type_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the embedder {what}")
+
+
+class TextsRefused(EmbedderUnavailable):
+    """It answers, but does not take these texts. One of them alone, or the others without it, may still pass."""
+
+
 class Embedder(Protocol):
     """`model`: a name that changes when the vectors do, stored with every index. `dimensions`: a vector's length."""
 
@@ -25,19 +38,15 @@ class Embedder(Protocol):
     def dimensions(self) -> int: ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row a text. Raises: Unavailable EMBEDDER_UNAVAILABLE."""
+        """One row a text. Raises: EmbedderUnavailable (reason EMBEDDER_UNAVAILABLE), and of it TextsRefused."""
         ...
 
     async def close(self) -> None: ...
 
 
-def unavailable(what: str) -> Unavailable:
-    return Unavailable(f"the embedder {what}", reason=type_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE)
-
-
 def normalised(vectors: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays. Raises: Unavailable for NaN or infinity."""
+    """Rows of length 1; a row of zeros stays. Raises: EmbedderUnavailable for NaN or infinity."""
     if not np.isfinite(vectors).all():
-        raise unavailable("answered with numbers that are not finite")
+        raise EmbedderUnavailable("answered with numbers that are not finite")
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)

@@ -29,21 +29,27 @@ class EmbedderSettings:
         base_url = environment.get(environ, "TRIPTYCH_EMBEDDER_BASE_URL")
         model = environment.get(environ, "TRIPTYCH_EMBEDDER_MODEL")
         dimensions = environment.get(environ, "TRIPTYCH_EMBEDDER_DIMENSIONS")
-        if kind == "openai" and not (base_url and model and dimensions.isdecimal()):
+        length = int(dimensions) if dimensions.isdecimal() else 0
+        if kind == "openai" and not (base_url and model and length):
             raise BadEnvironment(
                 "TRIPTYCH_EMBEDDER=openai needs TRIPTYCH_EMBEDDER_BASE_URL, TRIPTYCH_EMBEDDER_MODEL and "
                 "TRIPTYCH_EMBEDDER_DIMENSIONS (a whole number)"
             )
         api_key = environment.get(environ, "TRIPTYCH_EMBEDDER_API_KEY")
-        return cls(kind, base_url, model, api_key, int(dimensions) if dimensions.isdecimal() else 0)
+        return cls(kind, base_url, model, api_key, length)
 
 
 def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """Loads it. Raises: ImportError if the bundled one's package is missing."""
+    """Loads it. Raises: BadEnvironment if what it needs is not installed."""
     if settings.kind == "bundled":
         from embedders.bundled import BundledEmbedder
 
-        return BundledEmbedder()
+        try:
+            return BundledEmbedder()
+        except ImportError as error:
+            raise BadEnvironment(
+                f"TRIPTYCH_EMBEDDER=bundled: {error}; or set TRIPTYCH_EMBEDDER=openai and an endpoint"
+            ) from error
     from embedders.openai import OpenAIEmbedder
 
     return OpenAIEmbedder(settings.base_url.rstrip("/"), settings.model, settings.api_key, settings.dimensions)
