@@ -1,0 +1,39 @@
+"""The services behind the door, as the REST edge calls them."""
+
+from __future__ import annotations
+
+from gateway.config import Settings
+from servicekit.channel import Peer
+from servicekit.principal import Signer
+from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
+from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
+from triptych.archival.v1 import archival_pb2
+from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
+from triptych.recall.v1 import recall_pb2
+from triptych.recall.v1.recall_pb2_grpc import RecallServiceStub
+
+
+class Backends:
+    """A peer a service, and a stub a contract."""
+
+    def __init__(self, settings: Settings, signer: Signer) -> None:
+        self.agent_peer = Peer("agent_service", settings.agent_address, signer)
+        self.recall_peer = Peer("recall_service", settings.recall_address, signer)
+        self.archival_peer = Peer("archival_service", settings.archival_address, signer)
+        self.agents = AgentServiceStub(self.agent_peer.channel)
+        self.turns = TurnServiceStub(self.agent_peer.channel)
+        self.recall = RecallServiceStub(self.recall_peer.channel)
+        self.archival = ArchivalServiceStub(self.archival_peer.channel)
+        self.forwarded = {
+            self.agent_peer: [
+                agent_pb2.DESCRIPTOR.services_by_name["AgentService"],
+                turn_pb2.DESCRIPTOR.services_by_name["TurnService"],
+            ],
+            self.recall_peer: [recall_pb2.DESCRIPTOR.services_by_name["RecallService"]],
+            self.archival_peer: [archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]],
+        }
+
+    async def close(self) -> None:
+        for peer in self.forwarded:
+            await peer.close()

@@ -1,0 +1,71 @@
+"""Serves the tiers' own services to outsiders: bytes in, bytes out, under the caller's signed principal.
+
+Only the methods of these services are forwarded. What is forwarded is never decoded, and nothing of the caller's
+metadata goes along but the request id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from servicekit import deadline
+from servicekit.channel import Peer
+from servicekit.rpc import Call, Context, Guard, full_name
+
+
+def forwarding_handlers(guard: Guard, services: Mapping[Peer, list[ServiceDescriptor]]) -> grpc.GenericRpcHandler:
+    """A handler for every method of `services`, which go to the peer they stand with."""
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    for peer, descriptors in services.items():
+        for method in (method for descriptor in descriptors for method in descriptor.methods):
+            make = _stream if method.server_streaming else _unary
+            handlers[full_name(method)] = make(guard, peer, method)
+    return _Handlers(handlers)
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _unary(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    name = full_name(method)
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = peer.channel.unary_unary(name)
+
+    async def forward(raw: bytes, context: Context) -> bytes:
+        async with Call(guard, name, context, guard.unary_seconds):
+            return await call(
+                raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.unary_seconds)
+            )
+        raise AssertionError("the call was aborted")
+
+    return grpc.unary_unary_rpc_method_handler(forward)
+
+
+def _stream(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    name = full_name(method)
+    call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = peer.channel.unary_stream(name)
+
+    async def forward(raw: bytes, context: Context) -> None:
+        async with Call(guard, name, context, guard.stream_seconds):
+            answers = call(raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.stream_seconds))
+            try:
+                async for answer in answers:
+                    await context.write(answer)
+            finally:
+                answers.cancel()
+
+    return grpc.unary_stream_rpc_method_handler(forward)
+
+
+def _metadata(peer: Peer, context: Context) -> tuple[tuple[str, str], ...]:
+    request_id = dict(context.invocation_metadata() or ()).get("x-request-id", "")
+    mine = peer.metadata()
+    return (*mine, ("x-request-id", str(request_id)[:100])) if request_id else mine

@@ -1,0 +1,215 @@
+"""Agents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway.rest import letta_messages, shapes
+from gateway.rest.catalogue import Catalogue
+from gateway.rest.common import Back, NewestFirst, answer, answers, struct, tag_match
+from gateway.rest.schemas import AgentCreate, AgentUpdate, BlockCreate, Body
+from triptych.agent.v1 import agent_pb2 as pb
+
+router = APIRouter(prefix="/v1", tags=["agents"])
+
+
+async def _catalogue(request: Request) -> Catalogue:
+    catalogue: Catalogue = request.app.state.catalogue
+    return await catalogue.load()
+
+
+Known = Annotated[Catalogue, Depends(_catalogue)]
+
+
+@router.post("/agents")
+async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
+    agent = pb.Agent(
+        name=body.name or "",
+        agent_type=body.agent_type or "",
+        system=body.system or "",
+        description=body.description or "",
+        embedding=body.embedding or "",
+        timezone=body.timezone or "",
+        tags=body.tags or [],
+        tools=[*(body.tools or []), *known.tool_names(body.tool_ids or [])],
+        blocks=[new_block(block) for block in body.memory_blocks],
+        model=_model(body),
+        metadata=struct(body.metadata),
+    )
+    request = pb.CreateAgentRequest(
+        agent=agent, block_ids=body.block_ids, include_base_tools=body.include_base_tools is not False
+    )
+    response = await back.agent_peer.unary(back.agents.CreateAgent, request)
+    return answer(known.agent(response.agent))
+
+
+@router.get("/agents")
+async def list_agents(
+    back: Back,
+    known: Known,
+    listing: NewestFirst,
+    name: str | None = None,
+    tags: Annotated[list[str] | None, Query()] = None,
+    match_all_tags: bool = False,
+    query_text: str | None = None,
+) -> Response:
+    request = pb.ListAgentsRequest(
+        **listing.paging,
+        name=name or "",
+        tags=tags or [],
+        tag_match=tag_match("all" if match_all_tags else "any"),
+        name_contains=query_text or "",
+    )
+    response = await back.agent_peer.unary(back.agents.ListAgents, request)
+    return answers(response.agents, known.agent)
+
+
+@router.get("/agents/count")
+async def count_agents(back: Back) -> Response:
+    response = await back.agent_peer.unary(back.agents.CountAgents, pb.CountAgentsRequest())
+    return answer(response.count)
+
+
+@router.get("/agents/{agent_id}")
+async def get_agent(agent_id: str, back: Back, known: Known) -> Response:
+    return answer(known.agent(await fetch_agent(back, agent_id)))
+
+
+@router.patch("/agents/{agent_id}")
+async def update_agent(agent_id: str, body: AgentUpdate, back: Back, known: Known) -> Response:
+    paths = body.given("name", "system", "description", "embedding", "tags", "metadata", "timezone")
+    wanted = pb.Agent(id=agent_id, **fields(body, paths))
+    if body.given("model", "llm_config", "context_window_limit"):
+        current = await fetch_agent(back, agent_id)
+        current.model.MergeFrom(_model(body))
+        wanted.model.CopyFrom(current.model)
+        paths.append("model")
+    if body.tool_ids is not None:
+        wanted.tools.extend(known.tool_names(body.tool_ids))
+        paths.append("tools")
+    request = pb.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=paths))
+    response = await back.agent_peer.unary(back.agents.UpdateAgent, request)
+    return answer(known.agent(response.agent))
+
+
+@router.delete("/agents/{agent_id}")
+async def delete_agent(agent_id: str, back: Back) -> Response:
+    await back.agent_peer.unary(back.agents.DeleteAgent, pb.DeleteAgentRequest(agent_id=agent_id))
+    return answer({"message": f"Agent id={agent_id} successfully deleted"})
+
+
+@router.get("/agents/{agent_id}/context")
+async def get_context(agent_id: str, back: Back, conversation_id: str | None = None) -> Response:
+    request = pb.PreviewContextRequest(agent_id=agent_id, conversation_id=conversation_id or "")
+    preview = await back.agent_peer.unary(back.agents.PreviewContext, request)
+    return answer(_context(preview))
+
+
+@router.get("/agents/{agent_id}/tools")
+async def list_agent_tools(agent_id: str, back: Back, known: Known) -> Response:
+    agent = await fetch_agent(back, agent_id)
+    return answer([known.tools[name] for name in agent.tools if name in known.tools])
+
+
+@router.patch("/agents/{agent_id}/tools/{verb}/{tool_id}")
+async def change_tools(
+    agent_id: str, verb: Literal["attach", "detach"], tool_id: str, back: Back, known: Known
+) -> Response:
+    agent = await fetch_agent(back, agent_id)
+    (name,) = known.tool_names([tool_id])
+    kept = [tool for tool in agent.tools if tool != name]
+    wanted = pb.Agent(id=agent_id, tools=[*kept, name] if verb == "attach" else kept)
+    request = pb.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["tools"]))
+    response = await back.agent_peer.unary(back.agents.UpdateAgent, request)
+    return answer(known.agent(response.agent))
+
+
+@router.get("/tools")
+async def list_tools(known: Known, listing: NewestFirst, name: str | None = None) -> Response:
+    tools = [tool for tool in known.tools.values() if name in (None, tool["name"])]
+    # All of them are one page: there is nothing before the first or after the last.
+    return answer([] if listing.after or listing.before else tools[: listing.limit])
+
+
+@router.get("/tools/count")
+async def count_tools(known: Known) -> Response:
+    return answer(len(known.tools))
+
+
+@router.get("/tags")
+async def list_tags(back: Back) -> Response:
+    tags: set[str] = set()
+    token = ""
+    while True:
+        request = pb.ListAgentsRequest(page_size=1000, page_token=token)
+        response = await back.agent_peer.unary(back.agents.ListAgents, request)
+        tags.update(tag for agent in response.agents for tag in agent.tags)
+        token = response.next_page_token
+        if not token:
+            return answer(sorted(tags))
+
+
+async def fetch_agent(back: Back, agent_id: str) -> pb.Agent:
+    """Raises: NotFound."""
+    response = await back.agent_peer.unary(back.agents.GetAgent, pb.GetAgentRequest(agent_id=agent_id))
+    return response.agent
+
+
+def fields(body: Body, paths: list[str]) -> dict[str, Any]:
+    """The body's fields of these names, as a message's arguments."""
+    values = {path: getattr(body, path) for path in paths}
+    return values | ({"metadata": struct(values["metadata"])} if "metadata" in values else {})
+
+
+def new_block(body: BlockCreate) -> pb.Block:
+    return pb.Block(
+        label=body.label,
+        value=body.value,
+        description=body.description or "",
+        limit=body.limit or 0,
+        read_only=body.read_only,
+        metadata=struct(body.metadata),
+        tags=body.tags or [],
+    )
+
+
+def _model(body: AgentCreate | AgentUpdate) -> pb.ModelSettings:
+    config = body.llm_config
+    settings = pb.ModelSettings(
+        handle=body.model or (config and (config.handle or config.model)) or "",
+        context_window=body.context_window_limit or (config and config.context_window) or 0,
+        max_output_tokens=(config and config.max_tokens) or 0,
+    )
+    if config and config.temperature is not None:
+        settings.temperature = config.temperature
+    if isinstance(body, AgentCreate):
+        settings.max_output_tokens = body.max_tokens or settings.max_output_tokens
+        if body.parallel_tool_calls is not None:
+            settings.parallel_tool_calls = body.parallel_tool_calls
+    return settings
+
+
+def _context(preview: pb.PreviewContextResponse) -> dict[str, Any]:
+    tokens = preview.tokens
+    return {
+        "context_window_size_max": preview.context_window,
+        "context_window_size_current": tokens.total,
+        "num_messages": len(preview.messages),
+        "num_archival_memory": preview.archival_count,
+        "num_recall_memory": preview.recall_count,
+        "num_tokens_system": tokens.system_prompt,
+        "num_tokens_core_memory": tokens.core_memory,
+        "num_tokens_external_memory_summary": tokens.memory_facts,
+        "num_tokens_summary_memory": tokens.summary,
+        "num_tokens_messages": tokens.messages,
+        "num_tokens_functions_definitions": tokens.tools,
+        "system_prompt": preview.system_prompt,
+        "core_memory": preview.core_memory,
+        "external_memory_summary": preview.memory_facts,
+        "summary_memory": preview.summary or None,
+        "messages": letta_messages.expanded(preview.messages),
+        "functions_definitions": [shapes.tool(tool)["json_schema"] for tool in preview.tools],
+    }

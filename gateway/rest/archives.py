@@ -1,0 +1,74 @@
+"""Archives and their passages."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway.rest import shapes
+from gateway.rest.common import Back, NewestFirst, answer, answers, moment, struct
+from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate
+from triptych.archival.v1 import archival_pb2 as pb
+
+router = APIRouter(prefix="/v1/archives", tags=["archives"])
+
+
+@router.post("")
+async def create_archive(body: ArchiveCreate, back: Back) -> Response:
+    request = pb.CreateArchiveRequest(archive=pb.Archive(name=body.name, description=body.description or ""))
+    response = await back.archival_peer.unary(back.archival.CreateArchive, request)
+    return answer(shapes.archive(response.archive))
+
+
+@router.get("")
+async def list_archives(back: Back, listing: NewestFirst, name: str | None = None) -> Response:
+    request = pb.ListArchivesRequest(**listing.paging, name=name or "")
+    response = await back.archival_peer.unary(back.archival.ListArchives, request)
+    return answers(response.archives, shapes.archive)
+
+
+@router.get("/{archive_id}")
+async def get_archive(archive_id: str, back: Back) -> Response:
+    response = await back.archival_peer.unary(back.archival.GetArchive, pb.GetArchiveRequest(archive_id=archive_id))
+    return answer(shapes.archive(response.archive))
+
+
+@router.patch("/{archive_id}")
+async def update_archive(archive_id: str, body: ArchiveUpdate, back: Back) -> Response:
+    paths = body.given("name", "description")
+    wanted = pb.Archive(id=archive_id, **{path: getattr(body, path) for path in paths})
+    request = pb.UpdateArchiveRequest(archive=wanted, update_mask=FieldMask(paths=paths))
+    response = await back.archival_peer.unary(back.archival.UpdateArchive, request)
+    return answer(shapes.archive(response.archive))
+
+
+@router.delete("/{archive_id}")
+async def delete_archive(archive_id: str, back: Back) -> Response:
+    await back.archival_peer.unary(back.archival.DeleteArchive, pb.DeleteArchiveRequest(archive_id=archive_id))
+    return Response(status_code=204)
+
+
+@router.post("/{archive_id}/passages")
+async def insert_passage(archive_id: str, body: PassageCreate, request: Request, back: Back) -> Response:
+    passage = pb.Passage(
+        text=body.text,
+        tags=body.tags or [],
+        metadata=struct(body.metadata),
+        create_time=moment("created_at", body.created_at),
+    )
+    insert = pb.InsertPassagesRequest(
+        archive_id=archive_id,
+        request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
+        passages=[passage],
+    )
+    response = await back.archival_peer.unary(back.archival.InsertPassages, insert)
+    return answer(shapes.passage(response.passages[0]))
+
+
+@router.delete("/{archive_id}/passages/{passage_id}")
+async def delete_passage(archive_id: str, passage_id: str, back: Back) -> Response:
+    request = pb.DeletePassageRequest(passage_id=passage_id, archive_ids=[archive_id])
+    await back.archival_peer.unary(back.archival.DeletePassage, request)
+    return Response(status_code=204)

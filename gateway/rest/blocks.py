@@ -1,0 +1,77 @@
+"""Blocks on their own."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway.rest import shapes
+from gateway.rest.agents import Known, fields, new_block
+from gateway.rest.common import Back, OldestFirst, answer, answers
+from gateway.rest.schemas import BlockCreate, BlockUpdate
+from triptych.agent.v1 import agent_pb2 as pb
+
+router = APIRouter(prefix="/v1/blocks", tags=["blocks"])
+
+
+@router.post("")
+async def create_block(body: BlockCreate, back: Back) -> Response:
+    response = await back.agent_peer.unary(back.agents.CreateBlock, pb.CreateBlockRequest(block=new_block(body)))
+    return answer(shapes.block(response.block))
+
+
+@router.get("")
+async def list_blocks(
+    back: Back,
+    listing: OldestFirst,
+    label: str | None = None,
+    label_search: str | None = None,
+    value_search: str | None = None,
+) -> Response:
+    request = pb.ListBlocksRequest(
+        **listing.paging,
+        label=label or "",
+        label_contains=label_search or "",
+        value_contains=value_search or "",
+    )
+    response = await back.agent_peer.unary(back.agents.ListBlocks, request)
+    return answers(response.blocks, shapes.block)
+
+
+@router.get("/count")
+async def count_blocks(back: Back) -> Response:
+    response = await back.agent_peer.unary(back.agents.CountBlocks, pb.CountBlocksRequest())
+    return answer(response.count)
+
+
+@router.get("/{block_id}")
+async def get_block(block_id: str, back: Back) -> Response:
+    response = await back.agent_peer.unary(back.agents.GetBlock, pb.GetBlockRequest(block_id=block_id))
+    return answer(shapes.block(response.block))
+
+
+@router.patch("/{block_id}")
+async def update_block(block_id: str, body: BlockUpdate, back: Back) -> Response:
+    return answer(shapes.block(await changed_block(back, block_id, body)))
+
+
+@router.delete("/{block_id}")
+async def delete_block(block_id: str, back: Back) -> Response:
+    await back.agent_peer.unary(back.agents.DeleteBlock, pb.DeleteBlockRequest(block_id=block_id))
+    return answer({"message": f"Block id={block_id} successfully deleted"})
+
+
+@router.get("/{block_id}/agents")
+async def list_agents_with(block_id: str, back: Back, known: Known, listing: OldestFirst) -> Response:
+    request = pb.ListAgentsRequest(**listing.paging, block_id=block_id)
+    response = await back.agent_peer.unary(back.agents.ListAgents, request)
+    return answers(response.agents, known.agent)
+
+
+async def changed_block(back: Back, block_id: str, body: BlockUpdate) -> pb.Block:
+    """Raises: NotFound; InvalidArgument, FailedPrecondition for a value that the block can't take."""
+    paths = body.given("label", "value", "description", "limit", "read_only", "metadata", "tags")
+    wanted = pb.Block(id=block_id, **fields(body, paths))
+    request = pb.UpdateBlockRequest(block=wanted, update_mask=FieldMask(paths=paths))
+    response = await back.agent_peer.unary(back.agents.UpdateBlock, request)
+    return response.block

@@ -1,0 +1,57 @@
+"""Conversations: an agent's threads, each with a window of its own over one memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.rest import shapes
+from gateway.rest.common import Back, NewestFirst, answer, answers
+from gateway.rest.messages import messages_page, stream_turn
+from gateway.rest.schemas import ConversationCreate, MessagesCreate
+from triptych.agent.v1 import agent_pb2 as pb
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+
+@router.post("")
+async def create_conversation(
+    agent_id: Annotated[str, Query()], back: Back, body: ConversationCreate | None = None
+) -> Response:
+    wanted = pb.Conversation(agent_id=agent_id, summary=(body and body.summary) or "")
+    request = pb.CreateConversationRequest(conversation=wanted)
+    response = await back.agent_peer.unary(back.agents.CreateConversation, request)
+    return answer(shapes.conversation(response.conversation))
+
+
+@router.get("")
+async def list_conversations(back: Back, listing: NewestFirst, agent_id: str | None = None) -> Response:
+    request = pb.ListConversationsRequest(agent_id=agent_id or "", page_size=listing.limit, order=listing.order)
+    response = await back.agent_peer.unary(back.agents.ListConversations, request)
+    # The contract pages conversations by token alone: what comes after the last is nothing.
+    return answers([] if listing.after or listing.before else response.conversations, shapes.conversation)
+
+
+@router.get("/{conversation_id}")
+async def get_conversation(conversation_id: str, back: Back) -> Response:
+    return answer(shapes.conversation(await _fetch(back, conversation_id)))
+
+
+@router.post("/{conversation_id}/messages")
+async def send_message(conversation_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
+    conversation = await _fetch(back, conversation_id)
+    return await stream_turn(conversation.agent_id, conversation_id, body, request, back)
+
+
+@router.get("/{conversation_id}/messages")
+async def list_messages(conversation_id: str, back: Back, listing: NewestFirst) -> Response:
+    conversation = await _fetch(back, conversation_id)
+    return await messages_page(back, listing, agent_id=conversation.agent_id, conversation_id=conversation_id)
+
+
+async def _fetch(back: Back, conversation_id: str) -> pb.Conversation:
+    """Raises: NotFound."""
+    request = pb.GetConversationRequest(conversation_id=conversation_id)
+    response = await back.agent_peer.unary(back.agents.GetConversation, request)
+    return response.conversation

@@ -1,0 +1,108 @@
+"""What every request passes first: size, key, deadline; and how errors look."""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+import structlog
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.auth.keys import USER_HEADER, KeyAuthenticator
+from servicekit import deadline, logs, principal, rpc
+from servicekit.channel import MAX_MESSAGE_BYTES
+from triptych.errors import ResourceExhausted, TriptychError
+
+_log = structlog.get_logger("rest")
+_PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
+# A turn may take many model calls; everything else is over in a moment.
+_SECONDS = 3600.0
+
+
+class TooLarge(ResourceExhausted):
+    """The request's body is over the limit."""
+
+    http_status = 413
+
+    def __init__(self) -> None:
+        super().__init__(f"the body is over the limit of {MAX_MESSAGE_BYTES:,} bytes")
+
+
+class Door:
+    """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
+
+    def __init__(self, app: ASGIApp, authenticator: KeyAuthenticator) -> None:
+        self._app, self._authenticator = app, authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started, status = time.perf_counter(), 0
+        path = scope["path"].rstrip("/") or "/"
+        scope["path"] = path
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            _check_length(headers)
+            if not path.startswith(_PUBLIC):
+                wanted = {name: headers.get(name, "") for name in ("authorization", USER_HEADER)}
+                principal.bind(await self._authenticator.authenticate(wanted, path))
+            deadline.bind(_SECONDS)
+            await self._app(scope, _limited(receive), noting_send)
+        except Exception as error:
+            if status >= 500:  # answered by the app's own handler of the unexpected
+                return
+            if status:  # a stream has begun: all that can still be done is to cut it
+                raise
+            mapped = rpc.to_error(error)
+            await error_response(mapped.http_status, mapped.message)(scope, receive, noting_send)
+        finally:
+            _log.info(
+                "rest",
+                method=scope["method"],
+                route=getattr(scope.get("route"), "path", ""),
+                status=status,
+                ms=round(1e3 * (time.perf_counter() - started), 2),
+                tenant=_tenant(),
+            )
+
+
+def error_response(status: int, detail: object) -> Response:
+    """`{"detail": …}`."""
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    return Response(orjson.dumps({"detail": detail}), status, headers, media_type="application/json")
+
+
+def _check_length(headers: dict[str, str]) -> None:
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_MESSAGE_BYTES:
+        raise TooLarge
+
+
+def _limited(receive: Receive) -> Receive:
+    """Counts a body that came without its length."""
+    size = 0
+
+    async def counting() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_MESSAGE_BYTES:
+            raise TooLarge
+        return message
+
+    return counting
+
+
+def _tenant() -> str:
+    try:
+        return logs.hashed(principal.tenant())
+    except TriptychError:
+        return ""

@@ -1,0 +1,90 @@
+"""One stored message as the one or more messages that letta-client programs see, all under its id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from gateway.rest.shapes import Json, time
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
+from triptych.type.v1.type_pb2 import ToolCall
+
+_SPEECH = "send_message"
+
+
+def expanded(messages: Iterable[Message], only: Sequence[str] | None = None) -> list[Json]:
+    """`only`: the message types wanted; None: all."""
+    shown = [part for message in messages for part in parts(message)]
+    return shown if only is None else [part for part in shown if part["message_type"] in only]
+
+
+def parts(m: Message) -> list[Json]:
+    """In the order in which they happened: reasoning, then what was said, then the calls."""
+    if m.role == type_pb2.ROLE_TOOL:
+        return [] if m.tool_return.name == _SPEECH else [_tool_return(m)]
+    if m.role == type_pb2.ROLE_ASSISTANT:
+        found: list[Json] = []
+        if m.reasoning:
+            found.append({**_base(m, "reasoning_message"), "reasoning": m.reasoning, "source": "reasoner_model"})
+        if m.text:
+            found.append({**_base(m, "assistant_message"), "content": m.text})
+        return found + [_call(m, call) for call in m.tool_calls]
+    kind = "system_message" if m.role == type_pb2.ROLE_SYSTEM else "user_message"
+    return [{**_base(m, kind), "content": m.text}]
+
+
+def delta(kind: str, text: str, message_id: str, run_id: str, step_id: str, at: str | None) -> Json:
+    """A piece of a message that is being generated. `kind`: `text` or `reasoning`."""
+    shown: Json = {"id": message_id, "date": at, "otid": None, "run_id": run_id, "step_id": step_id}
+    if kind == "reasoning":
+        return {**shown, "message_type": "reasoning_message", "reasoning": text, "source": "reasoner_model"}
+    return {**shown, "message_type": "assistant_message", "content": text}
+
+
+def _base(m: Message, kind: str) -> Json:
+    return {
+        "id": m.id,
+        "date": time(m.create_time),
+        "message_type": kind,
+        "name": m.name or None,
+        "otid": m.otid or None,
+        "sender_id": None,
+        "step_id": m.step_id or None,
+        "run_id": m.turn_id or None,
+        "is_err": None,
+        "seq_id": m.sequence or None,
+        "conversation_id": m.conversation_id,
+    }
+
+
+def _call(m: Message, call: ToolCall) -> Json:
+    if call.name == _SPEECH:
+        return {**_base(m, "assistant_message"), "content": _spoken(call)}
+    shown = {"name": call.name, "arguments": call.arguments, "tool_call_id": call.id}
+    return {**_base(m, "tool_call_message"), "tool_call": shown, "tool_calls": [shown]}
+
+
+def _spoken(call: ToolCall) -> str:
+    try:
+        return str(json.loads(call.arguments)["message"])
+    except (ValueError, KeyError, TypeError):
+        return call.arguments
+
+
+def _tool_return(m: Message) -> Json:
+    status = "error" if m.tool_return.status == type_pb2.TOOL_STATUS_ERROR else "success"
+    shown = {
+        "tool_return": m.text,
+        "status": status,
+        "tool_call_id": m.tool_return.tool_call_id,
+        "stdout": None,
+        "stderr": None,
+    }
+    return {
+        **_base(m, "tool_return_message"),
+        **shown,
+        "name": m.tool_return.name,
+        "is_err": status == "error",
+        "tool_returns": [{**shown, "type": "tool"}],
+    }

@@ -1,0 +1,104 @@
+"""Messages: talking with an agent, and what was said."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gateway.rest import letta_messages, shapes, turns
+from gateway.rest.agents import fetch_agent
+from gateway.rest.common import Back, Listing, NewestFirst, answer
+from gateway.rest.schemas import MessagesCreate, MessageUpdate
+from triptych.agent.v1 import turn_pb2
+from triptych.errors import NotFound
+from triptych.recall.v1 import recall_pb2
+
+router = APIRouter(prefix="/v1", tags=["messages"])
+
+
+@router.post("/agents/{agent_id}/messages")
+async def send_message(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
+    if body.streaming:
+        return await stream_turn(agent_id, "", body, request, back)
+    start = turns.start_request(agent_id, "", body, request, deltas=False, background=False)
+    finished = await turns.run_to_end(back, start)
+    return answer(
+        {
+            "messages": letta_messages.expanded(finished.messages, body.include_return_message_types),
+            "stop_reason": shapes.stop_reason(finished.turn),
+            "usage": shapes.usage(finished.turn),
+        }
+    )
+
+
+@router.post("/agents/{agent_id}/messages/stream")
+async def stream_message(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
+    return await stream_turn(agent_id, "", body, request, back)
+
+
+@router.post("/agents/{agent_id}/messages/async")
+async def send_in_background(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
+    start = turns.start_request(agent_id, "", body, request, deltas=False, background=True)
+    return answer(shapes.run(await turns.accepted(back, start)))
+
+
+@router.post("/agents/{agent_id}/messages/cancel")
+async def cancel(agent_id: str, back: Back) -> Response:
+    """Cancels all turns of the agent that are not over."""
+    await fetch_agent(back, agent_id)
+    live = [turn_pb2.TURN_STATE_QUEUED, turn_pb2.TURN_STATE_RUNNING]
+    request = turn_pb2.ListTurnsRequest(agent_id=agent_id, states=live, page_size=1000)
+    found = await back.agent_peer.unary(back.turns.ListTurns, request)
+    cancelled = {}
+    for turn in found.turns:
+        stopped = await back.agent_peer.unary(back.turns.CancelTurn, turn_pb2.CancelTurnRequest(turn_id=turn.id))
+        cancelled[turn.id] = shapes.run(stopped.turn)["status"]
+    return answer(cancelled)
+
+
+@router.get("/agents/{agent_id}/messages")
+async def list_messages(
+    agent_id: str, back: Back, listing: NewestFirst, conversation_id: str | None = None
+) -> Response:
+    await fetch_agent(back, agent_id)
+    return await messages_page(back, listing, agent_id=agent_id, conversation_id=conversation_id or "")
+
+
+@router.patch("/agents/{agent_id}/messages/{message_id}")
+async def update_message(agent_id: str, message_id: str, body: MessageUpdate, back: Back) -> Response:
+    await fetch_agent(back, agent_id)
+    request = recall_pb2.UpdateMessageRequest(message_id=message_id, text=body.content)
+    response = await back.recall_peer.unary(back.recall.UpdateMessage, request)
+    return answer(letta_messages.parts(response.message)[-1])
+
+
+@router.get("/messages")
+async def list_all_messages(back: Back, listing: NewestFirst) -> Response:
+    return await messages_page(back, listing, agent_id="", conversation_id="")
+
+
+@router.get("/messages/{message_id}")
+async def get_message(message_id: str, back: Back) -> Response:
+    request = recall_pb2.GetMessagesRequest(message_ids=[message_id])
+    response = await back.recall_peer.unary(back.recall.GetMessages, request)
+    if not response.messages:
+        raise NotFound("message", message_id)
+    return answer(letta_messages.expanded(response.messages))
+
+
+async def messages_page(back: Back, listing: Listing, *, agent_id: str, conversation_id: str) -> Response:
+    request = recall_pb2.ListMessagesRequest(agent_id=agent_id, conversation_id=conversation_id, **listing.paging)
+    response = await back.recall_peer.unary(back.recall.ListMessages, request)
+    return answer(letta_messages.expanded(response.messages))
+
+
+async def stream_turn(
+    agent_id: str, conversation_id: str, body: MessagesCreate, request: Request, back: Back
+) -> Response:
+    """The turn as server-sent events. A missing agent is still a plain 404."""
+    await fetch_agent(back, agent_id)
+    start = turns.start_request(
+        agent_id, conversation_id, body, request, deltas=body.stream_tokens, background=body.background
+    )
+    lines = turns.sse(back, start, body.include_return_message_types)
+    return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-cache"})

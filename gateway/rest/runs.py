@@ -1,0 +1,68 @@
+"""Runs: turns as letta-client programs know them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from gateway.rest import letta_messages, shapes
+from gateway.rest.common import Back, NewestFirst, answer, answers
+from triptych.agent.v1 import turn_pb2 as pb
+from triptych.recall.v1.recall_pb2 import Message
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+_STATES = {
+    "created": pb.TURN_STATE_QUEUED,
+    "running": pb.TURN_STATE_RUNNING,
+    "completed": pb.TURN_STATE_COMPLETED,
+    "failed": pb.TURN_STATE_FAILED,
+    "cancelled": pb.TURN_STATE_CANCELLED,
+}
+
+
+@router.get("")
+async def list_runs(
+    back: Back,
+    listing: NewestFirst,
+    agent_id: str | None = None,
+    conversation_id: str | None = None,
+    statuses: Annotated[list[str] | None, Query()] = None,
+    active: bool = False,
+) -> Response:
+    wanted = ["created", "running"] if active else statuses or []
+    request = pb.ListTurnsRequest(
+        agent_id=agent_id or "",
+        conversation_id=conversation_id or "",
+        page_size=listing.limit,
+        order=listing.order,
+        states=[_STATES[status] for status in wanted if status in _STATES],
+    )
+    response = await back.agent_peer.unary(back.turns.ListTurns, request)
+    # The contract pages turns by token alone: a client that asks for what comes after the last gets nothing more.
+    return answers([] if listing.after or listing.before else response.turns, shapes.run)
+
+
+@router.get("/{run_id}")
+async def get_run(run_id: str, back: Back) -> Response:
+    response = await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=run_id))
+    return answer(shapes.run(response.turn))
+
+
+@router.get("/{run_id}/usage")
+async def get_usage(run_id: str, back: Back) -> Response:
+    response = await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=run_id))
+    return answer(shapes.usage(response.turn))
+
+
+@router.get("/{run_id}/messages")
+async def list_messages(run_id: str, back: Back) -> Response:
+    messages: list[Message] = []
+    async for response in back.agent_peer.stream(back.turns.ResumeTurn, pb.ResumeTurnRequest(turn_id=run_id)):
+        kind = response.event.WhichOneof("event")
+        if kind == "accepted":
+            messages.extend(response.event.accepted.messages)
+        elif kind in ("message", "tool_result"):
+            messages.append(getattr(response.event, kind))
+    return answer(letta_messages.expanded(messages))

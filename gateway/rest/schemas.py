@@ -1,0 +1,149 @@
+"""What requests may carry. Fields of letta-client programs that mean nothing here are accepted and ignored."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Metadata = dict[str, JsonValue]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    def given(self, *names: str) -> list[str]:
+        """Those of the fields that the request has and that are not null."""
+        return [name for name in names if name in self.model_fields_set and getattr(self, name) is not None]
+
+
+class BlockCreate(Body):
+    label: str
+    value: str = ""
+    description: str | None = None
+    limit: int | None = None
+    read_only: bool = False
+    metadata: Metadata | None = None
+    tags: list[str] | None = None
+
+
+class BlockUpdate(Body):
+    label: str | None = None
+    value: str | None = None
+    description: str | None = None
+    limit: int | None = None
+    read_only: bool | None = None
+    metadata: Metadata | None = None
+    tags: list[str] | None = None
+
+
+class LlmConfig(Body):
+    """Of a model's configuration, what is used here."""
+
+    model: str | None = None
+    handle: str | None = None
+    context_window: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class AgentCreate(Body):
+    name: str | None = None
+    agent_type: str | None = None
+    system: str | None = None
+    description: str | None = None
+    model: str | None = None
+    embedding: str | None = None
+    llm_config: LlmConfig | None = None
+    context_window_limit: int | None = None
+    max_tokens: int | None = None
+    parallel_tool_calls: bool | None = None
+    memory_blocks: list[BlockCreate] = Field(default_factory=list)
+    block_ids: list[str] = Field(default_factory=list)
+    tools: list[str] | None = None
+    tool_ids: list[str] | None = None
+    include_base_tools: bool | None = True
+    tags: list[str] | None = None
+    metadata: Metadata | None = None
+    timezone: str | None = None
+
+
+class AgentUpdate(Body):
+    name: str | None = None
+    system: str | None = None
+    description: str | None = None
+    model: str | None = None
+    embedding: str | None = None
+    llm_config: LlmConfig | None = None
+    context_window_limit: int | None = None
+    tool_ids: list[str] | None = None
+    tags: list[str] | None = None
+    metadata: Metadata | None = None
+    timezone: str | None = None
+
+
+class InputMessage(Body):
+    role: Literal["user", "system"] = "user"
+    content: str | list[dict[str, Any]]
+    name: str | None = None
+    otid: str | None = None
+
+
+class MessagesCreate(Body):
+    messages: list[InputMessage] | None = None
+    input: str | None = None
+    max_steps: int = Field(default=50, ge=1, le=1000)
+    include_return_message_types: list[str] | None = None
+    streaming: bool = False
+    stream_tokens: bool = False
+    background: bool = False
+    use_assistant_message: bool = True
+    agent_id: str | None = None
+
+
+class MessageUpdate(Body):
+    content: str
+
+
+class MessageSearch(Body):
+    query: str | None = None
+    search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
+    roles: list[str] | None = None
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    start_date: str | None = None
+    end_date: str | None = None
+
+
+class PassageCreate(Body):
+    text: str
+    tags: list[str] | None = None
+    created_at: str | None = None
+    metadata: Metadata | None = None
+
+
+class PassageSearch(Body):
+    query: str | None = None
+    agent_id: str | None = None
+    archive_id: str | None = None
+    tags: list[str] | None = None
+    tag_match_mode: Literal["any", "all"] = "any"
+    limit: int = Field(default=50, ge=1, le=100)
+    start_date: str | None = None
+    end_date: str | None = None
+
+
+class ArchiveCreate(Body):
+    name: str
+    description: str | None = None
+    embedding: str | None = None
+
+
+class ArchiveUpdate(Body):
+    name: str | None = None
+    description: str | None = None
+
+
+class ConversationCreate(Body):
+    summary: str | None = None

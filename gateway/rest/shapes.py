@@ -1,0 +1,193 @@
+"""The contract's messages as the JSON that letta-client programs parse."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.archival.v1 import archival_pb2
+from triptych.type.v1 import type_pb2
+
+Json = dict[str, Any]
+
+_STOP_REASONS = {
+    turn_pb2.STOP_REASON_END_TURN: "end_turn",
+    turn_pb2.STOP_REASON_MAX_STEPS: "max_steps",
+    turn_pb2.STOP_REASON_ERROR: "error",
+    turn_pb2.STOP_REASON_CANCELLED: "cancelled",
+    turn_pb2.STOP_REASON_MAX_TOKENS: "max_tokens_exceeded",
+}
+_RUN_STATES = {
+    turn_pb2.TURN_STATE_QUEUED: "created",
+    turn_pb2.TURN_STATE_RUNNING: "running",
+    turn_pb2.TURN_STATE_COMPLETED: "completed",
+    turn_pb2.TURN_STATE_FAILED: "failed",
+    turn_pb2.TURN_STATE_CANCELLED: "cancelled",
+}
+_TOOL_TYPES = {"core": "letta_memory_core", "recall": "letta_core", "archival": "letta_core", "speech": "letta_core"}
+
+
+def time(value: Timestamp) -> str | None:
+    """ISO 8601 in UTC, or None if it was never set."""
+    if not (value.seconds or value.nanos):
+        return None
+    return value.ToDatetime(UTC).isoformat()
+
+
+def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, default_model: str) -> Json:
+    """`tools`: all tools by name; the defaults stand where the agent has no setting of its own."""
+    handle = a.model.handle or default_model
+    memory = [block(b) for b in a.blocks]
+    return {
+        "id": a.id,
+        "name": a.name,
+        "agent_type": a.agent_type,
+        "system": a.system,
+        "description": a.description or None,
+        "metadata": MessageToDict(a.metadata),
+        "tags": list(a.tags),
+        "message_ids": [],
+        "model": handle,
+        "embedding": a.embedding or None,
+        "llm_config": {
+            "model": handle.rpartition("/")[2],
+            "handle": handle,
+            "model_endpoint_type": "openai",
+            "model_endpoint": None,
+            "context_window": a.model.context_window or default_window,
+            "temperature": a.model.temperature if a.model.HasField("temperature") else None,
+            "max_tokens": a.model.max_output_tokens or None,
+        },
+        "embedding_config": None,
+        "model_settings": None,
+        "compaction_settings": None,
+        "memory": {"blocks": memory, "file_blocks": [], "prompt_template": ""},
+        "blocks": memory,
+        "tools": [tools[name] for name in a.tools if name in tools],
+        "tool_rules": [],
+        "sources": [],
+        "identity_ids": [],
+        "identities": [],
+        "secrets": [],
+        "multi_agent_group": None,
+        "created_at": time(a.create_time),
+        "updated_at": time(a.update_time),
+        "last_run_completion": time(a.last_turn_time),
+        "timezone": a.timezone or "UTC",
+        "archive_ids": list(a.archive_ids),
+    }
+
+
+def block(b: agent_pb2.Block) -> Json:
+    return {
+        "id": b.id,
+        "label": b.label,
+        "value": b.value,
+        "description": b.description or None,
+        "limit": b.limit,
+        "read_only": b.read_only,
+        "metadata": MessageToDict(b.metadata),
+        "tags": list(b.tags),
+        "hidden": False,
+        "is_template": False,
+        "created_by_id": None,
+        "last_updated_by_id": None,
+    }
+
+
+def tool(t: agent_pb2.Tool) -> Json:
+    return {
+        "id": t.id,
+        "name": t.name,
+        "description": t.description,
+        "tool_type": _TOOL_TYPES.get(t.tags[0] if t.tags else "", "letta_core"),
+        "json_schema": json.loads(t.json_schema),
+        "source_type": "python",
+        "source_code": None,
+        "tags": list(t.tags),
+        "return_char_limit": 100_000,
+    }
+
+
+def passage(p: archival_pb2.Passage) -> Json:
+    return {
+        "id": p.id,
+        "text": p.text,
+        "archive_id": p.archive_id,
+        "tags": list(p.tags),
+        "metadata": MessageToDict(p.metadata),
+        "created_at": time(p.create_time),
+        "embedding": None,
+        "embedding_config": None,
+    }
+
+
+def archive(a: archival_pb2.Archive) -> Json:
+    return {
+        "id": a.id,
+        "name": a.name,
+        "description": a.description or None,
+        "metadata": MessageToDict(a.metadata),
+        "embedding_config": {
+            "embedding_model": a.embedding_model,
+            "embedding_dim": a.dimensions,
+            "embedding_endpoint_type": "openai",
+        },
+        "vector_db_provider": "native",
+        "created_at": time(a.create_time),
+        "updated_at": time(a.update_time),
+    }
+
+
+def conversation(c: agent_pb2.Conversation) -> Json:
+    return {
+        "id": c.id,
+        "agent_id": c.agent_id,
+        "summary": c.summary or None,
+        "created_at": time(c.create_time),
+        "updated_at": time(c.update_time),
+    }
+
+
+def run(turn: turn_pb2.Turn) -> Json:
+    ended = turn.state not in (turn_pb2.TURN_STATE_QUEUED, turn_pb2.TURN_STATE_RUNNING)
+    error = {"error": turn.error.message, "reason": _reason(turn.error.reason)} if turn.HasField("error") else {}
+    return {
+        "id": turn.id,
+        "agent_id": turn.agent_id,
+        "conversation_id": turn.conversation_id,
+        "status": _RUN_STATES.get(turn.state, "created"),
+        "stop_reason": _STOP_REASONS.get(turn.stop_reason) if ended else None,
+        "background": turn.background,
+        "metadata": error,
+        "created_at": time(turn.create_time),
+        "completed_at": time(turn.end_time),
+    }
+
+
+def _reason(reason: type_pb2.ErrorReason.ValueType) -> str:
+    return type_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+
+
+def stop_reason(turn: turn_pb2.Turn) -> Json:
+    return {"message_type": "stop_reason", "stop_reason": _STOP_REASONS.get(turn.stop_reason, "error")}
+
+
+def usage(turn: turn_pb2.Turn) -> Json:
+    u = turn.usage
+    return {
+        "message_type": "usage_statistics",
+        "completion_tokens": u.completion_tokens,
+        "prompt_tokens": u.prompt_tokens,
+        "total_tokens": u.total_tokens,
+        "step_count": u.step_count,
+        "run_ids": [turn.id],
+        "cached_input_tokens": u.cached_tokens,
+        "reasoning_tokens": u.reasoning_tokens,
+        "context_tokens": u.context_tokens,
+    }
