@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recall_service.server import NAME, serve
-from recall_service.store import open_store
+from recall_service.stores import open_store
 from servicekit.command import main
 
 if __name__ == "__main__":

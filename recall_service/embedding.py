@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+import numpy as np
 import structlog
 
-from embedders import Embedder
-from recall_service.store import Store
-from recall_service.stores import index
-from recall_service.vectors import VectorCache
-from triptych.errors import TriptychError
-from triptych.recall.v1.recall_pb2 import Message
+from embedders import Embedder, EmbedderUnavailable, TextsRefused
+from recall_service.store import RecallStore, Waiting
 
 _log = structlog.get_logger("embedding")
 _BATCH = 64
@@ -23,8 +21,8 @@ _RETRY_SECONDS = 5.0
 class EmbeddingWorker:
     """`wake` it after each append; what an earlier process has left is taken up at the start."""
 
-    def __init__(self, store: Store, embedder: Embedder, cache: VectorCache) -> None:
-        self._store, self._embedder, self._cache = store, embedder, cache
+    def __init__(self, store: RecallStore, embedder: Embedder, *, retry_seconds: float = _RETRY_SECONDS) -> None:
+        self._store, self._embedder, self._retry_seconds = store, embedder, retry_seconds
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -36,9 +34,10 @@ class EmbeddingWorker:
         self._wanted.set()
 
     async def close(self) -> None:
+        """Stops; what is not embedded yet stays in the outbox."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task])
 
     async def _loop(self) -> None:
         while True:
@@ -47,17 +46,28 @@ class EmbeddingWorker:
             self._wanted.clear()
             try:
                 await self._embed_all()
-            except TriptychError as error:
-                _log.warning("messages wait to be embedded", reason=error.reason_name)
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
+            except EmbedderUnavailable as error:
+                _log.warning("messages wait to be embedded", problem=error.message)
+                self._retry()
+            except Exception:  # a full disk, a fault of ours: the log has it, and messages must not wait for ever
+                _log.exception("embedding failed")
+                self._retry()
+
+    def _retry(self) -> None:
+        asyncio.get_running_loop().call_later(self._retry_seconds, self._wanted.set)
 
     async def _embed_all(self) -> None:
-        while waiting := await self._store.read(lambda c: index.next_pending(c, _BATCH)):
+        while waiting := await self._store.waiting(_BATCH):
             await self._embed(waiting)
 
-    async def _embed(self, waiting: dict[int, Message]) -> None:
-        vectors = await self._embedder.embed([message.text for message in waiting.values()])
-        halves = vectors.astype("<f2")
-        embedded = {n: (message.revision, halves[row].tobytes()) for row, (n, message) in enumerate(waiting.items())}
-        await self._store.write(lambda c: index.store_vectors(c, embedded))
-        self._cache.late(min(embedded))
+    async def _embed(self, waiting: Sequence[Waiting]) -> None:
+        try:
+            vectors = await self._embedder.embed([each.text for each in waiting])
+        except TextsRefused as error:
+            if len(waiting) > 1:
+                for each in waiting:
+                    await self._embed([each])
+                return
+            _log.warning("a message was refused, and is found by its words alone", problem=error.message)
+            vectors = np.zeros((1, self._embedder.dimensions), dtype=np.float32)
+        await self._store.put_vectors(waiting, vectors)

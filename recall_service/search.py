@@ -6,23 +6,29 @@ weak. A message next to a good one is lifted a little, since an answer often sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from embedders import Embedder
-from recall_service.store import Store
-from recall_service.stores import index
-from recall_service.stores.index import Filters
-from recall_service.vectors import VectorCache
+import structlog
+
+from embedders import Embedder, EmbedderUnavailable
+from recall_service.store import Filters, Found, Place, RecallStore
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message, MessageHit
 from triptych.type.v1 import type_pb2
+
+_log = structlog.get_logger("search")
 
 LEXICAL_WEIGHT = 0.6
 SEMANTIC_WEIGHT = 0.4
 NEIGHBOUR_WEIGHT = 0.3
 # How many of each side are considered before they are added up.
 _CANDIDATES = 100
+# A hybrid search does not wait longer than this for the query's vector: words alone are an answer too.
+_PATIENCE_SECONDS = 2.0
+# The hits of one answer hold no more text than this.
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,68 +43,90 @@ class Scored:
 
 
 class Searcher:
-    def __init__(self, store: Store, embedder: Embedder, cache: VectorCache) -> None:
-        self._store, self._embedder, self._cache = store, embedder, cache
+    def __init__(self, store: RecallStore, embedder: Embedder) -> None:
+        self._store, self._embedder = store, embedder
 
     async def search(
         self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
     ) -> list[MessageHit]:
-        """The best `limit` hits, best first. Raises: Unavailable if the embedder is needed and away."""
+        """The best `limit` hits, best first. Raises: EmbedderUnavailable in semantic mode only."""
         most = max(_CANDIDATES, limit)
-        lexical: list[tuple[int, float]] = []
-        semantic: list[tuple[int, float]] = []
+        words: list[Found] = []
         if mode != type_pb2.SEARCH_MODE_SEMANTIC:
-            lexical = await self._store.read(lambda c: index.find_words(c, tenant, query, filters, most))
-        if mode != type_pb2.SEARCH_MODE_LEXICAL:
-            matrix = await self._cache.get(tenant, filters.agent_id)
-            (vector,) = await self._embedder.embed([query])
-            semantic = matrix.nearest(vector, filters, most)
-        fused = fuse(lexical, semantic)
-        found = await self._store.read(lambda c: index.bodies(c, tenant, [each.n for each in fused]))
-        ranked = with_neighbours([each for each in fused if each.n in found], found)
-        return [_hit(each, found[each.n]) for each in ranked[:limit]]
+            words = await self._store.find_words(tenant, query, filters, most)
+        meaning: list[Found] = []
+        if mode == type_pb2.SEARCH_MODE_SEMANTIC:
+            meaning = await self._by_meaning(tenant, query, filters, most)
+        elif mode != type_pb2.SEARCH_MODE_LEXICAL:
+            meaning = await self._by_meaning_if_quick(tenant, query, filters, most)
+        fused = fuse(words, meaning)
+        places = await self._store.places(tenant, [each.n for each in fused])
+        ranked = with_neighbours([each for each in fused if each.n in places], places)[:limit]
+        found = await self._store.numbered(tenant, [each.n for each in ranked])
+        return _hits(ranked, found)
+
+    async def _by_meaning(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+        (vector,) = await self._embedder.embed([query])
+        return await self._store.find_meaning(tenant, vector, filters, most)
+
+    async def _by_meaning_if_quick(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self._by_meaning(tenant, query, filters, most)
+        except (EmbedderUnavailable, TimeoutError) as error:
+            _log.warning("searched by words alone", problem=str(error) or "the embedder is slow")
+            return []
 
 
-def fuse(lexical: Iterable[tuple[int, float]], semantic: Iterable[tuple[int, float]]) -> list[Scored]:
+def fuse(words: Iterable[Found], meaning: Iterable[Found]) -> list[Scored]:
     """Adds up both sides' scores, each divided by its best. One side alone counts fully."""
-    words, meaning = _scaled(lexical), _scaled(semantic)
-    word_weight, meaning_weight = LEXICAL_WEIGHT, SEMANTIC_WEIGHT
-    if not words or not meaning:
-        word_weight = meaning_weight = 1.0
+    lexical, semantic = _scaled(words), _scaled(meaning)
+    lexical_weight, semantic_weight = (LEXICAL_WEIGHT, SEMANTIC_WEIGHT) if lexical and semantic else (1.0, 1.0)
     return [
         Scored(
             n,
-            word_weight * words.get(n, 0.0) + meaning_weight * meaning.get(n, 0.0),
-            words.get(n, 0.0),
-            meaning.get(n, 0.0),
+            lexical_weight * lexical.get(n, 0.0) + semantic_weight * semantic.get(n, 0.0),
+            lexical.get(n, 0.0),
+            semantic.get(n, 0.0),
         )
-        for n in words.keys() | meaning.keys()
+        for n in lexical.keys() | semantic.keys()
     ]
 
 
-def _scaled(scored: Iterable[tuple[int, float]]) -> dict[int, float]:
-    scores = dict(scored)
+def _scaled(found: Iterable[Found]) -> dict[int, float]:
+    scores = {each.n: each.score for each in found}
     best = max(scores.values(), default=0.0)
     return {n: score / best for n, score in scores.items()} if best > 0 else {}
 
 
-def with_neighbours(scored: list[Scored], found: dict[int, Message]) -> list[Scored]:
+def with_neighbours(scored: list[Scored], places: Mapping[int, Place]) -> list[Scored]:
     """Lifts each hit by the better of the hits right before and after it in its conversation; best first."""
-    place = {each.n: (found[each.n].conversation_id, found[each.n].sequence) for each in scored}
-    score_at = {place[each.n]: each.score for each in scored}
+    score_at = {places[each.n]: each.score for each in scored}
     lifted = []
     for each in scored:
-        conversation, sequence = place[each.n]
-        beside = max(score_at.get((conversation, sequence + step), 0.0) for step in (-1, 1))
+        place = places[each.n]
+        beside = max(score_at.get(Place(place.conversation_id, place.sequence + step), 0.0) for step in (-1, 1))
         lifted.append(Scored(each.n, each.score + NEIGHBOUR_WEIGHT * beside, each.lexical, each.semantic, beside))
     return sorted(lifted, key=lambda each: (-each.score, -each.n))
 
 
-def _hit(scored: Scored, message: Message) -> MessageHit:
-    return MessageHit(
-        message=message,
-        score=scored.score,
-        lexical=scored.lexical,
-        semantic=scored.semantic,
-        neighbour=scored.neighbour,
-    )
+def _hits(ranked: Iterable[Scored], found: Mapping[int, Message]) -> list[MessageHit]:
+    hits: list[MessageHit] = []
+    size = 0
+    for each in ranked:
+        message = found.get(each.n)
+        if message is None:  # purged meanwhile
+            continue
+        size += message.ByteSize()
+        if hits and size > _MOST_BYTES:
+            break
+        hits.append(
+            MessageHit(
+                message=message,
+                score=each.score,
+                lexical=each.lexical,
+                semantic=each.semantic,
+                neighbour=each.neighbour,
+            )
+        )
+    return hits

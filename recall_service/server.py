@@ -11,9 +11,7 @@ from recall_service.config import Settings
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.servicer import RecallServicer
-from recall_service.store import open_store
-from recall_service.stores import index
-from recall_service.vectors import VectorCache
+from recall_service.stores import open_store
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -32,13 +30,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(store.close)
     embedder = open_embedder(settings.embedder)
     stack.push_async_callback(embedder.close)
-    if await store.write(lambda c: index.use_model(c, embedder.model, embedder.dimensions)):
+    if await store.use_model(embedder.model, embedder.dimensions):
         _log.warning("another embedder: all messages are embedded anew, meanwhile found by words", model=embedder.model)
-    cache = VectorCache(store, embedder.dimensions)
-    worker = EmbeddingWorker(store, embedder, cache)
+    worker = EmbeddingWorker(store, embedder)
     stack.push_async_callback(worker.close)
     service = recall_pb2.DESCRIPTOR.services_by_name["RecallService"]
-    servicer = RecallServicer(store, Searcher(store, embedder, cache), worker, cache)
+    servicer = RecallServicer(store, Searcher(store, embedder), worker)
     server = GrpcServer(
         [Guard(signed_principal(verifier)).handler(service, servicer)],
         [service.full_name],

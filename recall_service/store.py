@@ -1,14 +1,125 @@
-"""The service's store: `write` and `read` run the functions of `recall_service.stores` in one transaction each."""
+"""What every backend of recall does. The owner comes first; another's data is simply not there."""
 
 from __future__ import annotations
 
-from servicekit.sql import Database, open_database
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-MIGRATIONS = "recall_service:migrations"
+from embedders import Vectors
+from servicekit.paging import Page
+from servicekit.principal import Tenant
+from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
+from triptych.type.v1 import type_pb2
 
-Store = Database
+ALL_ROLES = (type_pb2.ROLE_SYSTEM, type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT, type_pb2.ROLE_TOOL)
 
 
-def open_store(dsn: str) -> Store:
-    """Opens and migrates it. Raises: servicekit.sql.StoreError."""
-    return open_database(dsn, MIGRATIONS)
+@dataclass(frozen=True)
+class Scope:
+    """Whose messages: an agent's, a conversation's; with both empty all of the user's."""
+
+    agent_id: str = ""
+    conversation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a search may find. Times: microseconds since 1970, both ends included."""
+
+    scope: Scope = Scope()
+    roles: tuple[int, ...] = ALL_ROLES
+    start: int = -(2**63)
+    end: int = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """A message that a search has come upon. `n`: the store's number of it; `score`: above zero, better is more."""
+
+    n: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a message stands."""
+
+    conversation_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message whose vector is not there yet."""
+
+    n: int
+    revision: int
+    text: str
+
+
+class RecallStore(Protocol):
+    """Every method is one transaction."""
+
+    async def append(self, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
+        """Appends the batch, or gives what its `request_id` appended before. Its fields have been checked.
+
+        Raises: FailedPrecondition (REQUEST_ID_REUSED, FENCED), AlreadyExists for a message id that is taken,
+        InvalidArgument for a conversation of another agent.
+        """
+        ...
+
+    async def update(self, tenant: Tenant, message_id: str, text: str, request_id: str) -> Message:
+        """Replaces a message's text and keeps the revision before it. A known `request_id` gives what it made then.
+
+        Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED.
+        """
+        ...
+
+    async def get(self, tenant: Tenant, message_ids: Sequence[str]) -> list[Message]:
+        """Those that exist, in the order asked for. Raises: ResourceExhausted if they don't fit one answer."""
+        ...
+
+    async def list_page(self, tenant: Tenant, request: ListMessagesRequest, page: Page) -> tuple[list[Message], str]:
+        """A page and the next one's token: a conversation by sequence, else by time of creation and arrival.
+
+        `before_id` and `after_id` are meant in the order of the list. Raises: InvalidArgument for a forged token.
+        """
+        ...
+
+    async def count(self, tenant: Tenant, scope: Scope) -> int: ...
+
+    async def purge(self, tenant: Tenant, scope: Scope, request_id: str) -> int:
+        """Deletes the scope's messages and all that was made from them; gives how many there were.
+
+        Raises: FailedPrecondition REQUEST_ID_REUSED.
+        """
+        ...
+
+    async def find_words(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+        """Messages with any of the query's words, best first."""
+        ...
+
+    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+        """Messages nearest to `vector` (shape: dimensions) by cosine, best first; not those that still wait."""
+        ...
+
+    async def places(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]: ...
+
+    async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]: ...
+
+    # What follows is the service's own work, over all owners.
+
+    async def use_model(self, model: str, dimensions: int) -> bool:
+        """Notes whose vectors these are. If they were another model's, all messages wait again; says whether so."""
+        ...
+
+    async def waiting(self, most: int) -> list[Waiting]:
+        """The oldest messages that wait to be embedded."""
+        ...
+
+    async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:
+        """Keeps one row of `vectors` a message. One that was changed or purged meanwhile is passed over."""
+        ...
+
+    async def close(self) -> None: ...

@@ -6,14 +6,21 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from servicekit import logs
 from servicekit.server import run
 from servicekit.settings import Environment, Running
-from servicekit.sql import Database
 
 Serve = Callable[[Environment, AsyncExitStack], Awaitable[None]]
+
+
+class Closable(Protocol):
+    """What opening a store gives."""
+
+    async def close(self) -> None: ...
+
+
 # What a service can do beside serving: a name, and a coroutine that does it.
 Command = tuple[str, Callable[[Environment], Awaitable[None]]]
 
@@ -24,7 +31,7 @@ def main(
     serve: Serve,
     *,
     dsn_variable: str,
-    open_store: Callable[[str], Database],
+    open_store: Callable[[str], Closable],
     more: Sequence[Command] = (),
 ) -> NoReturn:
     """Parses the arguments and runs what they ask for; never returns."""

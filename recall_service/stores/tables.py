@@ -6,9 +6,12 @@ user and one for the agent, so that a search intersects with the owner's rows be
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -17,7 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
+    bindparam,
 )
+
+from servicekit.principal import Tenant
 
 metadata = MetaData()
 
@@ -32,7 +39,7 @@ def _owner(*, key: bool = True) -> tuple[Column[str], Column[str]]:
 messages = Table(
     "messages",
     metadata,
-    # The order of arrival; lists are in this order.
+    # The order of arrival.
     Column("n", Integer, primary_key=True, autoincrement=True),
     *_owner(key=False),
     Column("id", String(100), nullable=False),
@@ -41,12 +48,15 @@ messages = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("role", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     # triptych.recall.v1.Message
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("account_id", "user_id", "id", name="messages_by_id"),
     UniqueConstraint("account_id", "user_id", "conversation_id", "sequence", name="messages_by_sequence"),
+    # For vectors that have come since the last search; for lists.
     Index("messages_by_agent", "account_id", "user_id", "agent_id", "n"),
-    Index("messages_by_conversation", "account_id", "user_id", "conversation_id", "n"),
+    Index("messages_by_agent_time", "account_id", "user_id", "agent_id", "created_at", "n"),
+    Index("messages_by_time", "account_id", "user_id", "created_at", "n"),
     sqlite_autoincrement=True,
 )
 
@@ -57,6 +67,7 @@ conversations = Table(
     Column("id", String(100), primary_key=True),
     Column("agent_id", String(100), nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
+    # The highest fence token seen.
     Column("fence", BigInteger, nullable=False),
 )
 
@@ -69,6 +80,20 @@ appends = Table(
     Column("request_hash", String(64), nullable=False),
     Column("first_sequence", BigInteger, nullable=False),
     Column("number", Integer, nullable=False),
+)
+
+# What updates and purges have answered, by their request ids.
+requests = Table(
+    "requests",
+    metadata,
+    *_owner(),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    # The message updated; empty for a purge.
+    Column("message_id", String(100), nullable=False),
+    # The revision that an update made, or how many messages a purge deleted.
+    Column("result", BigInteger, nullable=False),
+    Index("requests_by_message", "account_id", "user_id", "message_id"),
 )
 
 revisions = Table(
@@ -94,3 +119,18 @@ vectors = Table(
 settings = Table(
     "settings", metadata, Column("name", String(50), primary_key=True), Column("value", Text, nullable=False)
 )
+
+
+def owned(table: Table) -> ColumnElement[bool]:
+    """That a row is the owner's, whose parameters `owner` gives: statements are built once, at import."""
+    return and_(table.c.account_id == bindparam("owner_account"), table.c.user_id == bindparam("owner_user"))
+
+
+def owner(tenant: Tenant, **more: Any) -> dict[str, Any]:
+    """The parameters of `owned`, with others that the statement has."""
+    return {"owner_account": tenant.account_id, "owner_user": tenant.user_id, **more}
+
+
+def row(tenant: Tenant, **values: Any) -> dict[str, Any]:
+    """The values of a new row of the owner's."""
+    return {"account_id": tenant.account_id, "user_id": tenant.user_id, **values}

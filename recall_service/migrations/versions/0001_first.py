@@ -29,13 +29,15 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("role", sa.Integer, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("account_id", "user_id", "id", name="messages_by_id"),
         sa.UniqueConstraint("account_id", "user_id", "conversation_id", "sequence", name="messages_by_sequence"),
         sqlite_autoincrement=True,
     )
     op.create_index("messages_by_agent", "messages", ["account_id", "user_id", "agent_id", "n"])
-    op.create_index("messages_by_conversation", "messages", ["account_id", "user_id", "conversation_id", "n"])
+    op.create_index("messages_by_agent_time", "messages", ["account_id", "user_id", "agent_id", "created_at", "n"])
+    op.create_index("messages_by_time", "messages", ["account_id", "user_id", "created_at", "n"])
     op.create_table(
         "conversations",
         *_owner(),
@@ -53,6 +55,15 @@ def upgrade() -> None:
         sa.Column("first_sequence", sa.BigInteger, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
     )
+    op.create_table(
+        "requests",
+        *_owner(),
+        sa.Column("request_id", sa.String(200), primary_key=True),
+        sa.Column("request_hash", sa.String(64), nullable=False),
+        sa.Column("message_id", sa.String(100), nullable=False),
+        sa.Column("result", sa.BigInteger, nullable=False),
+    )
+    op.create_index("requests_by_message", "requests", ["account_id", "user_id", "message_id"])
     op.create_table(
         "revisions",
         *_owner(),
@@ -79,6 +90,7 @@ def downgrade() -> None:
         "vectors",
         "pending",
         "revisions",
+        "requests",
         "appends",
         "conversations",
         "messages",

@@ -1,0 +1,137 @@
+"""Appending messages: once, in order, and by none but the newest owner of the conversation."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from recall_service.stores import pending, words
+from recall_service.stores.tables import appends, conversations, messages, owned, owner, revisions, row
+from recall_service.times import microseconds, timestamp
+from servicekit import ids
+from servicekit.principal import Tenant
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
+from triptych.type.v1 import type_pb2
+
+_KNOWN = select(appends).where(
+    owned(appends), appends.c.conversation_id == bindparam("conversation"), appends.c.request_id == bindparam("request")
+)
+_COUNTER = (
+    select(conversations)
+    .where(owned(conversations), conversations.c.id == bindparam("conversation"))
+    .with_for_update()  # SQLite has one writer and needs no lock
+)
+_ADVANCE = (
+    update(conversations)
+    .where(owned(conversations), conversations.c.id == bindparam("conversation"))
+    .values(last_sequence=bindparam("new_last"), fence=bindparam("new_fence"))
+)
+_START = insert(conversations)
+_NOTE = insert(appends)
+_INSERT = insert(messages).returning(messages.c.n, sort_by_parameter_order=True)
+# As they were appended: what was changed since is in the first revision.
+_SPAN = (
+    select(func.coalesce(revisions.c.body, messages.c.body))
+    .join_from(
+        messages,
+        revisions,
+        and_(owned(revisions), revisions.c.message_id == messages.c.id, revisions.c.revision == 1),
+        isouter=True,
+    )
+    .where(
+        owned(messages),
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.sequence.between(bindparam("first"), bindparam("last")),
+    )
+    .order_by(messages.c.sequence)
+)
+
+
+def append(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
+    """As `RecallStore.append`."""
+    here = owner(tenant, conversation=request.conversation_id)
+    last, fence = _lock(connection, tenant, request)
+    digest = _digest(request)
+    known = connection.execute(_KNOWN, {**here, "request": request.request_id}).one_or_none()
+    if known is not None and known.request_hash != digest:
+        raise FailedPrecondition(
+            "request_id: was used before for other messages", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
+        )
+    number = 0 if known is not None else len(request.messages)
+    # A replay moves the fence too: it comes from the conversation's new owner.
+    connection.execute(_ADVANCE, {**here, "new_last": last + number, "new_fence": max(fence, request.fence.token)})
+    if known is not None:
+        span = {"first": known.first_sequence, "last": known.first_sequence + known.number - 1}
+        return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
+    stored = [_stored(tenant, request, position, last + 1) for position in range(number)]
+    _insert(connection, tenant, stored)
+    note = row(
+        tenant,
+        conversation_id=request.conversation_id,
+        request_id=request.request_id,
+        request_hash=digest,
+        first_sequence=last + 1,
+        number=number,
+    )
+    connection.execute(_NOTE, note)
+    return stored
+
+
+def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> tuple[int, int]:
+    """Locks the conversation's counter; gives its last sequence number and the highest fence token seen."""
+    counter = connection.execute(_COUNTER, owner(tenant, conversation=request.conversation_id)).one_or_none()
+    if counter is None:
+        new = row(tenant, id=request.conversation_id, agent_id=request.agent_id, last_sequence=0, fence=0)
+        connection.execute(_START, new)
+        return 0, 0
+    if counter.agent_id != request.agent_id:
+        raise InvalidArgument.of("conversation_id", "is a conversation of another agent")
+    if 0 < request.fence.token < counter.fence:
+        raise FailedPrecondition("a newer owner of this conversation has written", reason=type_pb2.ERROR_REASON_FENCED)
+    return counter.last_sequence, counter.fence
+
+
+def _digest(request: AppendMessagesRequest) -> str:
+    """Of the content alone: a replay may come under a newer fence."""
+    content = AppendMessagesRequest(agent_id=request.agent_id, messages=request.messages)
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _stored(tenant: Tenant, request: AppendMessagesRequest, position: int, first: int) -> Message:
+    message = Message()
+    message.CopyFrom(request.messages[position])
+    message.id = message.id or ids.derived("message", *tenant, request.conversation_id, request.request_id, position)
+    message.agent_id, message.conversation_id = request.agent_id, request.conversation_id
+    message.sequence, message.revision = first + position, 1
+    if not message.HasField("create_time"):
+        message.create_time.CopyFrom(timestamp(time.time_ns() // 1000))
+    return message
+
+
+def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -> None:
+    rows = [
+        row(
+            tenant,
+            id=message.id,
+            agent_id=message.agent_id,
+            conversation_id=message.conversation_id,
+            sequence=message.sequence,
+            role=message.role,
+            created_at=microseconds(message.create_time),
+            revision=1,
+            body=message.SerializeToString(),
+        )
+        for message in stored
+    ]
+    try:
+        numbers = connection.execute(_INSERT, rows).scalars().all()
+    except IntegrityError:
+        raise AlreadyExists("a message of one of these ids is already there") from None
+    numbered = dict(zip(numbers, stored, strict=True))
+    words.add(connection, tenant, numbered)
+    pending.add(connection, numbered)

@@ -1,0 +1,91 @@
+"""The outbox of the embedder, and the vectors that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from embedders import Vectors
+from recall_service.store import Waiting
+from recall_service.stores.tables import messages, owned, owner, pending, settings, vectors
+from servicekit.principal import Tenant
+from triptych.recall.v1.recall_pb2 import Message
+
+_ADD = insert(pending)
+_WAITING = (
+    select(messages.c.n, messages.c.body)
+    .join_from(pending, messages, pending.c.n == messages.c.n)
+    .order_by(pending.c.n)
+    .limit(bindparam("most"))
+)
+_CURRENT = (
+    select(messages.c.n, messages.c.revision)
+    .join_from(pending, messages, pending.c.n == messages.c.n)
+    .where(pending.c.n.in_(bindparam("numbers", expanding=True)))
+)
+_SINCE = (
+    select(messages.c.n, messages.c.role, messages.c.created_at, messages.c.conversation_id, vectors.c.vector)
+    .join_from(messages, vectors, messages.c.n == vectors.c.n)
+    .where(owned(messages), messages.c.n > bindparam("after"))
+    .order_by(messages.c.n)
+)
+_SINCE_OF_AGENT = _SINCE.where(messages.c.agent_id == bindparam("agent"))
+
+VectorRows = Sequence[Any]
+
+
+def add(connection: Connection, numbered: Mapping[int, Message]) -> None:
+    """Leaves messages to be embedded; one without text has no meaning to find."""
+    if rows := [{"n": n} for n, message in numbered.items() if message.text]:
+        connection.execute(_ADD, rows)
+
+
+def remove(connection: Connection, numbers: Sequence[int]) -> None:
+    connection.execute(delete(pending).where(pending.c.n.in_(numbers)))
+    connection.execute(delete(vectors).where(vectors.c.n.in_(numbers)))
+
+
+def oldest(connection: Connection, most: int) -> list[Waiting]:
+    found = []
+    for row in connection.execute(_WAITING, {"most": most}):
+        message = Message.FromString(row.body)
+        found.append(Waiting(row.n, message.revision, message.text))
+    return found
+
+
+def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -> None:
+    """As `RecallStore.put_vectors`."""
+    rows = connection.execute(_CURRENT, {"numbers": [each.n for each in waiting]})
+    current = {row.n: row.revision for row in rows}
+    halves = embedded.astype("<f2")
+    good = [
+        {"n": each.n, "vector": halves[at].tobytes()}
+        for at, each in enumerate(waiting)
+        if current.get(each.n) == each.revision
+    ]
+    if good:
+        connection.execute(insert(vectors), good)
+        connection.execute(delete(pending).where(pending.c.n.in_([row["n"] for row in good])))
+
+
+def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: int) -> VectorRows:
+    """Vectors of the agent (or, if empty, of the user) behind number `after`, in order, with what is filtered by."""
+    query = _SINCE_OF_AGENT if agent_id else _SINCE
+    parameters = owner(tenant, after=after)
+    return connection.execute(query, {**parameters, "agent": agent_id} if agent_id else parameters).all()
+
+
+def use_model(connection: Connection, model: str, dimensions: int) -> bool:
+    """As `RecallStore.use_model`."""
+    wanted = f"{model}/{dimensions}"
+    known = connection.execute(select(settings.c.value).where(settings.c.name == "embedder")).scalar()
+    if known == wanted:
+        return False
+    connection.execute(delete(settings).where(settings.c.name == "embedder"))
+    connection.execute(insert(settings).values(name="embedder", value=wanted))
+    connection.execute(delete(vectors))
+    connection.execute(delete(pending))
+    connection.execute(insert(pending).from_select(["n"], select(messages.c.n)))
+    return known is not None
