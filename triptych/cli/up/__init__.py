@@ -1,0 +1,1 @@
+"""`triptych up`: all services on one machine, supervised, with embedded stores."""

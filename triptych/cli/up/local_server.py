@@ -1,0 +1,45 @@
+"""llama.cpp's OpenAI-compatible server over a model file: `python -m triptych.cli.up.local_server WEIGHTS PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+
+from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights")
+    parser.add_argument("--supervised", action="store_true", help="stop when stdin ends")
+    arguments = parser.parse_args()
+
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = arguments.weights
+    params.model_alias = {LOCAL_MODEL}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.n_ctx = LOCAL_CONTEXT_WINDOW
+    params.n_parallel = 1
+    server = xllamacpp.Server(params)
+    print(json.dumps({"service": "local_model", "http": server.listening_address}), flush=True)
+    _wait(supervised=arguments.supervised)
+
+
+def _wait(*, supervised: bool) -> None:
+    """Until SIGTERM or SIGINT, or until the supervisor at the other end of stdin is gone."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if supervised:
+        threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Which processes make a system, and the environment of each."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from triptych.cli.up import signing_keys
+from triptych.cli.up.data_dir import DataDir
+from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL, ModelChoice
+from triptych.cli.up.process import Process, clean_environment
+
+SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
+# Settings that a user may give in the environment of `up` and that go on to the services they are for.
+_PASSED_ON = {
+    "recall_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+    "archival_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+    "agent_service": (
+        "TRIPTYCH_MODEL_CONTEXT_WINDOW",
+        "TRIPTYCH_MODEL_TIMEOUT_SECONDS",
+        "TRIPTYCH_MODEL_TOOLS",
+        "TRIPTYCH_LOG",
+        "TRIPTYCH_DRAIN",
+        "TRIPTYCH_REFLECTION",
+    ),
+    "gateway": ("TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+}
+
+
+@dataclass
+class Plan:
+    """Call `services` when the local model (if there is one) is up and its URL known."""
+
+    data: DataDir
+    model: ModelChoice
+    http_port: int
+    grpc_port: int
+    environ: Mapping[str, str]
+    # Sockets have short paths by law of the kernel, and data directories need not.
+    sockets: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="triptych-")))
+
+    def local_model(self) -> Process | None:
+        if self.model.weights is None:
+            return None
+        module = "triptych.cli.up.local_server"
+        return Process("local_model", module, clean_environment(), self._log("local_model"), [str(self.model.weights)])
+
+    def services(self, model_url: str) -> list[Process]:
+        """In the order in which they are named; they may all start at once."""
+        own = self._own_settings(model_url)
+        return [
+            Process(name, name, clean_environment() | self._passed_on(name) | own[name], self._log(name))
+            for name in SERVICES
+        ]
+
+    def remove_sockets(self) -> None:
+        for path in self.sockets.iterdir():
+            path.unlink()
+        self.sockets.rmdir()
+
+    def _own_settings(self, model_url: str) -> dict[str, dict[str, str]]:
+        path, keys = self.data.path, self.data.sub("keys")
+        gateway_key, gateway_public = signing_keys.ensure(keys, "gateway")
+        agent_key, agent_public = signing_keys.ensure(keys, "agent_service")
+        tier = {
+            "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE": str(gateway_public),
+            "TRIPTYCH_AGENT_VERIFY_KEY_FILE": str(agent_public),
+        }
+        addresses = {
+            "TRIPTYCH_RECALL_ADDRESS": self._socket("recall"),
+            "TRIPTYCH_ARCHIVAL_ADDRESS": self._socket("archival"),
+            "TRIPTYCH_AGENT_ADDRESS": self._socket("agent"),
+        }
+        return {
+            "recall_service": {
+                **tier,
+                "TRIPTYCH_RECALL_LISTEN": self._socket("recall"),
+                "TRIPTYCH_RECALL_DSN": f"sqlite:///{path / 'recall.db'}",
+            },
+            "archival_service": {
+                **tier,
+                "TRIPTYCH_ARCHIVAL_LISTEN": self._socket("archival"),
+                "TRIPTYCH_ARCHIVAL_DSN": f"sqlite:///{path / 'archival.db'}",
+                "TRIPTYCH_ARCHIVAL_INDEX": str(path / "archival-index"),
+            },
+            "agent_service": {
+                **addresses,
+                **self._model_settings(model_url),
+                "TRIPTYCH_AGENT_LISTEN": self._socket("agent"),
+                "TRIPTYCH_AGENT_DSN": f"sqlite:///{path / 'agent.db'}",
+                "TRIPTYCH_AGENT_SIGNING_KEY_FILE": str(agent_key),
+                "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE": str(gateway_public),
+            },
+            "gateway": {
+                **addresses,
+                "TRIPTYCH_GATEWAY_GRPC_LISTEN": f"127.0.0.1:{self.grpc_port}",
+                "TRIPTYCH_GATEWAY_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
+                "TRIPTYCH_GATEWAY_DSN": f"sqlite:///{path / 'gateway.db'}",
+                "TRIPTYCH_GATEWAY_SIGNING_KEY_FILE": str(gateway_key),
+                "TRIPTYCH_FIRST_KEY_FILE": str(keys / "first_api_key"),
+            },
+        }
+
+    def _model_settings(self, model_url: str) -> dict[str, str]:
+        if self.model.weights is not None:
+            return {
+                "TRIPTYCH_MODEL_BASE_URL": f"{model_url}/v1",
+                "TRIPTYCH_MODEL": LOCAL_MODEL,
+                "TRIPTYCH_MODEL_CONTEXT_WINDOW": str(LOCAL_CONTEXT_WINDOW),
+                "TRIPTYCH_MODEL_TOOLS": "emulated",
+            }
+        return {
+            "TRIPTYCH_MODEL_BASE_URL": self.model.base_url,
+            "TRIPTYCH_MODEL": self.model.name,
+            "TRIPTYCH_MODEL_API_KEY": self.model.api_key,
+        }
+
+    def _passed_on(self, name: str) -> dict[str, str]:
+        return {key: value for key, value in self.environ.items() if key.startswith(_PASSED_ON[name])}
+
+    def _socket(self, name: str) -> str:
+        return f"unix:{self.sockets / name}"
+
+    def _log(self, name: str) -> Path:
+        path = self.data.sub("logs") / f"{name}.log"
+        if path.exists():
+            os.replace(path, path.with_suffix(".log.1"))
+        return path
