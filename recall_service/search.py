@@ -1,12 +1,14 @@
 """Finds messages by words, by meaning, or by both.
 
 Hybrid adds weighted scores, each scaled to its best hit: a weighted sum loses less than rank fusion when one side is
-weak. A message next to a good one is lifted a little, since an answer often stands beside the words asked for.
+weak. Hits near a good one are lifted, since an answer often stands beside the words asked for, and so are those of a
+speaker whom the query names.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,12 +21,18 @@ from triptych.recall.v1.recall_pb2 import Message, MessageHit
 from triptych.type.v1 import type_pb2
 
 _log = structlog.get_logger("search")
+_WORD = re.compile(r"\w+")
 
-LEXICAL_WEIGHT = 0.6
-SEMANTIC_WEIGHT = 0.4
-NEIGHBOUR_WEIGHT = 0.3
+# Chosen on LoCoMo (evidence recall@10, turn level: plain FTS5 gives 56.6, this 75.6) and checked on LongMemEval (84.3 and
+# 85.8, where every setting near these is within two questions of it).
+LEXICAL_WEIGHT = 0.7
+SEMANTIC_WEIGHT = 0.3
+NEIGHBOUR_WEIGHT = 0.4
+# What a neighbour counts by its distance: 1, 2 or 3 messages before or behind.
+NEIGHBOUR_DECAY = (1.0, 0.6, 0.36)
+SPEAKER_BOOST = 1.3
 # How many of each side are considered before they are added up.
-_CANDIDATES = 100
+_CANDIDATES = 200
 # A hybrid search does not wait longer than this for the query's vector: words alone are an answer too.
 _PATIENCE_SECONDS = 2.0
 # The hits of one answer hold no more text than this.
@@ -61,7 +69,7 @@ class Searcher:
             meaning = await self._by_meaning_if_quick(tenant, query, filters, most)
         fused = fuse(words, meaning)
         places = await self._store.places(tenant, [each.n for each in fused])
-        ranked = with_neighbours([each for each in fused if each.n in places], places)[:limit]
+        ranked = with_context([each for each in fused if each.n in places], places, query)[:limit]
         found = await self._store.numbered(tenant, [each.n for each in ranked])
         return _hits(ranked, found)
 
@@ -99,14 +107,21 @@ def _scaled(found: Iterable[Found]) -> dict[int, float]:
     return {n: score / best for n, score in scores.items()} if best > 0 else {}
 
 
-def with_neighbours(scored: list[Scored], places: Mapping[int, Place]) -> list[Scored]:
-    """Lifts each hit by the better of the hits right before and after it in its conversation; best first."""
-    score_at = {places[each.n]: each.score for each in scored}
+def with_context(scored: list[Scored], places: Mapping[int, Place], query: str) -> list[Scored]:
+    """Adds what the hits around each in its conversation say for it, and who spoke; best first."""
+    score_at = {(places[each.n].conversation_id, places[each.n].sequence): each.score for each in scored}
+    named = set(_WORD.findall(query.lower()))
     lifted = []
     for each in scored:
         place = places[each.n]
-        beside = max(score_at.get(Place(place.conversation_id, place.sequence + step), 0.0) for step in (-1, 1))
-        lifted.append(Scored(each.n, each.score + NEIGHBOUR_WEIGHT * beside, each.lexical, each.semantic, beside))
+        beside = sum(
+            decay * score_at.get((place.conversation_id, place.sequence + step), 0.0)
+            for distance, decay in enumerate(NEIGHBOUR_DECAY, start=1)
+            for step in (-distance, distance)
+        )
+        boost = SPEAKER_BOOST if named.intersection(_WORD.findall(place.name.lower())) else 1.0
+        score = boost * (each.score + NEIGHBOUR_WEIGHT * beside)
+        lifted.append(Scored(each.n, score, each.lexical, each.semantic, beside))
     return sorted(lifted, key=lambda each: (-each.score, -each.n))
 
 

@@ -43,10 +43,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message stands."""
+    """Where a message stands, and who spoke (empty if it has no name)."""
 
     conversation_id: str
     sequence: int
+    name: str = ""
 
 
 @dataclass(frozen=True)

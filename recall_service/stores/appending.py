@@ -122,6 +122,7 @@ def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -
             conversation_id=message.conversation_id,
             sequence=message.sequence,
             role=message.role,
+            name=message.name,
             created_at=microseconds(message.create_time),
             revision=1,
             body=message.SerializeToString(),

@@ -25,7 +25,7 @@ _BY_ID = select(messages.c.id, messages.c.body).where(
 _BY_NUMBER = select(messages.c.n, messages.c.body).where(
     owned(messages), messages.c.n.in_(bindparam("numbers", expanding=True))
 )
-_PLACES = select(messages.c.n, messages.c.conversation_id, messages.c.sequence).where(
+_PLACES = select(messages.c.n, messages.c.conversation_id, messages.c.sequence, messages.c.name).where(
     owned(messages), messages.c.n.in_(bindparam("numbers", expanding=True))
 )
 
@@ -51,7 +51,7 @@ def numbered(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> 
 
 def places(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]:
     rows = connection.execute(_PLACES, owner(tenant, numbers=list(numbers)))
-    return {row.n: Place(row.conversation_id, row.sequence) for row in rows}
+    return {row.n: Place(row.conversation_id, row.sequence, row.name) for row in rows}
 
 
 def count(connection: Connection, tenant: Tenant, scope: Scope) -> int:

@@ -47,6 +47,7 @@ messages = Table(
     Column("conversation_id", String(100), nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("role", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     # triptych.recall.v1.Message

@@ -29,11 +29,12 @@ _MOST_WORDS = 32
 
 _ADD = text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)")
 _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bindparam("numbers", expanding=True))
-# bm25 is negative, the better the lower; the scope's words count nothing.
+# bm25 is negative, the better the lower; the scope's words count nothing. CROSS JOIN: the words come first, else SQLite
+# may walk through all of the owner's messages and ask FTS5 about each.
 _FIND = text(
     """
     SELECT f.rowid AS n, -bm25(messages_fts, 0.0, 1.0) AS score
-    FROM messages_fts AS f JOIN messages AS m ON m.n = f.rowid
+    FROM messages_fts AS f CROSS JOIN messages AS m ON m.n = f.rowid
     WHERE messages_fts MATCH :match AND m.account_id = :owner_account AND m.user_id = :owner_user
         AND (:agent_id = '' OR m.agent_id = :agent_id)
         AND (:conversation_id = '' OR m.conversation_id = :conversation_id)

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("conversation_id", sa.String(100), nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("role", sa.Integer, nullable=False),
+        sa.Column("name", sa.String(200), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),

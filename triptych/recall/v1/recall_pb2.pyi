@@ -261,7 +261,9 @@ class ListMessagesRequest(_message.Message):
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
     before_id: _builtins.str
-    """Only what comes before / after this message, exclusive. An id that is not there gives an empty list."""
+    """Only what comes before / after this message in the list's order, exclusive; with `before_id` alone, the page that
+    ends there. An id that is not there gives an empty list.
+    """
     after_id: _builtins.str
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_type_pb2.Role.ValueType]:
@@ -331,7 +333,9 @@ class SearchMessagesRequest(_message.Message):
     limit: _builtins.int
     """Default 10, at most 100."""
     @_builtins.property
-    def roles(self) -> _containers.RepeatedScalarFieldContainer[_type_pb2.Role.ValueType]: ...
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_type_pb2.Role.ValueType]:
+        """Empty: all but ROLE_TOOL, whose messages repeat what a tool found."""
+
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Both ends are part of the range."""

@@ -85,7 +85,8 @@ class RecallServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMessage(self, request, context):
-        """Replaces a message's text and keeps the revision before it.
+        """Replaces a message's text and keeps the revision before it. The same `request_id` again answers what the first
+        call answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +100,8 @@ class RecallServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A conversation by `sequence`, several by `create_time`. A page ends early rather than hold more than 16 MiB.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -118,7 +120,7 @@ class RecallServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PurgeMessages(self, request, context):
-        """Deletes for good: rows, index entries and vectors.
+        """Deletes for good: rows, index entries and vectors. The same `request_id` again deletes nothing more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,15 +21,18 @@ class RecallServiceStub:
     answered; with other content it fails with REQUEST_ID_REUSED.
     """
     UpdateMessage: _aio.UnaryUnaryMultiCallable[_recall_pb2.UpdateMessageRequest, _recall_pb2.UpdateMessageResponse]
-    """Replaces a message's text and keeps the revision before it."""
+    """Replaces a message's text and keeps the revision before it. The same `request_id` again answers what the first
+    call answered.
+    """
     GetMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.GetMessagesRequest, _recall_pb2.GetMessagesResponse]
     """Those of the given messages that exist and are the caller's, in the order asked for."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.ListMessagesRequest, _recall_pb2.ListMessagesResponse]
+    """A conversation by `sequence`, several by `create_time`. A page ends early rather than hold more than 16 MiB."""
     SearchMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.SearchMessagesRequest, _recall_pb2.SearchMessagesResponse]
     """Finds messages by words, by meaning, or both: of one agent, or of all the user's."""
     CountMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.CountMessagesRequest, _recall_pb2.CountMessagesResponse]
     PurgeMessages: _aio.UnaryUnaryMultiCallable[_recall_pb2.PurgeMessagesRequest, _recall_pb2.PurgeMessagesResponse]
-    """Deletes for good: rows, index entries and vectors."""
+    """Deletes for good: rows, index entries and vectors. The same `request_id` again deletes nothing more."""
 
 class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal. An agent or conversation this service has never seen is simply empty."""
@@ -50,7 +53,9 @@ class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recall_pb2.UpdateMessageRequest,
         context: _aio.ServicerContext[_recall_pb2.UpdateMessageRequest, _abc.Awaitable[_recall_pb2.UpdateMessageResponse]],
     ) -> _abc.Awaitable[_recall_pb2.UpdateMessageResponse]:
-        """Replaces a message's text and keeps the revision before it."""
+        """Replaces a message's text and keeps the revision before it. The same `request_id` again answers what the first
+        call answered.
+        """
 
     @_abc_1.abstractmethod
     def GetMessages(
@@ -65,7 +70,8 @@ class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _recall_pb2.ListMessagesRequest,
         context: _aio.ServicerContext[_recall_pb2.ListMessagesRequest, _abc.Awaitable[_recall_pb2.ListMessagesResponse]],
-    ) -> _abc.Awaitable[_recall_pb2.ListMessagesResponse]: ...
+    ) -> _abc.Awaitable[_recall_pb2.ListMessagesResponse]:
+        """A conversation by `sequence`, several by `create_time`. A page ends early rather than hold more than 16 MiB."""
 
     @_abc_1.abstractmethod
     def SearchMessages(
@@ -88,6 +94,6 @@ class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recall_pb2.PurgeMessagesRequest,
         context: _aio.ServicerContext[_recall_pb2.PurgeMessagesRequest, _abc.Awaitable[_recall_pb2.PurgeMessagesResponse]],
     ) -> _abc.Awaitable[_recall_pb2.PurgeMessagesResponse]:
-        """Deletes for good: rows, index entries and vectors."""
+        """Deletes for good: rows, index entries and vectors. The same `request_id` again deletes nothing more."""
 
 def add_RecallServiceServicer_to_server(servicer: RecallServiceServicer, server: _aio.Server) -> None: ...
