@@ -21,7 +21,7 @@ Each has a `reason`, a value of `triptych.type.v1.ErrorReason` that says more th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -201,8 +201,8 @@ def from_status(
     return cls(message, reason=reason, metadata=metadata)
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError) -> TriptychError:
-    """A failed call as the error that the service raised; the call's own error stays as its cause.
+def from_rpc_error(error: Any) -> TriptychError:
+    """A failed call (grpc.RpcError of either API) as the error that the service raised; it stays as its cause.
 
     The caller writes `raise from_rpc_error(error) from error`.
     """

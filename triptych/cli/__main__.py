@@ -6,6 +6,9 @@ import sys
 
 import typer
 
+from triptych.cli import agents, keys, users
+from triptych.cli.chat.command import chat
+from triptych.cli.doctor import doctor
 from triptych.cli.errors import CommandError
 from triptych.cli.up.command import up
 from triptych.environment import BadEnvironment
@@ -25,6 +28,11 @@ def _root() -> None:
 
 
 app.command()(up)
+app.command()(chat)
+app.command()(doctor)
+app.add_typer(agents.app, name="agents")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

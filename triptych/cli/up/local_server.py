@@ -37,8 +37,13 @@ def _wait(*, supervised: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if supervised:
-        threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+        threading.Thread(target=_stop_at_end_of_stdin, args=[stop], daemon=True).start()
     stop.wait()
+
+
+def _stop_at_end_of_stdin(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 if __name__ == "__main__":

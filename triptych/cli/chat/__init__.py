@@ -1,0 +1,1 @@
+"""`triptych chat`: talking with an agent in a terminal."""

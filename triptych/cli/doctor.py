@@ -1,0 +1,170 @@
+"""`triptych doctor`: says what is wrong with the set-up, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from triptych import environment
+from triptych.cli.connect import client
+from triptych.cli.errors import CommandError
+from triptych.cli.up import data_dir
+from triptych.cli.up.command import GRPC_PORT, HTTP_PORT
+from triptych.cli.up.data_dir import DataDir
+from triptych.cli.up.model import ModelChoice, choose
+from triptych.environment import BadEnvironment
+from triptych.errors import TriptychError
+
+_FREE_GIB = 1.0
+_PROBE_SECONDS = 5.0
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    verdict: Verdict
+    what: str
+
+
+def doctor(
+    data: Annotated[Path, typer.Option(help="The directory of `triptych up`.", envvar="TRIPTYCH_DATA")] = Path(
+        data_dir.DEFAULT
+    ),
+) -> None:
+    """Check the set-up. Ends with code 1 if anything would keep `triptych up` from working."""
+    failed = False
+    for finding in examine(data):
+        typer.echo(f"{finding.verdict.value:4}  {finding.what}")
+        failed = failed or finding.verdict is Verdict.FAIL
+    raise typer.Exit(1 if failed else 0)
+
+
+def examine(data: Path) -> Iterator[Finding]:
+    """Every finding, as soon as it is known."""
+    yield _python()
+    yield _installed("the services", ("sqlalchemy", "qdrant_edge", "fastapi"), "pip install 'triptych[server]'")
+    yield _environment()
+    directory = DataDir(data)
+    yield _directory(directory)
+    yield _disk(directory.path)
+    running = directory.read_ready()
+    if running is not None:
+        yield _server(directory.path)
+    else:
+        yield Finding(Verdict.OK, f"nothing is running on {directory.path}")
+        yield _port("REST", HTTP_PORT, "--http-port")
+        yield _port("gRPC", GRPC_PORT, "--grpc-port")
+    yield _model()
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):  # noqa: UP036 - a checkout runs on any Python
+        return Finding(Verdict.FAIL, f"Python {version} is too old: install 3.11 or newer")
+    return Finding(Verdict.OK, f"Python {version}")
+
+
+def _installed(what: str, modules: tuple[str, ...], mend: str) -> Finding:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding(Verdict.FAIL, f"{what} are not installed ({', '.join(missing)} missing): {mend}")
+    return Finding(Verdict.OK, f"{what} are installed")
+
+
+def _environment() -> Finding:
+    try:
+        environment.check(os.environ)
+    except BadEnvironment as error:
+        return Finding(Verdict.FAIL, str(error))
+    return Finding(Verdict.OK, "no unknown TRIPTYCH_* variable is set")
+
+
+def _directory(directory: DataDir) -> Finding:
+    path = directory.path
+    if not path.exists():
+        return Finding(Verdict.OK, f"{path} does not exist yet; `triptych up` makes it")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(Verdict.FAIL, f"{path} can't be written by you: chown it, or choose another --data")
+    if path.stat().st_mode & 0o077:
+        return Finding(Verdict.WARN, f"{path} can be read by others: chmod 700 {path}")
+    return Finding(Verdict.OK, f"{path} is yours alone")
+
+
+def _disk(path: Path) -> Finding:
+    there = next(each for each in (path, *path.parents) if each.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    verdict = Verdict.OK if free >= _FREE_GIB else Verdict.WARN
+    return Finding(verdict, f"{free:.1f} GiB free" + ("" if verdict is Verdict.OK else ": make room"))
+
+
+def _server(path: Path) -> Finding:
+    try:
+        with client(path, None, None) as triptych:
+            triptych.users.me()
+    except TriptychError as error:
+        return Finding(
+            Verdict.FAIL, f"{path / 'ready.json'} names a server that does not answer ({error.message}): start it again"
+        )
+    return Finding(Verdict.OK, "the server answers")
+
+
+def _port(what: str, port: int, option: str) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return Finding(Verdict.FAIL, f"port {port} ({what}) is in use: give {option} another, or 0 for any")
+    return Finding(Verdict.OK, f"port {port} ({what}) is free")
+
+
+def _model() -> Finding:
+    try:
+        chosen = choose("", "", "", os.environ)
+    except CommandError as error:
+        return Finding(Verdict.FAIL, str(error))
+    if chosen.weights is not None:
+        return Finding(Verdict.WARN, "no model is configured: `up` will use a small local one, for trying out only")
+    return _endpoint(chosen)
+
+
+def _endpoint(chosen: ModelChoice) -> Finding:
+    try:
+        names = _list_models(chosen)
+    except CommandError as error:
+        return Finding(Verdict.FAIL, f"the model's endpoint {chosen.base_url} {error}")
+    if chosen.name and names and chosen.name not in names:
+        return Finding(Verdict.WARN, f"{chosen.base_url} does not list the model {chosen.name}; it lists {names[:5]}")
+    return Finding(Verdict.OK, f"the model's endpoint {chosen.base_url} answers")
+
+
+def _list_models(chosen: ModelChoice) -> list[str]:
+    """Raises: CommandError with what is wrong and how to mend it."""
+    import httpx
+
+    headers = {"authorization": f"Bearer {chosen.api_key}"} if chosen.api_key else {}
+    try:
+        response = httpx.get(f"{chosen.base_url.rstrip('/')}/models", headers=headers, timeout=_PROBE_SECONDS)
+    except httpx.HTTPError as error:
+        raise CommandError(f"can't be reached ({type(error).__name__}): check the URL and that it is up") from None
+    if response.status_code in (401, 403):
+        raise CommandError("refuses the key: check TRIPTYCH_MODEL_API_KEY or OPENAI_API_KEY")
+    try:
+        return [str(model["id"]) for model in response.raise_for_status().json()["data"]]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        raise CommandError(f"does not answer GET /models in the OpenAI format ({response.status_code})") from None

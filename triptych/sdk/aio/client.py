@@ -1,0 +1,67 @@
+"""The client itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from triptych.sdk import connection
+from triptych.sdk.aio.access import AsyncKeys, AsyncUsers
+from triptych.sdk.aio.agents import AsyncAgents, AsyncBlocks
+from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
+from triptych.sdk.aio.transport import AsyncTransport
+from triptych.sdk.aio.turns import AsyncTurns
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class AsyncTriptych:
+    """A client of a Triptych server.
+
+    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for. `secure`: TLS.
+    `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
+
+        async with AsyncTriptych.from_env() as client:
+            agent = await client.agents.create("ann", blocks={"human": "Name: Ann."})
+            reply = await client.turns.send(agent.id, "Hello!")
+            print(reply.text)
+    """
+
+    def __init__(
+        self,
+        address: str,
+        api_key: str,
+        *,
+        user: str | None = None,
+        secure: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> None:
+        self._transport = AsyncTransport(address, api_key, user, secure, timeout_seconds)
+        self.agents = AsyncAgents(self._transport)
+        self.blocks = AsyncBlocks(self._transport)
+        self.turns = AsyncTurns(self._transport)
+        self.recall = AsyncRecall(self._transport)
+        self.archival = AsyncArchival(self._transport)
+        self.users = AsyncUsers(self._transport)
+        self.keys = AsyncKeys(self._transport)
+
+    @classmethod
+    def from_env(cls, *, data: str | Path | None = None, user: str | None = None) -> Self:
+        """By TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else the `triptych up` of this machine.
+
+        `data`: the directory of that `triptych up`. Raises: Unavailable, Unauthenticated; they say what to do.
+        """
+        address, api_key = connection.find(data=data)
+        return cls(address, api_key, user=user)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

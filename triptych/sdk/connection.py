@@ -1,0 +1,36 @@
+"""Where the server is, and with which key to go there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from triptych.errors import Unauthenticated, Unavailable
+
+_DEFAULT_DATA = "~/.triptych"
+
+
+def find(address: str | None = None, api_key: str | None = None, data: str | Path | None = None) -> tuple[str, str]:
+    """(host:port, key): what was given, else TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else what `triptych up` left.
+
+    `data`: the directory of `triptych up`; default TRIPTYCH_DATA, then ~/.triptych. If given, it comes before the
+    environment. Raises: Unavailable if no server is known, Unauthenticated if no key is.
+    """
+    if data is None:
+        address = address or os.environ.get("TRIPTYCH_ADDRESS")
+        api_key = api_key or os.environ.get("TRIPTYCH_API_KEY")
+    if not (address and api_key):
+        ready = Path(data or os.environ.get("TRIPTYCH_DATA") or _DEFAULT_DATA).expanduser() / "ready.json"
+        try:
+            running = json.loads(ready.read_text())
+            address, api_key = address or running["grpc_address"], api_key or running["api_key"]
+        except (OSError, ValueError, KeyError):
+            if not address:
+                raise Unavailable(
+                    f"no server found: there is no {ready}. Run `triptych up`, or give an address and a key "
+                    "(TRIPTYCH_ADDRESS, TRIPTYCH_API_KEY)"
+                ) from None
+    if not (address and api_key):
+        raise Unauthenticated("no API key: give one, or set TRIPTYCH_API_KEY")
+    return address, api_key

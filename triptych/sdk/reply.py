@@ -1,0 +1,31 @@
+"""What an agent answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych.agent.v1.turn_pb2 import Turn, Usage
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1.type_pb2 import ToolCall
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`messages`: all that the turn added after the input, tool results included."""
+
+    turn: Turn
+    messages: Sequence[Message]
+
+    @property
+    def text(self) -> str:
+        """What the agent said, without tool calls and thoughts."""
+        return "\n".join(m.text for m in self.messages if m.text and not m.HasField("tool_return"))
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return [call for message in self.messages for call in message.tool_calls]
+
+    @property
+    def usage(self) -> Usage:
+        return self.turn.usage

@@ -1,0 +1,196 @@
+# Generated from triptych/sdk/aio by scripts/generate_sync.py: change it there.
+"""Agents, their blocks and conversations."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from triptych.agent.v1 import agent_pb2 as pb
+from triptych.sdk.sync.transport import Transport
+
+_SERVICE = "/triptych.agent.v1.AgentService/"
+
+
+class Agents:
+    """`client.agents`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        name: str = "",
+        *,
+        blocks: Mapping[str, str] | Sequence[pb.Block] = (),
+        block_ids: Sequence[str] = (),
+        model: str = "",
+        system: str = "",
+        description: str = "",
+        tags: Sequence[str] = (),
+        tools: Sequence[str] = (),
+        include_base_tools: bool = True,
+        context_window: int = 0,
+        timezone: str = "",
+        request_id: str | None = None,
+    ) -> pb.Agent:
+        """Makes an agent.
+
+        `blocks`: its core memory, as {label: value} or as Block messages. `model`: '' is the server's default.
+        `context_window`: tokens; 0 is the model's own. Raises: InvalidArgument, AlreadyExists, NotFound.
+
+            agent = client.agents.create("ann", blocks={"human": "Name: Ann.", "persona": "You are a friend."})
+        """
+        made = (
+            [pb.Block(label=label, value=value) for label, value in blocks.items()]
+            if isinstance(blocks, Mapping)
+            else list(blocks)
+        )
+        agent = pb.Agent(
+            name=name,
+            blocks=made,
+            system=system,
+            description=description,
+            tags=tags,
+            tools=tools,
+            timezone=timezone,
+            model=pb.ModelSettings(handle=model, context_window=context_window),
+        )
+        request = pb.CreateAgentRequest(
+            agent=agent,
+            block_ids=block_ids,
+            include_base_tools=include_base_tools,
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        response = self._transport.unary(_SERVICE + "CreateAgent", request, pb.CreateAgentResponse)
+        return response.agent
+
+    def get(self, agent_id: str) -> pb.Agent:
+        """Raises: NotFound."""
+        request = pb.GetAgentRequest(agent_id=agent_id)
+        return (self._transport.unary(_SERVICE + "GetAgent", request, pb.GetAgentResponse)).agent
+
+    def list(self, *, name: str = "", tags: Sequence[str] = ()) -> Iterator[pb.Agent]:
+        """All of the user's agents, newest first, page by page as they are read.
+
+        `name`: exactly this one. `tags`: with any of these.
+        """
+        request = pb.ListAgentsRequest(name=name, tags=tags, page_size=100)
+        while True:
+            page = self._transport.unary(_SERVICE + "ListAgents", request, pb.ListAgentsResponse)
+            for agent in page.agents:
+                yield agent
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def count(self) -> int:
+        request = pb.CountAgentsRequest()
+        return (self._transport.unary(_SERVICE + "CountAgents", request, pb.CountAgentsResponse)).count
+
+    def update(self, agent: pb.Agent, *fields: str, request_id: str | None = None) -> pb.Agent:
+        """Writes the named fields of `agent`. Raises: NotFound, InvalidArgument.
+
+        agent.description = "Ann's helper"
+        agent = client.agents.update(agent, "description")
+        """
+        request = pb.UpdateAgentRequest(
+            agent=agent, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
+        )
+        return (self._transport.unary(_SERVICE + "UpdateAgent", request, pb.UpdateAgentResponse)).agent
+
+    def delete(self, agent_id: str, *, request_id: str | None = None) -> None:
+        """Deletes the agent with its own blocks, its messages and its archive. Raises: NotFound."""
+        request = pb.DeleteAgentRequest(agent_id=agent_id, request_id=request_id or str(uuid.uuid4()))
+        self._transport.unary(_SERVICE + "DeleteAgent", request, pb.DeleteAgentResponse)
+
+    def context(self, agent_id: str, *, conversation_id: str = "") -> pb.PreviewContextResponse:
+        """What the model would be sent now, with token counts by part. Raises: NotFound."""
+        request = pb.PreviewContextRequest(agent_id=agent_id, conversation_id=conversation_id)
+        return self._transport.unary(_SERVICE + "PreviewContext", request, pb.PreviewContextResponse)
+
+    def new_conversation(
+        self, agent_id: str, *, summary: str = "", request_id: str | None = None
+    ) -> pb.Conversation:
+        """Another thread of the agent, over the same memory. Raises: NotFound."""
+        request = pb.CreateConversationRequest(
+            conversation=pb.Conversation(agent_id=agent_id, summary=summary), request_id=request_id or str(uuid.uuid4())
+        )
+        response = self._transport.unary(_SERVICE + "CreateConversation", request, pb.CreateConversationResponse)
+        return response.conversation
+
+
+class Blocks:
+    """`client.blocks`: core memory, block by block."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        label: str,
+        value: str = "",
+        *,
+        description: str = "",
+        limit: int = 0,
+        read_only: bool = False,
+        request_id: str | None = None,
+    ) -> pb.Block:
+        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000. Raises: InvalidArgument."""
+        block = pb.Block(label=label, value=value, description=description, limit=limit, read_only=read_only)
+        request = pb.CreateBlockRequest(block=block, request_id=request_id or str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "CreateBlock", request, pb.CreateBlockResponse)).block
+
+    def get(self, block_id: str) -> pb.Block:
+        """Raises: NotFound."""
+        request = pb.GetBlockRequest(block_id=block_id)
+        return (self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
+
+    def list(self, *, label: str = "") -> Iterator[pb.Block]:
+        """All of the user's blocks, oldest first."""
+        request = pb.ListBlocksRequest(label=label, page_size=100)
+        while True:
+            page = self._transport.unary(_SERVICE + "ListBlocks", request, pb.ListBlocksResponse)
+            for block in page.blocks:
+                yield block
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def update(self, block: pb.Block, *fields: str, request_id: str | None = None) -> pb.Block:
+        """Writes the named fields of `block`; if its etag is set, only over that very version.
+
+        Raises: NotFound, InvalidArgument, Aborted ETAG_MISMATCH, FailedPrecondition BLOCK_READ_ONLY.
+        """
+        request = pb.UpdateBlockRequest(
+            block=block, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
+        )
+        return (self._transport.unary(_SERVICE + "UpdateBlock", request, pb.UpdateBlockResponse)).block
+
+    def delete(self, block_id: str, *, request_id: str | None = None) -> None:
+        """Raises: NotFound."""
+        request = pb.DeleteBlockRequest(block_id=block_id, request_id=request_id or str(uuid.uuid4()))
+        self._transport.unary(_SERVICE + "DeleteBlock", request, pb.DeleteBlockResponse)
+
+    def attach(self, agent_id: str, block_id: str) -> pb.Agent:
+        """Raises: NotFound, AlreadyExists for a second block of that label."""
+        request = pb.AttachBlockRequest(agent_id=agent_id, block_id=block_id, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "AttachBlock", request, pb.AttachBlockResponse)).agent
+
+    def detach(self, agent_id: str, block_id: str) -> pb.Agent:
+        """Raises: NotFound."""
+        request = pb.DetachBlockRequest(agent_id=agent_id, block_id=block_id, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "DetachBlock", request, pb.DetachBlockResponse)).agent
+
+    def history(self, block_id: str) -> Iterator[pb.BlockRevision]:
+        """Every value the block has had, newest first, and who wrote it. Raises: NotFound."""
+        request = pb.ListBlockRevisionsRequest(block_id=block_id, page_size=100)
+        while True:
+            page = self._transport.unary(_SERVICE + "ListBlockRevisions", request, pb.ListBlockRevisionsResponse)
+            for revision in page.revisions:
+                yield revision
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return

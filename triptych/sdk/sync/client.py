@@ -1,0 +1,68 @@
+# Generated from triptych/sdk/aio by scripts/generate_sync.py: change it there.
+"""The client itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from triptych.sdk import connection
+from triptych.sdk.sync.access import Keys, Users
+from triptych.sdk.sync.agents import Agents, Blocks
+from triptych.sdk.sync.memory import Archival, Recall
+from triptych.sdk.sync.transport import Transport
+from triptych.sdk.sync.turns import Turns
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class Triptych:
+    """A client of a Triptych server.
+
+    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for. `secure`: TLS.
+    `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
+
+        with Triptych.from_env() as client:
+            agent = client.agents.create("ann", blocks={"human": "Name: Ann."})
+            reply = client.turns.send(agent.id, "Hello!")
+            print(reply.text)
+    """
+
+    def __init__(
+        self,
+        address: str,
+        api_key: str,
+        *,
+        user: str | None = None,
+        secure: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> None:
+        self._transport = Transport(address, api_key, user, secure, timeout_seconds)
+        self.agents = Agents(self._transport)
+        self.blocks = Blocks(self._transport)
+        self.turns = Turns(self._transport)
+        self.recall = Recall(self._transport)
+        self.archival = Archival(self._transport)
+        self.users = Users(self._transport)
+        self.keys = Keys(self._transport)
+
+    @classmethod
+    def from_env(cls, *, data: str | Path | None = None, user: str | None = None) -> Self:
+        """By TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else the `triptych up` of this machine.
+
+        `data`: the directory of that `triptych up`. Raises: Unavailable, Unauthenticated; they say what to do.
+        """
+        address, api_key = connection.find(data=data)
+        return cls(address, api_key, user=user)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

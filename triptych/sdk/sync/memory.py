@@ -1,0 +1,102 @@
+# Generated from triptych/sdk/aio by scripts/generate_sync.py: change it there.
+"""Recall and archival memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from triptych.agent.v1.agent_pb2 import Agent
+from triptych.archival.v1 import archival_pb2 as archival
+from triptych.recall.v1 import recall_pb2 as recall
+from triptych.sdk.sync.transport import Transport
+from triptych.type.v1 import type_pb2
+
+_RECALL = "/triptych.recall.v1.RecallService/"
+_ARCHIVAL = "/triptych.archival.v1.ArchivalService/"
+
+
+class Recall:
+    """`client.recall`: every message ever."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def search(
+        self,
+        query: str,
+        *,
+        agent_id: str = "",
+        mode: type_pb2.SearchMode.ValueType = type_pb2.SEARCH_MODE_HYBRID,
+        limit: int = 10,
+    ) -> Sequence[recall.MessageHit]:
+        """The best hits, best first; of one agent, or of all the user's. Raises: InvalidArgument.
+
+        hits = client.recall.search("sister", agent_id=agent.id)
+        """
+        request = recall.SearchMessagesRequest(query=query, agent_id=agent_id, mode=mode, limit=limit)
+        response = self._transport.unary(_RECALL + "SearchMessages", request, recall.SearchMessagesResponse)
+        return response.hits
+
+    def list(self, agent_id: str = "", *, newest_first: bool = False) -> Iterator[recall.Message]:
+        """All messages of an agent (or of all the user's), in the order in which they were said."""
+        order = type_pb2.SORT_ORDER_DESCENDING if newest_first else type_pb2.SORT_ORDER_ASCENDING
+        request = recall.ListMessagesRequest(agent_id=agent_id, order=order, page_size=200)
+        while True:
+            page = self._transport.unary(_RECALL + "ListMessages", request, recall.ListMessagesResponse)
+            for message in page.messages:
+                yield message
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def count(self, agent_id: str = "") -> int:
+        request = recall.CountMessagesRequest(agent_id=agent_id)
+        return (self._transport.unary(_RECALL + "CountMessages", request, recall.CountMessagesResponse)).count
+
+
+class Archival:
+    """`client.archival`: facts and documents. An agent's own archive comes into being on the first insert."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def insert(
+        self, agent: Agent, text: str, *, tags: Sequence[str] = (), request_id: str | None = None
+    ) -> archival.Passage:
+        """Saves a fact into the agent's archive. Raises: InvalidArgument, Unavailable EMBEDDER_UNAVAILABLE.
+
+        client.archival.insert(agent, "Eva lives in Lisbon.", tags=["family"])
+        """
+        request = archival.InsertPassagesRequest(
+            archive_id=agent.archive_ids[0],
+            request_id=request_id or str(uuid.uuid4()),
+            passages=[archival.Passage(text=text, tags=tags)],
+            create_archive_name=f"{agent.name}'s archive",
+        )
+        response = self._transport.unary(_ARCHIVAL + "InsertPassages", request, archival.InsertPassagesResponse)
+        return response.passages[0]
+
+    def search(
+        self, agent: Agent, query: str, *, tags: Sequence[str] = (), limit: int = 10
+    ) -> Sequence[archival.PassageHit]:
+        """The best hits in the agent's archives, best first. Raises: InvalidArgument."""
+        request = archival.SearchPassagesRequest(archive_ids=agent.archive_ids, query=query, tags=tags, limit=limit)
+        response = self._transport.unary(_ARCHIVAL + "SearchPassages", request, archival.SearchPassagesResponse)
+        return response.hits
+
+    def list(self, agent: Agent) -> Iterator[archival.Passage]:
+        """All passages of the agent's archives, oldest first."""
+        request = archival.ListPassagesRequest(archive_ids=agent.archive_ids, page_size=200)
+        while True:
+            page = self._transport.unary(_ARCHIVAL + "ListPassages", request, archival.ListPassagesResponse)
+            for passage in page.passages:
+                yield passage
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def delete(self, passage_id: str) -> None:
+        """Raises: NotFound."""
+        request = archival.DeletePassageRequest(passage_id=passage_id, request_id=str(uuid.uuid4()))
+        self._transport.unary(_ARCHIVAL + "DeletePassage", request, archival.DeletePassageResponse)
