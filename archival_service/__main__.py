@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from archival_service.opening import open_sql
 from archival_service.server import NAME, reembed, serve
-from archival_service.store import open_store
 from servicekit.command import main
 
 if __name__ == "__main__":
@@ -12,6 +12,6 @@ if __name__ == "__main__":
         "Archival memory: facts and documents.",
         serve,
         dsn_variable="TRIPTYCH_ARCHIVAL_DSN",
-        open_store=open_store,
+        open_store=open_sql,
         more=[("reembed", reembed)],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from triptych.archival.v1.archival_pb2 import Passage, PassageHit
+from archival_service.store import Found
 
 DENSE_WEIGHT = 0.5
 SPARSE_WEIGHT = 0.5
@@ -24,7 +24,7 @@ class Scored:
     sparse: float
 
 
-def fuse(dense: Iterable[tuple[int, float]], sparse: Iterable[tuple[int, float]]) -> list[Scored]:
+def fuse(dense: Iterable[Found], sparse: Iterable[Found]) -> list[Scored]:
     """Every hit of either side, best first. One side alone counts fully."""
     meaning, words = _scaled(dense), _scaled(sparse)
     dense_weight, sparse_weight = DENSE_WEIGHT, SPARSE_WEIGHT
@@ -42,13 +42,7 @@ def fuse(dense: Iterable[tuple[int, float]], sparse: Iterable[tuple[int, float]]
     return sorted(scored, key=lambda each: (-each.score, -each.n))
 
 
-def _scaled(scored: Iterable[tuple[int, float]]) -> dict[int, float]:
-    scores = {n: score for n, score in scored if score > 0}
+def _scaled(scored: Iterable[Found]) -> dict[int, float]:
+    scores = {each.n: each.score for each in scored if each.score > 0}
     best_score = max(scores.values(), default=1.0)
     return {n: score / best_score for n, score in scores.items()}
-
-
-def best(fused: Iterable[Scored], found: dict[int, Passage], limit: int) -> list[PassageHit]:
-    """The first `limit` that are still there: a hit whose passage is gone is one the index has yet to forget."""
-    there = [each for each in fused if each.n in found][:limit]
-    return [PassageHit(passage=found[each.n], score=each.score, dense=each.dense, sparse=each.sparse) for each in there]

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from archival_service import indexer
+from archival_service import opening
 from archival_service.config import Settings
+from archival_service.keeper import Keeper
 from archival_service.servicer import ArchivalServicer
-from archival_service.store import ArchivalStore, open_store
+from archival_service.stores.indexed import IndexedStore
 from embedders import EmbedderSettings, open_embedder
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
@@ -26,16 +27,15 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     """Starts everything; the stack stops it in reverse. Raises: BadEnvironment, StoreError, PortInUse."""
     settings = Settings.read(env)
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key, "agent_service": settings.agent_key})
-    sql = open_store(settings.dsn)
+    sql = opening.open_sql(settings.dsn)
     stack.push_async_callback(sql.close)
     embedder = open_embedder(settings.embedder)
     stack.push_async_callback(embedder.close)
-    index = await indexer.open_index(sql, settings.index, embedder)
-    stack.push_async_callback(index.close)
-    flusher = indexer.Flusher(sql, index)
-    stack.push_async_callback(flusher.close)
+    index = await opening.open_index(sql, settings.index, embedder, stack)
+    keeper = Keeper(sql, index)
+    stack.push_async_callback(keeper.close)
     service = archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]
-    servicer = ArchivalServicer(ArchivalStore(sql, index, embedder, flusher), embedder)
+    servicer = ArchivalServicer(IndexedStore(sql, index, embedder, keeper))
     server = GrpcServer(
         [Guard(signed_principal(verifier)).handler(service, servicer)],
         [service.full_name],
@@ -50,8 +50,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
 async def reembed(env: Environment) -> None:
     """The command `reembed`: all vectors anew, with the embedder that is configured now."""
     async with AsyncExitStack() as stack:
-        sql = open_store(env.text("TRIPTYCH_ARCHIVAL_DSN"))
+        sql = opening.open_sql(env.text("TRIPTYCH_ARCHIVAL_DSN"))
         stack.push_async_callback(sql.close)
         embedder = open_embedder(EmbedderSettings.read(os.environ))
         stack.push_async_callback(embedder.close)
-        await indexer.reembed(sql, embedder)
+        await opening.reembed(sql, embedder)

@@ -1,83 +1,160 @@
-"""Archival's store: SQL, which is the truth, and the index beside it, kept together."""
+"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from sqlalchemy import Connection
-
-from archival_service.indexer import Flusher
-from archival_service.search import best, fuse
-from archival_service.stores import archives, outbox, passages
-from archival_service.stores.edge import EdgeIndex, Filters
-from embedders import Embedder
+from embedders import Vectors
+from servicekit.paging import Page
 from servicekit.principal import Tenant
-from servicekit.sql import Database, open_database
-from triptych.archival.v1.archival_pb2 import InsertPassagesRequest, Passage, PassageHit
+from triptych.archival.v1.archival_pb2 import (
+    Archive,
+    InsertPassagesRequest,
+    ListArchivesRequest,
+    ListPassagesRequest,
+    Passage,
+    PassageHit,
+)
 from triptych.type.v1 import type_pb2
 
-MIGRATIONS = "archival_service:migrations"
-# How many of each side are considered before they are added up.
-_CANDIDATES = 50
+
+@dataclass(frozen=True)
+class Filters:
+    """What a search may find; empty or None means any. Times: microseconds since 1970, both ends included."""
+
+    archive_ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    all_tags: bool = False
+    start: int | None = None
+    end: int | None = None
 
 
-def open_store(dsn: str) -> Database:
-    """Opens and migrates the SQL side. Raises: servicekit.sql.StoreError."""
-    return open_database(dsn, MIGRATIONS)
+@dataclass(frozen=True)
+class Purged:
+    """How much a purge deleted."""
+
+    archives: int
+    passages: int
 
 
-class ArchivalStore:
-    """What touches both sides; what is SQL alone is called on `sql`."""
+class ArchivalStore(Protocol):
+    """Archives and passages, kept for good. Every method sees one state of things, and all of a write or none of it.
 
-    def __init__(self, sql: Database, index: EdgeIndex, embedder: Embedder, flusher: Flusher) -> None:
-        self.sql = sql
-        self._index, self._embedder, self._flusher = index, embedder, flusher
+    A `request_id` that was used before gives the answer of then (an archive: as it is now) and does nothing again;
+    used for something else it raises FailedPrecondition REQUEST_ID_REUSED. Empty: the write is not remembered.
+    """
+
+    async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
+        """Raises: AlreadyExists for a chosen id that is taken."""
+        ...
+
+    async def get_archive(self, tenant: Tenant, archive_id: str) -> Archive:
+        """Raises: NotFound."""
+        ...
+
+    async def list_archives(
+        self, tenant: Tenant, request: ListArchivesRequest, page: Page
+    ) -> tuple[list[Archive], str]:
+        """A page in the order of creation, and the next one's token. Raises: InvalidArgument for a forged token."""
+        ...
+
+    async def update_archive(self, tenant: Tenant, wanted: Archive, paths: Sequence[str], request_id: str) -> Archive:
+        """Changes the fields named by `paths`. Raises: NotFound."""
+        ...
+
+    async def delete_archive(self, tenant: Tenant, archive_id: str, request_id: str) -> None:
+        """Deletes it with its passages. Raises: NotFound."""
+        ...
 
     async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
-        """Returns when the text is committed and the index has it; if it dies in between, the next start heals it.
+        """Returns when the passages are committed and a search finds them. Its fields have been checked.
 
-        Raises: as `passages.insert_once`; Unavailable if the embedder is away, and then nothing is stored.
+        Raises: NotFound (archive), AlreadyExists for a passage id that is taken, FailedPrecondition FENCED;
+        Unavailable: EMBEDDER_UNAVAILABLE if nothing was stored, UNAVAILABLE if they are stored and not yet found.
         """
-        halves = (await self._embedder.embed([passage.text for passage in request.passages])).astype("<f2")
-        vectors = [row.tobytes() for row in halves]
+        ...
 
-        def work(connection: Connection) -> tuple[list[Passage], list[outbox.Entry]]:
-            stored, numbers = passages.insert_once(connection, tenant, request, vectors)
-            return stored, outbox.entries(connection, numbers) if numbers else []
-
-        stored, entries = await self.sql.write(work)
-        if entries:
-            await self._index.put(entries)
-            self._flusher.note([entry.n for entry in entries])
-        return stored
-
-    async def delete_passage(self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str]) -> None:
+    async def get_passage(self, tenant: Tenant, passage_id: str) -> Passage:
         """Raises: NotFound."""
-        await self._forget([await self.sql.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids))])
+        ...
 
-    async def delete_archive(self, tenant: Tenant, archive_id: str) -> int:
-        """Gives the number of passages that went with it. Raises: NotFound."""
-        numbers = await self.sql.write(lambda c: archives.remove(c, tenant, archive_id))
-        await self._forget(numbers)
-        return len(numbers)
+    async def list_passages(
+        self, tenant: Tenant, request: ListPassagesRequest, page: Page
+    ) -> tuple[list[Passage], str]:
+        """A page in the order of arrival, and the next one's token. Raises: InvalidArgument for a forged token."""
+        ...
+
+    async def count_passages(self, tenant: Tenant, archive_ids: Sequence[str]) -> int:
+        """In these archives; in all of them if none is given."""
+        ...
+
+    async def delete_passage(
+        self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
+    ) -> None:
+        """Raises: NotFound, also if it is in none of `archive_ids` and some are given."""
+        ...
 
     async def search(
         self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
     ) -> list[PassageHit]:
         """The best `limit` hits, best first. Raises: Unavailable if the embedder is needed and away."""
-        most = max(_CANDIDATES, limit)
-        dense: list[tuple[int, float]] = []
-        sparse: list[tuple[int, float]] = []
-        if mode != type_pb2.SEARCH_MODE_LEXICAL:
-            (vector,) = await self._embedder.embed([query])
-            dense = await self._index.nearest(tenant, vector, filters, most)
-        if mode != type_pb2.SEARCH_MODE_SEMANTIC:
-            sparse = await self._index.matching(tenant, query, filters, most)
-        fused = fuse(dense, sparse)
-        found = await self.sql.read(lambda c: passages.by_numbers(c, tenant, [each.n for each in fused]))
-        return best(fused, found, limit)
+        ...
 
-    async def _forget(self, numbers: list[int]) -> None:
-        if numbers:
-            await self._index.forget(numbers)
-            self._flusher.note(numbers)
+    async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
+        """Deletes these archives (those that are there) with their passages; with None all of the owner's."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A passage as an index keeps it. `n`: the store's number of it, never used twice; `vector`: float16."""
+
+    n: int
+    account_id: str
+    user_id: str
+    archive_id: str
+    tags: list[str]
+    created_at: int
+    text: str
+    vector: bytes
+
+
+@dataclass(frozen=True)
+class Found:
+    """A passage that the index has come upon; a better score is more."""
+
+    n: int
+    score: float
+
+
+class PassageIndex(Protocol):
+    """Finds passages of one owner by meaning and by words. Every method raises Unavailable if the engine fails."""
+
+    async def put(self, entries: Sequence[Entry]) -> None:
+        """Writes passages, new or not; they are found when it returns."""
+        ...
+
+    async def forget(self, numbers: Sequence[int]) -> None:
+        """Passages of these numbers, if any, are no longer found."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns when everything told so far outlives a power cut."""
+        ...
+
+    async def candidates(
+        self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
+    ) -> tuple[list[Found], list[Found]]:
+        """The nearest to `vector` (shape: dimensions) by cosine, and the best matches of `words` by BM25.
+
+        Best first, at most `most` each. A side that is not asked for (None, or '') is empty.
+        """
+        ...
+
+    async def count(self) -> int:
+        """How many passages it has, of all owners."""
+        ...
+
+    async def close(self) -> None: ...

@@ -59,7 +59,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, migrations: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _hold(path.with_name(path.name + ".lock"))
+        self._lock = hold(path.with_name(path.name + ".lock"))
         self._engine = _engine(path)
         _migrate(self._engine, migrations)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -171,8 +171,11 @@ def _resolve(jobs: list[_Job]) -> None:
         job.resolve()
 
 
-def _hold(path: Path) -> int:
-    """Takes the file lock that makes this process the store's only owner."""
+def hold(path: Path) -> int:
+    """Takes the file lock (`NAME.lock` beside a store called NAME) that makes this process its only owner.
+
+    Returns a file descriptor: closing it, or the end of the process, lets go. Raises: StoreError if another has it.
+    """
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

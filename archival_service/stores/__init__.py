@@ -1,1 +1,1 @@
-"""SQL is the truth (tables, archives, passages, outbox); Qdrant Edge is the index (edge)."""
+"""SQL is the truth (archives, passages, inserting, outbox), Qdrant Edge the index (edge); `indexed` joins them."""

@@ -7,26 +7,29 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, and_, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
-from archival_service.stores.rows import now, owned, owner, timestamp
-from archival_service.stores.tables import archives, inserts, outbox, passages
+from archival_service.store import Purged
+from archival_service.stores import listing, outbox, requests
+from archival_service.stores.outbox import Change
+from archival_service.stores.rows import in_parts, now, owned, owner, timestamp
+from archival_service.stores.tables import archives, inserts, passages
 from servicekit import ids
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.archival.v1.archival_pb2 import Archive, ListArchivesRequest
-from triptych.errors import AlreadyExists, InvalidArgument, NotFound
-
-UPDATABLE = frozenset({"name", "description", "metadata"})
+from triptych.errors import AlreadyExists, NotFound
 
 
 def create(connection: Connection, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
-    """A replay of the `request_id` gives the archive as it is. Raises: AlreadyExists for a chosen id that is taken."""
-    archive_id = wanted.id or (ids.derived("archive", *tenant, request_id) if request_id else ids.new("archive"))
+    """As `ArchivalStore.create_archive`."""
+    content = requests.digest(b"create", _content(wanted))
+    known = requests.answered(connection, tenant, request_id, content)
+    if known is not None:
+        return get(connection, tenant, known)
+    archive_id = wanted.id or ids.new("archive")
     if exists(connection, tenant, archive_id):
-        if wanted.id:
-            raise AlreadyExists(f"there is an archive {archive_id} already")
-        return get(connection, tenant, archive_id)
+        raise AlreadyExists(f"there is an archive {archive_id} already")
     at = now()
     connection.execute(
         insert(archives).values(
@@ -39,6 +42,7 @@ def create(connection: Connection, tenant: Tenant, wanted: Archive, request_id: 
             updated_at=at,
         )
     )
+    requests.note(connection, tenant, request_id, content, archive_id)
     return get(connection, tenant, archive_id)
 
 
@@ -52,71 +56,96 @@ def get(connection: Connection, tenant: Tenant, archive_id: str) -> Archive:
     row = connection.execute(select(archives).where(owned(archives, tenant), archives.c.id == archive_id)).one_or_none()
     if row is None:
         raise NotFound("archive", archive_id)
-    return _to_archive(row._mapping)
+    return _to_archive(row)
 
 
 def list_page(
     connection: Connection, tenant: Tenant, request: ListArchivesRequest, page: Page
 ) -> tuple[list[Archive], str]:
-    key = tuple_(archives.c.created_at, archives.c.id)
-    query = select(archives).where(owned(archives, tenant))
-    if request.name:
-        query = query.where(archives.c.name == request.name)
-    for anchor_id, behind in ((request.after_id, True), (request.before_id, False)):
-        if not anchor_id:
-            continue
-        anchor = connection.execute(
-            select(archives.c.created_at, archives.c.id).where(owned(archives, tenant), archives.c.id == anchor_id)
-        ).one_or_none()
-        if anchor is None:
-            return [], ""
-        query = query.where(key < tuple(anchor) if page.descending is behind else key > tuple(anchor))
-    if page.cursor is not None:
-        query = query.where(key < page.cursor if page.descending else key > page.cursor)
-    ends = (archives.c.created_at.desc(), archives.c.id.desc()) if page.descending else (key,)
-    rows = connection.execute(query.order_by(*ends).limit(page.size + 1)).all()
-    more, rows = len(rows) > page.size, rows[: page.size]
-    token = page.token((rows[-1].created_at, rows[-1].id)) if more else ""
-    return [_to_archive(row._mapping) for row in rows], token
+    """As `ArchivalStore.list_archives`."""
+    where = [archives.c.name == request.name] if request.name else []
+    window = listing.Window(page, request.after_id, request.before_id)
+    key = (archives.c.created_at, archives.c.id)
+    return listing.fetch(connection, tenant, archives, key, where, window, _to_archive)
 
 
-def change(connection: Connection, tenant: Tenant, wanted: Archive, paths: Sequence[str]) -> Archive:
-    """Raises: NotFound, InvalidArgument."""
+def change(connection: Connection, tenant: Tenant, wanted: Archive, paths: Sequence[str], request_id: str) -> Archive:
+    """As `ArchivalStore.update_archive`."""
+    content = requests.digest(b"update", wanted.id.encode(), _content(wanted), *(path.encode() for path in paths))
+    known = requests.answered(connection, tenant, request_id, content)
+    if known is not None:
+        return get(connection, tenant, known)
     get(connection, tenant, wanted.id)
     values: dict[str, Any] = {"updated_at": now()}
     for path in paths:
-        if path not in UPDATABLE:
-            raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
         values[path] = MessageToDict(wanted.metadata) if path == "metadata" else getattr(wanted, path)
     connection.execute(update(archives).where(owned(archives, tenant), archives.c.id == wanted.id).values(**values))
+    requests.note(connection, tenant, request_id, content, wanted.id)
     return get(connection, tenant, wanted.id)
 
 
-def remove(connection: Connection, tenant: Tenant, archive_id: str) -> list[int]:
-    """Deletes an archive with its passages; gives their numbers, which the index has to forget. Raises: NotFound."""
+def remove(connection: Connection, tenant: Tenant, archive_id: str, request_id: str) -> list[Change]:
+    """As `ArchivalStore.delete_archive`; gives what the index has to forget."""
+    content = requests.digest(b"delete archive", archive_id.encode())
+    if requests.answered(connection, tenant, request_id, content) is not None:
+        return []
     get(connection, tenant, archive_id)
-    inside = and_(owned(passages, tenant), passages.c.archive_id == archive_id)
-    numbers = list(connection.execute(select(passages.c.n).where(inside)).scalars())
-    if numbers:
-        connection.execute(insert(outbox).prefix_with("OR IGNORE"), [{"n": n} for n in numbers])
-    connection.execute(delete(passages).where(inside))
-    connection.execute(delete(inserts).where(owned(inserts, tenant), inserts.c.archive_id == archive_id))
-    connection.execute(delete(archives).where(owned(archives, tenant), archives.c.id == archive_id))
-    return numbers
+    changes = _remove(connection, tenant, [archive_id])
+    requests.note(connection, tenant, request_id, content, "")
+    return changes
 
 
-def all_ids(connection: Connection, tenant: Tenant) -> list[str]:
-    return list(connection.execute(select(archives.c.id).where(owned(archives, tenant))).scalars())
+def purge(
+    connection: Connection, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str
+) -> tuple[Purged, list[Change]]:
+    """As `ArchivalStore.purge`; gives what the index has to forget too."""
+    named = [b"all"] if archive_ids is None else [b"some", *(each.encode() for each in archive_ids)]
+    content = requests.digest(b"purge", *named)
+    known = requests.answered(connection, tenant, request_id, content)
+    if known is not None:
+        of_archives, of_passages = map(int, known.split())
+        return Purged(of_archives, of_passages), []
+    before = _count(connection, tenant)
+    changes: list[Change] = []
+    for part in [None] if archive_ids is None else in_parts(archive_ids):
+        changes.extend(_remove(connection, tenant, part))
+    purged = Purged(before - _count(connection, tenant), len(changes))
+    requests.note(connection, tenant, request_id, content, f"{purged.archives} {purged.passages}")
+    return purged, changes
 
 
-def _to_archive(row: Any) -> Archive:
+def _remove(connection: Connection, tenant: Tenant, archive_ids: Sequence[str] | None) -> list[Change]:
+    """Deletes the archives (None: all) with all that is in them."""
+
+    def those(table: Any, column: Any) -> ColumnElement[bool]:
+        mine = owned(table, tenant)
+        return mine if archive_ids is None else and_(mine, column.in_(archive_ids))
+
+    changes = outbox.add(connection, those(passages, passages.c.archive_id))
+    connection.execute(delete(passages).where(those(passages, passages.c.archive_id)))
+    connection.execute(delete(inserts).where(those(inserts, inserts.c.archive_id)))
+    connection.execute(delete(archives).where(those(archives, archives.c.id)))
+    return changes
+
+
+def _count(connection: Connection, tenant: Tenant) -> int:
+    return connection.execute(select(func.count()).select_from(archives).where(owned(archives, tenant))).scalar_one()
+
+
+def _content(wanted: Archive) -> bytes:
+    written = Archive(id=wanted.id, name=wanted.name, description=wanted.description, metadata=wanted.metadata)
+    return written.SerializeToString(deterministic=True)
+
+
+def _to_archive(row: Row[Any]) -> Archive:
     archive = Archive(
-        id=row["id"],
-        name=row["name"],
-        description=row["description"],
-        create_time=timestamp(row["created_at"]),
-        update_time=timestamp(row["updated_at"]),
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        create_time=timestamp(row.created_at),
+        update_time=timestamp(row.updated_at),
     )
-    if row["metadata"]:
-        archive.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
+    metadata = row._mapping["metadata"]
+    if metadata:
+        archive.metadata.CopyFrom(ParseDict(metadata, Struct()))
     return archive

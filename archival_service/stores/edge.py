@@ -1,33 +1,37 @@
 """The index: one Qdrant Edge shard in this process, with a dense vector, BM25 terms and the filter fields of a passage.
 
 All calls go through one thread: the shard takes one writer, and its native calls must not block the event loop. There
-is no `optimize()`: it holds Python's global lock while it builds HNSW graphs, and exact search within one owner's points
-is faster at every size measured.
+is no `optimize()`: it holds Python's global lock while it builds HNSW graphs, and exact search within one owner's
+points is faster at every size measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import qdrant_edge as qdrant
+import structlog
 
-from archival_service.stores.outbox import Entry
+from archival_service.store import Entry, Filters, Found
 from embedders import Vectors
 from servicekit.principal import Tenant
-from servicekit.sql import StoreError
+from triptych.errors import Unavailable
 
 T = TypeVar("T")
 
+_log = structlog.get_logger("edge")
 _DENSE, _WORDS = "dense", "words"
 # Facts are short. BM25 compares lengths with this many words (its own default, 256, is meant for documents).
 _AVERAGE_WORDS = 40
+# So many points go to the engine at once: a search that comes in between waits some milliseconds.
+_AT_ONCE = 200
 _FIELDS = {
     "owner": qdrant.PayloadSchemaType.Keyword,
     "archive": qdrant.PayloadSchemaType.Keyword,
@@ -36,62 +40,63 @@ _FIELDS = {
 }
 
 
-@dataclass(frozen=True)
-class Filters:
-    """What may be found; empty or None means any. Times: microseconds, both ends included."""
-
-    archive_ids: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    all_tags: bool = False
-    start: int | None = None
-    end: int | None = None
+class IndexUnusable(Exception):
+    """What is in the directory can't be opened as a shard of these dimensions. It can be built anew."""
 
 
 class EdgeIndex:
-    """Points by a passage's number `n`."""
+    """A PassageIndex whose points have a passage's number as their id."""
 
     def __init__(self, shard: qdrant.EdgeShard, thread: ThreadPoolExecutor) -> None:
         self._shard, self._thread = shard, thread
         self._bm25 = qdrant.Bm25(qdrant.Bm25Config(avg_len=_AVERAGE_WORDS))
 
     @classmethod
-    async def open(cls, path: Path, dimensions: int, *, fresh: bool) -> EdgeIndex:
-        """Opens the shard; `fresh` throws away what is there. Raises: StoreError if it can't be opened."""
+    async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
+        """Opens the shard in `folder`. Raises: IndexUnusable."""
+        return await cls._start(lambda: qdrant.EdgeShard.load(str(folder), _config(dimensions)))
+
+    @classmethod
+    async def create(cls, folder: Path, dimensions: int) -> EdgeIndex:
+        """An empty shard in `folder`, which is deleted first with all that is in it. Raises: IndexUnusable."""
+        return await cls._start(lambda: _create(folder, dimensions))
+
+    @classmethod
+    async def _start(cls, make: Callable[[], qdrant.EdgeShard]) -> EdgeIndex:
         thread = ThreadPoolExecutor(1, thread_name_prefix="edge")
-        shard = await asyncio.get_running_loop().run_in_executor(thread, _open, path, dimensions, fresh)
+        try:
+            shard = await asyncio.get_running_loop().run_in_executor(thread, make)
+        except Exception as error:  # the engine raises nothing more specific
+            thread.shutdown()
+            raise IndexUnusable(str(error)) from error
         return cls(shard, thread)
 
     async def put(self, entries: Sequence[Entry]) -> None:
-        """Writes passages, new or not."""
-        await self._run(lambda: self._shard.update(qdrant.UpdateOperation.upsert_points(self._points(entries))))
+        for at in range(0, len(entries), _AT_ONCE):
+            await self._run(self._put, entries[at : at + _AT_ONCE])
 
     async def forget(self, numbers: Sequence[int]) -> None:
-        await self._run(lambda: self._shard.update(qdrant.UpdateOperation.delete_points(list(numbers))))
+        for at in range(0, len(numbers), _AT_ONCE):
+            operation = qdrant.UpdateOperation.delete_points(list(numbers[at : at + _AT_ONCE]))
+            await self._run(self._shard.update, operation)
 
     async def flush(self) -> None:
-        """Returns when everything written so far outlives a power cut."""
         await self._run(self._shard.flush)
 
-    async def nearest(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[tuple[int, float]]:
-        """(n, cosine) of the best matches in meaning, best first. `vector`: shape (dimensions,)."""
-        query = qdrant.Query.Nearest(vector.tolist(), using=_DENSE)
-        return await self._query(query, _filter(tenant, filters), most, qdrant.SearchParams(exact=True))
+    async def candidates(
+        self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
+    ) -> tuple[list[Found], list[Found]]:
+        return await self._run(self._candidates, tenant, filters, most, vector, words)
 
-    async def matching(self, tenant: Tenant, text: str, filters: Filters, most: int) -> list[tuple[int, float]]:
-        """(n, BM25) of the best matches in words, best first; rarity is counted among the owner's passages alone."""
-        terms = self._bm25.embed_query(text)
-        if not terms.indices:
-            return []
-        mine = qdrant.Filter(must=[_is("owner", _owner(tenant))])
-        params = qdrant.SearchParams(idf=qdrant.IdfParams(corpus=mine))
-        return await self._query(qdrant.Query.Nearest(terms, using=_WORDS), _filter(tenant, filters), most, params)
+    async def count(self) -> int:
+        return int(await self._run(self._shard.count, qdrant.CountRequest(exact=True)))
 
     async def close(self) -> None:
         await self._run(self._shard.close)
         self._thread.shutdown()
 
-    def _points(self, entries: Sequence[Entry]) -> list[qdrant.Point]:
-        return [
+    def _put(self, entries: Sequence[Entry]) -> None:
+        points = [
             qdrant.Point(
                 entry.n,
                 {
@@ -107,34 +112,46 @@ class EdgeIndex:
             )
             for entry in entries
         ]
+        self._shard.update(qdrant.UpdateOperation.upsert_points(points))
 
-    async def _query(
-        self, query: qdrant.Query, where: qdrant.Filter, most: int, params: qdrant.SearchParams
-    ) -> list[tuple[int, float]]:
-        request = qdrant.QueryRequest(limit=most, query=query, filter=where, params=params)
-        points = await self._run(lambda: self._shard.query(request))
-        return [(int(point.id), point.score) for point in points]
+    def _candidates(
+        self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str
+    ) -> tuple[list[Found], list[Found]]:
+        where = _filter(tenant, filters)
+        dense: list[Found] = []
+        sparse: list[Found] = []
+        if vector is not None:
+            nearest = qdrant.Query.Nearest(vector.tolist(), using=_DENSE)
+            dense = self._query(nearest, where, most, qdrant.SearchParams(exact=True))
+        terms = self._bm25.embed_query(words)
+        if terms.indices:
+            # Rarity is counted among the owner's passages alone: others' must not show in a score.
+            mine = qdrant.Filter(must=[_is("owner", _owner(tenant))])
+            params = qdrant.SearchParams(idf=qdrant.IdfParams(corpus=mine))
+            sparse = self._query(qdrant.Query.Nearest(terms, using=_WORDS), where, most, params)
+        return dense, sparse
 
-    async def _run(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    def _query(self, query: qdrant.Query, where: qdrant.Filter, most: int, params: qdrant.SearchParams) -> list[Found]:
+        points = self._shard.query(qdrant.QueryRequest(limit=most, query=query, filter=where, params=params))
+        return [Found(int(point.id), point.score) for point in points]
+
+    async def _run(self, call: Callable[..., T], *args: Any) -> T:
+        """Runs it in the shard's thread. Raises: Unavailable if the engine fails."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        except Exception as error:  # the engine raises nothing more specific
+            _log.error("the engine failed", error=str(error))
+            raise Unavailable("the passage index failed: retry later") from error
 
 
-def _open(path: Path, dimensions: int, fresh: bool) -> qdrant.EdgeShard:
-    try:
-        if fresh:
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True, mode=0o700)
-            shard = qdrant.EdgeShard.create(str(path), _config(dimensions))
-            for field, kind in _FIELDS.items():
-                shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
-            return shard
-        return qdrant.EdgeShard.load(str(path), _config(dimensions))
-    except Exception as error:  # the engine raises nothing more specific
-        if "WouldBlock" in str(error):
-            raise StoreError(f"the index {path} is in use by another process: stop that one first") from error
-        raise StoreError(
-            f"the index {path} can't be opened ({error}). Delete the directory: it is built again from the store"
-        ) from error
+def _create(folder: Path, dimensions: int) -> qdrant.EdgeShard:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, mode=0o700)
+    shard = qdrant.EdgeShard.create(str(folder), _config(dimensions))
+    for field, kind in _FIELDS.items():
+        shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
+    return shard
 
 
 def _config(dimensions: int) -> qdrant.EdgeConfig:
@@ -145,7 +162,8 @@ def _config(dimensions: int) -> qdrant.EdgeConfig:
 
 
 def _owner(tenant: Tenant) -> str:
-    return f"{tenant.account_id}/{tenant.user_id}"
+    """One text that no other tenant has, whatever characters its parts hold."""
+    return json.dumps(tenant)
 
 
 def _is(field: str, value: str) -> Any:
@@ -161,5 +179,6 @@ def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
     elif filters.tags:
         must.append(qdrant.FieldCondition("tags", match=qdrant.MatchAny(list(filters.tags))))
     if filters.start is not None or filters.end is not None:
+        # A double holds microseconds exactly until the year 2255.
         must.append(qdrant.FieldCondition("at", range=qdrant.RangeFloat(gte=filters.start, lte=filters.end)))
     return qdrant.Filter(must=must)

@@ -1,48 +1,61 @@
-"""What the index may not have heard of for good, and which index and embedder this store goes with."""
+"""Changes of which the index may not know for good.
+
+A change is a row of its own, also if the same passage has changed before: so what was told about an earlier one never
+hides a later one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
-from archival_service.stores.tables import outbox, passages, settings
+from archival_service.store import Entry
+from archival_service.stores.rows import in_parts
+from archival_service.stores.tables import outbox, passages
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A passage as the index keeps it. `vector`: float16, little-endian."""
+class Change:
+    """`n`: a passage's number. It was written if the passage is there, else deleted."""
 
+    seq: int
     n: int
-    account_id: str
-    user_id: str
-    archive_id: str
-    tags: list[str]
-    created_at: int
-    text: str
-    vector: bytes
 
 
-def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:
-    """The passages of these numbers that are still there."""
-    columns = [passages.c[name] for name in Entry.__annotations__]
-    rows = connection.execute(select(*columns).where(passages.c.n.in_(numbers)).order_by(passages.c.n))
-    return [Entry(**row._mapping) for row in rows]
+def add(connection: Connection, which: ColumnElement[bool]) -> list[Change]:
+    """Notes a change of each passage that `which` is true of; call it while they are there."""
+    numbers = select(passages.c.n).where(which).order_by(passages.c.n)
+    noted = insert(outbox).from_select(["n"], numbers).returning(outbox.c.seq, outbox.c.n)
+    return [Change(row.seq, row.n) for row in connection.execute(noted)]
 
 
-def waiting(connection: Connection, after: int, most: int) -> list[int]:
-    query = select(outbox.c.n).where(outbox.c.n > after).order_by(outbox.c.n).limit(most)
-    return list(connection.execute(query).scalars())
+def of_passages(connection: Connection, which: ColumnElement[bool]) -> list[Change]:
+    """The changes that are noted of such passages."""
+    query = select(outbox.c.seq, outbox.c.n).join_from(outbox, passages, outbox.c.n == passages.c.n).where(which)
+    return [Change(row.seq, row.n) for row in connection.execute(query)]
+
+
+def waiting(connection: Connection, after: int, most: int) -> list[Change]:
+    """The oldest changes behind the one numbered `after`."""
+    query = select(outbox).where(outbox.c.seq > after).order_by(outbox.c.seq).limit(most)
+    return [Change(row.seq, row.n) for row in connection.execute(query)]
 
 
 def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
 
 
-def done(connection: Connection, numbers: Sequence[int]) -> None:
-    for at in range(0, len(numbers), 500):
-        connection.execute(delete(outbox).where(outbox.c.n.in_(numbers[at : at + 500])))
+def done(connection: Connection, changes: Sequence[Change]) -> None:
+    """The index has these for good."""
+    for part in in_parts(changes):
+        connection.execute(delete(outbox).where(outbox.c.seq.in_([change.seq for change in part])))
+
+
+def done_until(connection: Connection, seq: int) -> None:
+    """The index has all changes up to this one for good."""
+    connection.execute(delete(outbox).where(outbox.c.seq <= seq))
 
 
 def enqueue_all(connection: Connection) -> None:
@@ -51,26 +64,19 @@ def enqueue_all(connection: Connection) -> None:
     connection.execute(insert(outbox).from_select(["n"], select(passages.c.n)))
 
 
-def setting(connection: Connection, name: str) -> str:
-    """'' if it was never set."""
-    return connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar() or ""
+def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:
+    """The passages of these numbers that are still there."""
+    columns = [passages.c[name] for name in Entry.__annotations__]
+    found: list[Entry] = []
+    for part in in_parts(numbers):
+        rows = connection.execute(select(*columns).where(passages.c.n.in_(part)))
+        found.extend(Entry(**row._mapping) for row in rows)
+    return found
 
 
-def set_setting(connection: Connection, name: str, value: str) -> None:
-    connection.execute(delete(settings).where(settings.c.name == name))
-    connection.execute(insert(settings).values(name=name, value=value))
-
-
-def texts_after(connection: Connection, n: int, most: int) -> dict[int, str]:
-    """Passages by number, to be embedded anew."""
-    query = select(passages.c.n, passages.c.text).where(passages.c.n > n).order_by(passages.c.n).limit(most)
-    return {row.n: row.text for row in connection.execute(query)}
-
-
-def set_vectors(connection: Connection, vectors: dict[int, bytes]) -> None:
-    for n, vector in vectors.items():
-        connection.execute(update(passages).where(passages.c.n == n).values(vector=vector))
-
-
-def count_passages(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(passages)).scalar_one()
+def gone(connection: Connection, numbers: Sequence[int]) -> list[int]:
+    """Those of the numbers that no passage has any more."""
+    there: set[int] = set()
+    for part in in_parts(numbers):
+        there.update(connection.execute(select(passages.c.n).where(passages.c.n.in_(part))).scalars())
+    return [n for n in numbers if n not in there]

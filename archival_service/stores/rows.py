@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ColumnElement, Table, and_
 
 from servicekit.principal import Tenant
+
+T = TypeVar("T")
+
+# SQLite takes 32,766 parameters in a statement; fewer than this keep it quick to prepare.
+_AT_ONCE = 500
 
 
 def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
@@ -19,7 +25,13 @@ def owner(tenant: Tenant) -> dict[str, Any]:
     return {"account_id": tenant.account_id, "user_id": tenant.user_id}
 
 
+def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in lists short enough for one statement."""
+    return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))
+
+
 def now() -> int:
+    """Microseconds since 1970."""
     return time.time_ns() // 1000
 
 

@@ -68,16 +68,32 @@ inserts = Table(
     Column("passage_ids", JSON, nullable=False),
 )
 
+# What was answered to a `request_id`, but for inserts.
+requests = Table(
+    "requests",
+    metadata,
+    *_owner(),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("result", String(100), nullable=False),
+)
+
 fences = Table(
     "fences",
     metadata,
     *_owner(),
-    Column("scope", String(100), primary_key=True),
+    Column("scope", String(200), primary_key=True),
     Column("token", BigInteger, nullable=False),
 )
 
 # Passages of which the index may not have heard for good: written (or deleted, if there is no such passage any more).
-outbox = Table("outbox", metadata, Column("n", Integer, primary_key=True))
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("n", Integer, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
 
 settings = Table(
     "settings", metadata, Column("name", String(50), primary_key=True), Column("value", Text, nullable=False)

@@ -54,17 +54,29 @@ def upgrade() -> None:
         sa.Column("passage_ids", sa.JSON, nullable=False),
     )
     op.create_table(
+        "requests",
+        *_owner(),
+        sa.Column("request_id", sa.String(200), primary_key=True),
+        sa.Column("request_hash", sa.String(64), nullable=False),
+        sa.Column("result", sa.String(100), nullable=False),
+    )
+    op.create_table(
         "fences",
         *_owner(),
-        sa.Column("scope", sa.String(100), primary_key=True),
+        sa.Column("scope", sa.String(200), primary_key=True),
         sa.Column("token", sa.BigInteger, nullable=False),
     )
-    op.create_table("outbox", sa.Column("n", sa.Integer, primary_key=True))
+    op.create_table(
+        "outbox",
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("n", sa.Integer, nullable=False, index=True),
+        sqlite_autoincrement=True,
+    )
     op.create_table(
         "settings", sa.Column("name", sa.String(50), primary_key=True), sa.Column("value", sa.Text, nullable=False)
     )
 
 
 def downgrade() -> None:
-    for table in ("settings", "outbox", "fences", "inserts", "passages", "archives"):
+    for table in ("settings", "outbox", "fences", "requests", "inserts", "passages", "archives"):
         op.drop_table(table)

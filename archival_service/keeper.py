@@ -1,0 +1,120 @@
+"""Holds the index to what the SQL store says, while the service runs and at its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from archival_service.store import PassageIndex
+from archival_service.stores import outbox
+from archival_service.stores.outbox import Change
+from servicekit.sql import Database
+from triptych.errors import Unavailable
+
+_log = structlog.get_logger("keeper")
+_BATCH = 200
+# Changes wait so long in the outbox, so that one flush of the index to its disk serves many.
+SETTLE_SECONDS = 2.0
+_LOG_SECONDS = 2.0
+
+
+class Keeper:
+    """A write says `expect` before it commits, and `note` when it has told the index.
+
+    A little later, when that is on the index's disk, the outbox lets go of it. A change that nobody noted (the index
+    failed, the caller was cancelled) is brought to the index here.
+    """
+
+    def __init__(self, sql: Database, index: PassageIndex, *, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._sql, self._index, self._settle_seconds = sql, index, settle_seconds
+        self._told: dict[int, Change] = {}
+        self._untold: set[int] = set()
+        self._expected = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    def expect(self) -> None:
+        """Something is about to change."""
+        self._expected.set()
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """The index has been told of these."""
+        self._told.update((change.seq, change) for change in changes)
+
+    async def close(self) -> None:
+        """Lets go of what was told; the rest waits for the next start."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._settle()
+        except (Unavailable, SQLAlchemyError) as error:
+            _log.warning("the index could not be flushed: it is healed at the next start", error=str(error))
+
+    async def _loop(self) -> None:
+        while True:
+            await self._expected.wait()
+            await asyncio.sleep(self._settle_seconds)
+            self._expected.clear()
+            try:
+                await self._take_up()
+                await self._settle()
+                left = await self._sql.read(outbox.count)
+            except (Unavailable, SQLAlchemyError) as error:
+                _log.warning("the index is behind: trying again", error=str(error))
+                left = 1
+            if left:
+                self._expected.set()
+
+    async def _take_up(self) -> None:
+        """Tells the index of changes that have been there before and still nobody has noted."""
+        changes = await self._sql.read(lambda c: outbox.waiting(c, 0, _BATCH))
+        silent = [change for change in changes if change.seq not in self._told]
+        late = [change for change in silent if change.seq in self._untold]
+        self._untold = {change.seq for change in silent}
+        if late:
+            await bring(self._sql, self._index, late)
+            self.note(late)
+            _log.info("brought to the index late", changes=len(late))
+
+    async def _settle(self) -> None:
+        told = list(self._told.values())
+        if not told:
+            return
+        # A delete may have overtaken the insert on the way to the index.
+        gone = await self._sql.read(lambda c: outbox.gone(c, [change.n for change in told]))
+        await self._index.forget(gone)
+        await self._index.flush()
+        await self._sql.write(lambda c: outbox.done(c, told))
+        for change in told:
+            self._told.pop(change.seq, None)
+
+
+async def heal(sql: Database, index: PassageIndex) -> None:
+    """Brings everything in the outbox to the index and its disk, with progress in the log. For the start."""
+    total = await sql.read(outbox.count)
+    loop = asyncio.get_running_loop()
+    last, done, logged = 0, 0, loop.time()
+    while changes := await _waiting(sql, last):
+        await bring(sql, index, changes)
+        last, done = changes[-1].seq, done + len(changes)
+        if loop.time() - logged > _LOG_SECONDS:
+            _log.info("indexing", done=done, total=total)
+            logged = loop.time()
+    if done:
+        await index.flush()
+        await sql.write(lambda c: outbox.done_until(c, last))
+        _log.info("indexed", passages=done)
+
+
+async def _waiting(sql: Database, after: int) -> list[Change]:
+    return await sql.read(lambda c: outbox.waiting(c, after, _BATCH))
+
+
+async def bring(sql: Database, index: PassageIndex, changes: Sequence[Change]) -> None:
+    """Tells the index how the changed passages are now. Raises: Unavailable."""
+    numbers = [change.n for change in changes]
+    entries = await sql.read(lambda c: outbox.entries(c, numbers))
+    await index.put(entries)
+    await index.forget(sorted(set(numbers) - {entry.n for entry in entries}))

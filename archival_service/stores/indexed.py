@@ -1,0 +1,134 @@
+"""The store: SQL, which is the truth, and an index beside it that the keeper holds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from archival_service.keeper import Keeper, bring
+from archival_service.search import Scored, fuse
+from archival_service.store import Filters, PassageIndex, Purged
+from archival_service.stores import archives, inserting, listing, passages
+from archival_service.stores.inserting import Stored
+from archival_service.stores.outbox import Change
+from embedders import Embedder, TextsRefused, Vectors
+from servicekit.paging import Page
+from servicekit.principal import Tenant
+from servicekit.sql import Database
+from triptych.archival.v1.archival_pb2 import (
+    Archive,
+    InsertPassagesRequest,
+    ListArchivesRequest,
+    ListPassagesRequest,
+    Passage,
+    PassageHit,
+)
+from triptych.errors import InvalidArgument, ResourceExhausted
+from triptych.type.v1 import type_pb2
+
+# How many of each side are considered before they are added up.
+_CANDIDATES = 50
+
+
+class IndexedStore:
+    """An ArchivalStore. What it is made of stays the caller's to close."""
+
+    def __init__(self, sql: Database, index: PassageIndex, embedder: Embedder, keeper: Keeper) -> None:
+        self._sql, self._index, self._embedder, self._keeper = sql, index, embedder, keeper
+
+    async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
+        return self._described(await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id)))
+
+    async def get_archive(self, tenant: Tenant, archive_id: str) -> Archive:
+        return self._described(await self._sql.read(lambda c: archives.get(c, tenant, archive_id)))
+
+    async def list_archives(
+        self, tenant: Tenant, request: ListArchivesRequest, page: Page
+    ) -> tuple[list[Archive], str]:
+        found, token = await self._sql.read(lambda c: archives.list_page(c, tenant, request, page))
+        return [self._described(archive) for archive in found], token
+
+    async def update_archive(self, tenant: Tenant, wanted: Archive, paths: Sequence[str], request_id: str) -> Archive:
+        return self._described(await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id)))
+
+    async def delete_archive(self, tenant: Tenant, archive_id: str, request_id: str) -> None:
+        self._keeper.expect()
+        await self._forget(await self._sql.write(lambda c: archives.remove(c, tenant, archive_id, request_id)))
+
+    async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
+        stored: Stored | None = None
+        if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
+            self._keeper.expect()
+            stored = await self._sql.write(lambda c: inserting.replay(c, tenant, request))
+        if stored is None:
+            halves = (await self._embed("passages", [each.text for each in request.passages])).astype("<f2")
+            rows = [half.tobytes() for half in halves]
+            self._keeper.expect()
+            stored = await self._sql.write(lambda c: inserting.insert_once(c, tenant, request, rows))
+        found, changes = stored
+        if changes:
+            await bring(self._sql, self._index, changes)
+            self._keeper.note(changes)
+        return found
+
+    async def get_passage(self, tenant: Tenant, passage_id: str) -> Passage:
+        return await self._sql.read(lambda c: passages.get(c, tenant, passage_id))
+
+    async def list_passages(
+        self, tenant: Tenant, request: ListPassagesRequest, page: Page
+    ) -> tuple[list[Passage], str]:
+        return await self._sql.read(lambda c: passages.list_page(c, tenant, request, page))
+
+    async def count_passages(self, tenant: Tenant, archive_ids: Sequence[str]) -> int:
+        return await self._sql.read(lambda c: passages.count(c, tenant, archive_ids))
+
+    async def delete_passage(
+        self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
+    ) -> None:
+        self._keeper.expect()
+        await self._forget(
+            await self._sql.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id))
+        )
+
+    async def search(
+        self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
+    ) -> list[PassageHit]:
+        vector = None if mode == type_pb2.SEARCH_MODE_LEXICAL else (await self._embed("query", [query]))[0]
+        words = "" if mode == type_pb2.SEARCH_MODE_SEMANTIC else query
+        most = max(_CANDIDATES, limit)
+        dense, sparse = await self._index.candidates(tenant, filters, most, vector=vector, words=words)
+        fused = fuse(dense, sparse)
+        hits = await self._sql.read(lambda c: _best(c, tenant, fused, limit))
+        if sum(hit.ByteSize() for hit in hits) > listing.MOST_BYTES:
+            raise ResourceExhausted(f"the hits are more than {listing.MOST_BYTES} bytes: ask for fewer at once")
+        return hits
+
+    async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
+        self._keeper.expect()
+        purged, changes = await self._sql.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
+        await self._forget(changes)
+        return purged
+
+    async def _embed(self, field: str, texts: Sequence[str]) -> Vectors:
+        """Raises: Unavailable EMBEDDER_UNAVAILABLE; InvalidArgument for texts that it will never take."""
+        try:
+            return await self._embedder.embed(texts)
+        except TextsRefused as error:
+            raise InvalidArgument.of(field, error.message) from error
+
+    async def _forget(self, changes: Sequence[Change]) -> None:
+        await self._index.forget([change.n for change in changes])
+        self._keeper.note(changes)
+
+    def _described(self, archive: Archive) -> Archive:
+        archive.embedding_model, archive.dimensions = self._embedder.model, self._embedder.dimensions
+        return archive
+
+
+def _best(connection: Connection, tenant: Tenant, fused: Sequence[Scored], limit: int) -> list[PassageHit]:
+    """The first `limit` that are there: one whose passage is gone is one that the index has yet to forget."""
+    there = passages.present(connection, tenant, [each.n for each in fused])
+    top = [each for each in fused if each.n in there][:limit]
+    found = passages.by_numbers(connection, tenant, [each.n for each in top])
+    return [PassageHit(passage=found[each.n], score=each.score, dense=each.dense, sparse=each.sparse) for each in top]
