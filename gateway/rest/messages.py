@@ -60,8 +60,9 @@ async def cancel(agent_id: str, back: Back) -> Response:
 async def list_messages(
     agent_id: str, back: Back, listing: NewestFirst, conversation_id: str | None = None
 ) -> Response:
-    await fetch_agent(back, agent_id)
-    return await messages_page(back, listing, agent_id=agent_id, conversation_id=conversation_id or "")
+    agent = await fetch_agent(back, agent_id)
+    conversation_id = conversation_id or agent.default_conversation_id
+    return await messages_page(back, listing, agent_id=agent_id, conversation_id=conversation_id)
 
 
 @router.patch("/agents/{agent_id}/messages/{message_id}")

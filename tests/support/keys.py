@@ -1,0 +1,19 @@
+"""Key pairs on disk, and users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from servicekit.principal import Principal, Signer, Tenant, Verifier
+from triptych.cli.up import signing_keys
+
+ANN = Principal(Tenant("account-a", "user-ann"))
+BOB = Principal(Tenant("account-a", "user-bob"))
+
+
+def signer(folder: Path, issuer: str = "gateway") -> Signer:
+    return Signer.from_file(issuer, signing_keys.ensure(folder, issuer)[0])
+
+
+def verifier(folder: Path, audience: str, issuer: str = "gateway") -> Verifier:
+    return Verifier.from_files(audience, {issuer: signing_keys.ensure(folder, issuer)[1]})

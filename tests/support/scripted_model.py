@@ -1,0 +1,147 @@
+"""A real HTTP server that speaks the OpenAI chat format and does what the newest user message says.
+
+[[call:NAME {json}]]   call a tool; several are several steps, in order
+[[raw:NAME text]]      call a tool with arguments that need not be JSON
+[[say:TEXT]]           the final answer; else "ok: " and the message without its directives
+[[recite]]             answer with the whole system prompt
+[[wait]]               hang until the test calls `release`
+[[status:CODE]]        answer with that HTTP status
+[[garbage]] [[cut]]    answer with what is not JSON; break the stream off in the middle
+[[loop:NAME {json}]]   call the tool for ever
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+MODEL = "scripted-1"
+_DIRECTIVE = re.compile(r"\[\[(\w+)(?::(.*?))?\]\]", re.DOTALL)
+Json = dict[str, Any]
+
+
+class ScriptedModel:
+    """`start` it, give its `url` to a server, read what it was sent from `requests`."""
+
+    def __init__(self) -> None:
+        self.requests: list[Json] = []
+        self.waiting = threading.Event()
+        self._released = threading.Event()
+        routes = [
+            Route("/v1/models", self._models),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+        ]
+        config = uvicorn.Config(Starlette(routes=routes), port=0, log_level="error", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._started = threading.Event()
+
+    def start(self) -> ScriptedModel:
+        self._server.startup = self._noting(self._server.startup)  # type: ignore[method-assign]
+        self._thread.start()
+        assert self._started.wait(20), "the scripted model did not start"
+        return self
+
+    def _noting(self, startup: Any) -> Any:
+        async def noting(*args: Any, **kwargs: Any) -> None:
+            await startup(*args, **kwargs)
+            self._started.set()
+
+        return noting
+
+    def stop(self) -> None:
+        self._released.set()
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def release(self) -> None:
+        """Lets every hanging answer go on."""
+        self._released.set()
+
+    @property
+    def url(self) -> str:
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/v1"
+
+    async def _models(self, _request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+    async def _chat(self, request: Request) -> Response:
+        body = await request.json()
+        self.requests.append(body)
+        said = _newest_user_text(body["messages"])
+        directives = _DIRECTIVE.findall(said)
+        names = {name for name, _ in directives}
+        if "wait" in names and not self._released.is_set():
+            self.waiting.set()
+            await asyncio.to_thread(self._released.wait, 60)
+        for name, value in directives:
+            if name == "status":
+                return JSONResponse({"error": {"message": "as scripted"}}, int(value))
+        if "garbage" in names:
+            return PlainTextResponse("data: this is not JSON\n\n", media_type="text/event-stream")
+        return StreamingResponse(
+            _stream(_delta(body, said, directives), cut="cut" in names), media_type="text/event-stream"
+        )
+
+
+def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
+    """The whole answer as one delta: text, or a tool call."""
+    calls = [(name, value) for name, value in directives if name in ("call", "raw", "loop")]
+    done = _calls_since_user(body["messages"])
+    for position, (kind, value) in enumerate(calls):
+        if kind == "loop" or position == done:
+            tool, _, arguments = value.partition(" ")
+            call = {"index": 0, "id": f"call-{done}", "function": {"name": tool, "arguments": arguments}}
+            return {"tool_calls": [call]}
+    if any(name == "recite" for name, _ in directives):
+        return {"content": body["messages"][0]["content"]}
+    for name, value in directives:
+        if name == "say":
+            return {"content": value}
+    return {"content": "ok: " + _DIRECTIVE.sub("", said).strip()}
+
+
+async def _stream(delta: Json, *, cut: bool) -> AsyncIterator[bytes]:
+    text = delta.get("content")
+    pieces = [delta] if text is None else [{"content": piece} for piece in re.findall(r"\S+\s*|\s+", text)]
+    for number, piece in enumerate(pieces):
+        if cut and number == 1:
+            raise ConnectionResetError("as scripted")
+        yield _chunk({"choices": [{"index": 0, "delta": piece, "finish_reason": None}]})
+    finish = "tool_calls" if text is None else "stop"
+    yield _chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    yield _chunk({"choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _chunk(content: Json) -> bytes:
+    return (
+        b"data: "
+        + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": MODEL, **content}).encode()
+        + b"\n\n"
+    )
+
+
+def _newest_user_text(messages: list[Json]) -> str:
+    return next((str(m["content"]) for m in reversed(messages) if m["role"] == "user"), "")
+
+
+def _calls_since_user(messages: list[Json]) -> int:
+    count = 0
+    for message in reversed(messages):
+        if message["role"] == "user":
+            break
+        count += bool(message.get("tool_calls"))
+    return count
