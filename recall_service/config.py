@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,6 @@ class Settings:
             dsn=env.text("TRIPTYCH_RECALL_DSN"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
-            embedder=EmbedderSettings.read(os.environ),
+            embedder=EmbedderSettings.read(env.environ),
             running=Running.read(env),
         )

@@ -23,8 +23,8 @@ from triptych.type.v1 import type_pb2
 _log = structlog.get_logger("search")
 _WORD = re.compile(r"\w+")
 
-# Chosen on LoCoMo (evidence recall@10, turn level: plain FTS5 gives 56.6, this 75.6) and checked on LongMemEval (84.3 and
-# 85.8, where every setting near these is within two questions of it).
+# Chosen on LoCoMo (evidence recall@10, turn level: plain FTS5 gives 56.6, this 75.6) and checked on LongMemEval (84.3
+# and 85.8, where every setting near these is within two questions of it).
 LEXICAL_WEIGHT = 0.7
 SEMANTIC_WEIGHT = 0.3
 NEIGHBOUR_WEIGHT = 0.4

@@ -18,6 +18,11 @@ class Environment:
         self._environ = os.environ if environ is None else environ
         environment.check(self._environ)
 
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """What is looked up in, for settings of libraries that don't know this class."""
+        return self._environ
+
     def text(self, name: str) -> str:
         return environment.get(self._environ, name)
 

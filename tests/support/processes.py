@@ -1,0 +1,60 @@
+"""Services as the processes that they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+_STOP_SECONDS = 20
+
+
+class Service:
+    """`python -m NAME`, ready. `addresses`: what it announced."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", name], env=environment(environ), stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"{name} ended with {self._process.wait()} before it was ready"
+        self.addresses: dict[str, Any] = json.loads(line)
+
+    @property
+    def grpc(self) -> str:
+        return str(self.addresses["grpc"])
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, nothing is closed."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self._process.terminate()
+        return self._process.wait(_STOP_SECONDS)
+
+
+@contextmanager
+def running(name: str, environ: Mapping[str, str]) -> Iterator[Service]:
+    service = Service(name, environ)
+    try:
+        yield service
+    finally:
+        service.kill()
+
+
+def run(name: str, *arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs the service's command to its end."""
+    command = [sys.executable, "-m", name, *arguments]
+    return subprocess.run(command, env=environment(environ), capture_output=True, text=True, timeout=60)  # noqa: S603
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without settings of Triptych, and those given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TRIPTYCH_")} | dict(environ)
