@@ -52,7 +52,7 @@ def running(name: str, environ: Mapping[str, str]) -> Iterator[Service]:
 def run(name: str, *arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Runs the service's command to its end."""
     command = [sys.executable, "-m", name, *arguments]
-    return subprocess.run(command, env=environment(environ), capture_output=True, text=True, timeout=60)  # noqa: S603
+    return subprocess.run(command, env=environment(environ), capture_output=True, text=True, timeout=60)
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,43 @@
+"""The embedded backend of recall."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recall_service.store import Filters, RecallStore
+from recall_service.stores import open_store
+from tests.conformance.recall_contract import ANN, RecallWritingContract
+from tests.conformance.recall_reading import RecallReadingContract
+from tests.support.recall import batch
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[RecallStore]:
+    opened = open_store(f"sqlite:///{tmp_path}/recall.db")
+    yield opened
+    await opened.close()
+
+
+class TestSqliteWriting(RecallWritingContract):
+    pass
+
+
+class TestSqliteReading(RecallReadingContract):
+    async def test_all_is_there_after_it_was_closed_and_opened(self, tmp_path: Path) -> None:
+        dsn = f"sqlite:///{tmp_path}/other.db"
+        first = open_store(dsn)
+        kept = await first.append(ANN, batch("purple elephants", "waiting"))
+        await first.put_vectors((await first.waiting(10))[:1], np.ones((1, 4), dtype=np.float32))
+        await first.close()
+        second = open_store(dsn)
+        assert await second.get(ANN, [message.id for message in kept]) == kept
+        assert len(await second.find_words(ANN, "elephant", Filters(), 10)) == 1
+        assert len(await second.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
+        assert [each.text for each in await second.waiting(10)] == ["waiting"]
+        (third,) = await second.append(ANN, batch("more"))
+        assert third.sequence == 3
+        await second.close()
