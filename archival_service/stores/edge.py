@@ -105,7 +105,7 @@ class EdgeIndex:
                 },
                 {
                     "owner": _owner(Tenant(entry.account_id, entry.user_id)),
-                    "archive": entry.archive_id,
+                    "archive": _archive(Tenant(entry.account_id, entry.user_id), entry.archive_id),
                     "tags": entry.tags,
                     "at": entry.created_at,
                 },
@@ -166,14 +166,26 @@ def _owner(tenant: Tenant) -> str:
     return json.dumps(tenant)
 
 
+def _archive(tenant: Tenant, archive_id: str) -> str:
+    """An archive's id with its owner's: one condition that says both, which takes half the time of two."""
+    return json.dumps([*tenant, archive_id])
+
+
+def _of(tenant: Tenant, archive_ids: Sequence[str]) -> Any:
+    """That a passage is the owner's, and in one of these archives if some are given."""
+    if not archive_ids:
+        return _is("owner", _owner(tenant))
+    if len(archive_ids) == 1:
+        return _is("archive", _archive(tenant, archive_ids[0]))
+    return qdrant.FieldCondition("archive", match=qdrant.MatchAny([_archive(tenant, each) for each in archive_ids]))
+
+
 def _is(field: str, value: str) -> Any:
     return qdrant.FieldCondition(field, match=qdrant.MatchValue(value))
 
 
 def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
-    must: list[Any] = [_is("owner", _owner(tenant))]
-    if filters.archive_ids:
-        must.append(qdrant.FieldCondition("archive", match=qdrant.MatchAny(list(filters.archive_ids))))
+    must = [_of(tenant, filters.archive_ids)]
     if filters.tags and filters.all_tags:
         must.extend(_is("tags", tag) for tag in filters.tags)
     elif filters.tags:

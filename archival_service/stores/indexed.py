@@ -128,7 +128,15 @@ class IndexedStore:
 
 def _best(connection: Connection, tenant: Tenant, fused: Sequence[Scored], limit: int) -> list[PassageHit]:
     """The first `limit` that are there: one whose passage is gone is one that the index has yet to forget."""
-    there = passages.present(connection, tenant, [each.n for each in fused])
-    top = [each for each in fused if each.n in there][:limit]
-    found = passages.by_numbers(connection, tenant, [each.n for each in top])
-    return [PassageHit(passage=found[each.n], score=each.score, dense=each.dense, sparse=each.sparse) for each in top]
+    hits: list[PassageHit] = []
+    at = 0
+    while at < len(fused) and len(hits) < limit:
+        part = fused[at : at + limit - len(hits)]
+        at += len(part)
+        found = passages.by_numbers(connection, tenant, [each.n for each in part])
+        hits.extend(
+            PassageHit(passage=found[each.n], score=each.score, dense=each.dense, sparse=each.sparse)
+            for each in part
+            if each.n in found
+        )
+    return hits

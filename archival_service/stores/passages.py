@@ -7,16 +7,24 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from archival_service.stores import listing, outbox, requests
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import owned, timestamp
+from archival_service.stores.rows import owned, owner, timestamp
 from archival_service.stores.tables import passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.archival.v1.archival_pb2 import ListPassagesRequest, Passage
 from triptych.errors import NotFound
+
+# Built once: a search runs it every time. The empty text keeps SQLite from reading all of the owner's rows through an
+# index on the owner, where it takes a few by their numbers.
+_BY_NUMBER = select(*(column for column in passages.c if column.name != "vector")).where(
+    passages.c.account_id.concat("") == bindparam("account_id"),
+    passages.c.user_id.concat("") == bindparam("user_id"),
+    passages.c.n.in_(bindparam("numbers", expanding=True)),
+)
 
 
 def get(connection: Connection, tenant: Tenant, passage_id: str) -> Passage:
@@ -34,15 +42,10 @@ def get_many(connection: Connection, tenant: Tenant, passage_ids: Sequence[str])
     return [found[wanted] for wanted in passage_ids if wanted in found]
 
 
-def present(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> set[int]:
-    """Those of the numbers that are passages of the owner."""
-    query = select(passages.c.n).where(owned(passages, tenant), passages.c.n.in_(numbers))
-    return set(connection.execute(query).scalars())
-
-
 def by_numbers(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Passage]:
-    query = select(passages).where(owned(passages, tenant), passages.c.n.in_(numbers))
-    return {row.n: to_passage(row._mapping) for row in connection.execute(query)}
+    """Those of the numbers that are passages of the owner."""
+    rows = connection.execute(_BY_NUMBER, {**owner(tenant), "numbers": numbers})
+    return {row.n: to_passage(row._mapping) for row in rows}
 
 
 def list_page(
