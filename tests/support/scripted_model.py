@@ -4,7 +4,7 @@
 [[raw:NAME text]]      call a tool with arguments that need not be JSON
 [[say:TEXT]]           the final answer; else "ok: " and the message without its directives
 [[recite]]             answer with the whole system prompt
-[[wait]]               hang until the test calls `release`
+[[wait]]  [[wait:N]]   hang until the test calls `release`; N: only after that many tool calls
 [[status:CODE]]        answer with that HTTP status
 [[garbage]] [[cut]]    answer with what is not JSON; break the stream off in the middle
 [[loop:NAME {json}]]   call the tool for ever
@@ -82,10 +82,11 @@ class ScriptedModel:
         said = _newest_user_text(body["messages"])
         directives = _DIRECTIVE.findall(said)
         names = {name for name, _ in directives}
-        if "wait" in names and not self._released.is_set():
-            self.waiting.set()
-            await asyncio.to_thread(self._released.wait, 60)
+        done = _calls_since_user(body["messages"])
         for name, value in directives:
+            if name == "wait" and int(value or done) == done and not self._released.is_set():
+                self.waiting.set()
+                await asyncio.to_thread(self._released.wait, 60)
             if name == "status":
                 return JSONResponse({"error": {"message": "as scripted"}}, int(value))
         if "garbage" in names:
