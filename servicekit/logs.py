@@ -11,16 +11,19 @@ import orjson
 import structlog
 
 from servicekit.principal import Tenant
+from triptych.environment import BadEnvironment
 
 
 def configure(service: str, *, level: str = "info", fmt: str = "json") -> None:
     """Call once at start. `fmt`: `json` (a line an event) or `console`.
 
-    Raises: ValueError for an unknown level or format.
+    Raises: BadEnvironment for an unknown level or format.
     """
     levels = logging.getLevelNamesMapping()
     if level.upper() not in levels or fmt not in ("json", "console"):
-        raise ValueError("TRIPTYCH_LOG_LEVEL is debug, info, warning or error; TRIPTYCH_LOG_FORMAT is json or console")
+        raise BadEnvironment(
+            "TRIPTYCH_LOG_LEVEL is debug, info, warning or error; TRIPTYCH_LOG_FORMAT is json or console"
+        )
     renderer: Any = structlog.dev.ConsoleRenderer() if fmt == "console" else structlog.processors.JSONRenderer(_dumps)
     structlog.configure(
         processors=[

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from triptych.environment import BadEnvironment
 from triptych.errors import Unauthenticated
 
 METADATA_KEY = "triptych-principal"
@@ -72,10 +74,13 @@ class Signer:
 
     @classmethod
     def from_file(cls, issuer: str, path: Path) -> Signer:
-        """Raises: ValueError if the file holds no Ed25519 private key in PEM."""
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        """Raises: BadEnvironment if the file holds no Ed25519 private key in PEM."""
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):  # the error may quote the file: it is not kept
+            key = None
         if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError(f"{path} does not hold an Ed25519 private key")
+            raise BadEnvironment(f"{path} does not hold an Ed25519 private key")
         return cls(issuer, key)
 
     def token(self, principal: Principal, audience: str) -> str:
@@ -110,12 +115,15 @@ class Verifier:
 
     @classmethod
     def from_files(cls, audience: str, issuers: Mapping[str, Path]) -> Verifier:
-        """`issuers`: name → file with an Ed25519 public key in PEM. Raises: ValueError for another kind of key."""
+        """`issuers`: name → file with an Ed25519 public key in PEM. Raises: BadEnvironment for anything else."""
         keys: dict[str, Ed25519PublicKey] = {}
         for issuer, path in issuers.items():
-            key = serialization.load_pem_public_key(path.read_bytes())
+            try:
+                key = serialization.load_pem_public_key(path.read_bytes())
+            except (ValueError, UnsupportedAlgorithm):
+                key = None
             if not isinstance(key, Ed25519PublicKey):
-                raise ValueError(f"{path} does not hold an Ed25519 public key")
+                raise BadEnvironment(f"{path} does not hold an Ed25519 public key")
             keys[issuer] = key
         return cls(audience, keys)
 

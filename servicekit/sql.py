@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import NullPool
 
 T = TypeVar("T")
@@ -46,12 +47,18 @@ def open_database(dsn: str, migrations: str) -> Database:
     `migrations`: an Alembic script location such as `recall_service:migrations`.
     Raises: StoreError if it is held by another process, can't be opened, or is of a kind that has no backend here.
     """
-    url = make_url(dsn)
+    try:
+        url = make_url(dsn)
+    except ArgumentError:  # it may hold a password: it is not repeated
+        raise StoreError("the store's DSN is not a SQLAlchemy URL: use sqlite:///PATH") from None
     if url.get_backend_name() != "sqlite":
         raise StoreError(f"no backend for {url.get_backend_name()}: use sqlite:///PATH")
     if not url.database or url.database == ":memory:":
         raise StoreError("a store needs a file: use sqlite:///PATH")
-    return SqliteDatabase(Path(url.database), migrations)
+    try:
+        return SqliteDatabase(Path(url.database), migrations)
+    except (OSError, DatabaseError) as error:
+        raise StoreError(f"{url.database} can't be opened: {error}") from error
 
 
 class SqliteDatabase:

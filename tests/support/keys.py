@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from servicekit.principal import Principal, Signer, Tenant, Verifier
@@ -13,6 +14,11 @@ BOB = Principal(Tenant("account-a", "user-bob"))
 
 def signer(folder: Path, issuer: str = "gateway") -> Signer:
     return Signer.from_file(issuer, signing_keys.ensure(folder, issuer)[0])
+
+
+def new_user() -> Principal:
+    """One that no other test has, for tests that share a service."""
+    return Principal(Tenant(f"account-{uuid.uuid4()}", f"user-{uuid.uuid4()}"))
 
 
 def verifier(folder: Path, audience: str, issuer: str = "gateway") -> Verifier:

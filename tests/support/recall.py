@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit import paging
 from servicekit.paging import Page
+from triptych.cli.up import signing_keys
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
+
+T = TypeVar("T")
+_PATIENCE_SECONDS = 20
+
+
+async def eventually(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
+    """What `look` gives, as soon as it is `good`: for what recall does behind its answers. Raises: TimeoutError."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not good(seen := await look()):  # noqa: ASYNC110  what another process does can't set an event here
+            await asyncio.sleep(0.02)
+    return seen
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Settings of a recall_service of its own, on a free port."""
+    return {
+        "TRIPTYCH_RECALL_LISTEN": "127.0.0.1:0",
+        "TRIPTYCH_RECALL_DSN": f"sqlite:///{folder}/recall.db",
+        "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE": str(signing_keys.ensure(folder, "gateway")[1]),
+        "TRIPTYCH_AGENT_VERIFY_KEY_FILE": str(signing_keys.ensure(folder, "agent_service")[1]),
+    }
 
 
 def said(

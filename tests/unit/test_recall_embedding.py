@@ -1,0 +1,114 @@
+"""The worker that embeds behind the append, against a real endpoint and a real store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedders.openai import OpenAIEmbedder
+from recall_service.embedding import EmbeddingWorker
+from recall_service.search import Searcher
+from recall_service.store import Filters, RecallStore
+from recall_service.stores import open_store
+from servicekit.principal import Tenant
+from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving, vectors
+from tests.support.recall import batch, eventually
+from triptych.errors import Unavailable
+from triptych.type.v1 import type_pb2
+
+ANN = Tenant("account", "ann")
+_EVERYWHERE = np.ones(DIMENSIONS, dtype=np.float32)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[RecallStore]:
+    opened = open_store(f"sqlite:///{tmp_path}/recall.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[EmbeddingsServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def embedder(endpoint: EmbeddingsServer) -> AsyncIterator[OpenAIEmbedder]:
+    opened = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def worker(store: RecallStore, embedder: OpenAIEmbedder) -> AsyncIterator[EmbeddingWorker]:
+    made = EmbeddingWorker(store, embedder, retry_seconds=0.01)
+    yield made
+    await made.close()
+
+
+async def _all_embedded(store: RecallStore) -> None:
+    await eventually(lambda: store.waiting(1), lambda waiting: not waiting)
+
+
+async def test_what_an_earlier_process_left_is_embedded_at_the_start(
+    store: RecallStore, worker: EmbeddingWorker
+) -> None:
+    await store.append(ANN, batch(*(str(number) for number in range(150))))
+    worker.start()
+    await _all_embedded(store)
+    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 1_000)) == 150
+
+
+async def test_an_outage_delays_and_loses_nothing(
+    store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
+) -> None:
+    endpoint.answers = [lambda _: (401, b"")] * 3
+    await store.append(ANN, batch("one"))
+    worker.start()
+    await _all_embedded(store)
+    assert len(endpoint.asked) == 4
+    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 1
+
+
+async def test_one_refused_message_does_not_hold_up_the_others(
+    store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
+) -> None:
+    endpoint.always = lambda texts: (400, b"") if "poison" in texts else vectors(texts)
+    await store.append(ANN, batch("before", "poison", "after"))
+    worker.start()
+    await _all_embedded(store)
+    found = await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)
+    texts = {message.text for message in (await store.numbered(ANN, [each.n for each in found])).values()}
+    assert texts == {"before", "after"}
+    assert len(await store.find_words(ANN, "poison", Filters(), 10)) == 1
+
+
+async def test_without_its_embedder_a_hybrid_search_finds_by_words_and_a_semantic_one_says_so(
+    store: RecallStore, embedder: OpenAIEmbedder, endpoint: EmbeddingsServer
+) -> None:
+    await store.append(ANN, batch("purple elephants"))
+    endpoint.always = lambda _: (401, b"")
+    searcher = Searcher(store, embedder)
+    (hit,) = await searcher.search(ANN, "purple", type_pb2.SEARCH_MODE_HYBRID, Filters(), 10)
+    assert (hit.message.text, hit.semantic) == ("purple elephants", 0)
+    with pytest.raises(Unavailable):
+        await searcher.search(ANN, "purple", type_pb2.SEARCH_MODE_SEMANTIC, Filters(), 10)
+
+
+async def test_hybrid_finds_what_either_side_finds(
+    store: RecallStore, embedder: OpenAIEmbedder, worker: EmbeddingWorker
+) -> None:
+    await store.append(ANN, batch("purple", "abcdef", "abc"))
+    worker.start()
+    await _all_embedded(store)
+    searcher = Searcher(store, embedder)
+    found: dict[int, set[str]] = {}
+    for mode in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC, type_pb2.SEARCH_MODE_HYBRID):
+        # The endpoint's vectors point where a text's length modulo 4 says: "purple" and "abcdef" mean the same.
+        hits = await searcher.search(ANN, "purple", mode, Filters(), 10)
+        found[mode] = {hit.message.text for hit in hits}
+    assert list(found.values()) == [{"purple"}, {"purple", "abcdef"}, {"purple", "abcdef"}]

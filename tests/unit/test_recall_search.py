@@ -1,0 +1,71 @@
+"""How recall adds up words, meaning and what stands beside."""
+
+from __future__ import annotations
+
+import pytest
+
+from recall_service.search import (
+    LEXICAL_WEIGHT,
+    NEIGHBOUR_WEIGHT,
+    SEMANTIC_WEIGHT,
+    SPEAKER_BOOST,
+    Scored,
+    fuse,
+    with_context,
+)
+from recall_service.store import Found, Place
+from recall_service.stores.words import content_words
+
+
+def _by_number(scored: list[Scored]) -> dict[int, Scored]:
+    return {each.n: each for each in scored}
+
+
+def test_each_side_is_scaled_to_its_best_and_weighed() -> None:
+    fused = _by_number(fuse([Found(1, 20.0), Found(2, 10.0)], [Found(2, 0.4), Found(3, 0.2)]))
+    assert fused[1].score == pytest.approx(LEXICAL_WEIGHT)
+    assert fused[2].score == pytest.approx(LEXICAL_WEIGHT / 2 + SEMANTIC_WEIGHT)
+    assert fused[3].score == pytest.approx(SEMANTIC_WEIGHT / 2)
+    assert (fused[2].lexical, fused[2].semantic) == (0.5, 1.0)
+
+
+def test_one_side_alone_counts_fully() -> None:
+    assert fuse([Found(1, 7.0)], [])[0].score == 1.0
+    assert fuse([], [Found(1, 0.1)])[0].score == 1.0
+    assert fuse([], []) == []
+
+
+def test_a_hit_between_good_hits_is_lifted_over_one_that_stands_alone() -> None:
+    scored = [Scored(1, 0.6, 0, 0), Scored(2, 0.5, 0, 0), Scored(3, 0.6, 0, 0), Scored(9, 0.7, 0, 0)]
+    places = {n: Place("c", n) for n in (1, 2, 3, 9)}
+    ranked = with_context(scored, places, "")
+    assert ranked[0].n in (1, 2, 3)
+    assert _by_number(ranked)[9].score == pytest.approx(0.7)
+    assert _by_number(ranked)[2].score == pytest.approx(0.5 + NEIGHBOUR_WEIGHT * 1.2)
+    assert _by_number(ranked)[2].neighbour == pytest.approx(1.2)
+
+
+def test_the_same_place_in_another_conversation_is_no_neighbour() -> None:
+    scored = [Scored(1, 0.6, 0, 0), Scored(2, 0.5, 0, 0)]
+    ranked = with_context(scored, {1: Place("c", 1), 2: Place("d", 2)}, "")
+    assert [each.neighbour for each in ranked] == [0, 0]
+
+
+def test_a_speaker_whom_the_query_names_comes_first() -> None:
+    scored = [Scored(1, 0.6, 0, 0), Scored(2, 0.5, 0, 0)]
+    places = {1: Place("c", 1, "Bob"), 2: Place("c", 50, "Ann Lee")}
+    ranked = with_context(scored, places, "what did ann's sister buy?")
+    assert [each.n for each in ranked] == [2, 1]
+    assert ranked[0].score == pytest.approx(0.5 * SPEAKER_BOOST)
+
+
+def test_of_equals_the_later_comes_first() -> None:
+    scored = [Scored(1, 0.5, 0, 0), Scored(2, 0.5, 0, 0)]
+    ranked = with_context(scored, {1: Place("c", 1), 2: Place("d", 1)}, "")
+    assert [each.n for each in ranked] == [2, 1]
+
+
+def test_a_query_is_its_words_that_say_something() -> None:
+    assert content_words("What is the name of Ann's dog, and the dog?") == ["name", "ann", "s", "dog"]
+    assert content_words("Who are you?") == ["who", "are", "you"]
+    assert len(content_words(" ".join(f"word{number}" for number in range(500)))) == 32
