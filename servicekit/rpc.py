@@ -153,7 +153,7 @@ class Call:
 
 
 def to_error(error: BaseException) -> TriptychError:
-    """Any exception as one of the tree. An unexpected one becomes Internal with an id under which the log has the rest."""
+    """Any exception as one of the tree. An unexpected one becomes Internal with an id; the log has the rest."""
     if isinstance(error, TriptychError):
         return error
     if isinstance(error, grpc.aio.AioRpcError):

@@ -42,7 +42,6 @@ def test_it_stops_cleanly_when_asked_to(environ: dict[str, str]) -> None:
         ("TRIPTYCH_AGENT_VERIFY_KEY_FILE", __file__, "does not hold an Ed25519 public key"),
         ("TRIPTYCH_RECALL_DSN", "mysql://x/y", "no backend for mysql"),
         ("TRIPTYCH_RECALL_DSN", "nonsense", "not a SQLAlchemy URL"),
-        ("TRIPTYCH_RECALL_DSN", f"sqlite:///{__file__}", "can't be opened"),
         ("TRIPTYCH_RECALL_DSN", "sqlite:////proc/none/recall.db", "can't be opened"),
         ("TRIPTYCH_EMBEDDER", "magic", "bundled or openai"),
         ("TRIPTYCH_LOG_LEVEL", "loud", "TRIPTYCH_LOG_LEVEL"),
@@ -53,6 +52,14 @@ def test_a_bad_setting_ends_it_with_one_clear_line(environ: dict[str, str], name
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_database_is_named_and_left_alone(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database " * 100)
+    done = run("recall_service", environ={**environ, "TRIPTYCH_RECALL_DSN": f"sqlite:///{tmp_path}/notes.txt"})
+    assert done.returncode == 2
+    assert f"{tmp_path}/notes.txt can't be opened" in done.stderr
+    assert (tmp_path / "notes.txt").read_text() == "not a database " * 100
 
 
 def test_a_port_in_use_is_named(environ: dict[str, str]) -> None:
