@@ -76,7 +76,7 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) ->
     """
     known = _by_request(connection, tenant, request.agent_id, request.request_id)
     if known is not None:
-        check_same(known.request_hash, request)
+        check_same(known.request_hash, _content(request))
         return Accepted(_to_record(known), events(connection, tenant, known.id)[0], new=False)
     agent = agents.get(connection, tenant, request.agent_id)
     conversation_id = request.conversation_id or agent.default_conversation_id
@@ -104,7 +104,7 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) ->
             agent_id=agent.id,
             conversation_id=conversation_id,
             request_id=request.request_id,
-            request_hash=digest(request),
+            request_hash=digest(_content(request)),
             state=turn.state,
             recall_pending=True,
             attempt=0,
@@ -114,6 +114,15 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) ->
     )
     _write_events(connection, tenant, turn.id, [event])
     return Accepted(TurnRecord(tenant, turn, request, 0, True), event, new=True)
+
+
+def _content(request: StartTurnRequest) -> StartTurnRequest:
+    """What makes two requests the same: not how their events are wanted."""
+    content = StartTurnRequest()
+    content.CopyFrom(request)
+    content.ClearField("deltas")
+    content.ClearField("background")
+    return content
 
 
 def _input_messages(turn: Turn, request: StartTurnRequest) -> list[Message]:

@@ -52,6 +52,7 @@ class Supervisor:
         if local is not None:
             self._processes.append(local)
             await local.start()
+            self._say(f"the local model serves at {local.ready['http']}/v1")
         services = self._plan.services(local.ready["http"] if local else "")
         self._processes.extend(services)
         await _all(*(service.start() for service in services))

@@ -1,0 +1,126 @@
+"""`triptych up` and its neighbours, as commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support.scripted_model import ScriptedModel
+from tests.support.up import alive, run, up
+
+
+def test_ready_json_is_private_and_complete_and_goes_with_the_system(tmp_path: Path, model: ScriptedModel) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system:
+        file = tmp_path / "ready.json"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert set(system.ready) == {"http_url", "grpc_address", "api_key", "pids"}
+        assert set(system.pids) == {"recall_service", "archival_service", "agent_service", "gateway"}
+        assert any(system.ready["api_key"] in line for line in system.said), "the first start prints the key"
+        pids = list(system.pids.values())
+        assert system.stop(signal.SIGINT) == 0
+        assert not any(alive(pid) for pid in pids)
+        assert not file.exists()
+
+
+def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path, model: ScriptedModel) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system:
+        second = run("up", "--data", str(tmp_path), "--model-base-url", model.url)
+        assert second.returncode == 1
+        assert "another `triptych up` is running" in second.stderr
+        assert all(alive(pid) for pid in system.pids.values())
+
+
+def test_a_service_that_dies_is_started_again_and_serves(tmp_path: Path, model: ScriptedModel) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system, system.http() as http:
+        agent_id = http.post("/v1/agents/", json={"name": "a"}).json()["id"]
+        for service in ("agent_service", "recall_service", "archival_service"):
+            before = system.pids[service]
+            os.kill(before, signal.SIGKILL)
+            answer = http.post(f"/v1/agents/{agent_id}/messages", json={"input": f"after {service}"})
+            assert answer.status_code == 200, answer.text
+        assert [m["content"] for m in http.get(f"/v1/agents/{agent_id}/messages", params={"order": "asc"}).json()] == [
+            text
+            for name in ("agent", "recall", "archival")
+            for text in (f"after {name}_service", f"ok: after {name}_service")
+        ]
+
+
+def test_services_stop_when_their_supervisor_is_killed(tmp_path: Path, model: ScriptedModel) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system:
+        pids = list(system.pids.values())
+        system.process.kill()
+        system.process.wait()
+        gone = threading.Event()
+        for _ in range(200):
+            if not any(alive(pid) for pid in pids):
+                break
+            gone.wait(0.1)
+        assert not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
+def test_a_busy_port_is_named_and_nothing_is_left_running(tmp_path: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        other = "--grpc-port" if option == "--http-port" else "--http-port"
+        ended = run(
+            "up", "--data", str(tmp_path), option, port, other, "0", "--model-base-url", "http://127.0.0.1:9/v1"
+        )
+    assert ended.returncode == 1
+    assert port in ended.stderr
+    assert not (tmp_path / "ready.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "problem"),
+    [
+        (["up", "--no-such-flag"], {}, "No such option"),
+        (["up", "--http-port", "99999"], {}, "65535"),
+        (["up"], {"TRIPTYCH_MODLE": "x"}, "TRIPTYCH_MODLE is not a setting of Triptych. Did you mean TRIPTYCH_MODEL?"),
+        (["chat"], {"TRIPTYCH_DATA": "/nonexistent"}, "Run `triptych up`"),
+        (["agents", "list", "--address", "127.0.0.1:9", "--api-key", "x"], {}, "triptych: "),
+    ],
+)
+def test_what_a_user_got_wrong_is_said_in_one_line(arguments: list[str], environ: dict[str, str], problem: str) -> None:
+    ended = run(*arguments, environ=environ)
+    assert ended.returncode != 0
+    assert problem in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["up"], ["chat"], ["doctor"], ["agents"], ["users"], ["keys", "create"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    ended = run(*command, "--help")
+    assert ended.returncode == 0
+    assert "Usage" in ended.stdout
+
+
+def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong_else(
+    tmp_path: Path, model: ScriptedModel
+) -> None:
+    with up(tmp_path, "--model-base-url", model.url):
+        environ = {"TRIPTYCH_MODEL_BASE_URL": model.url}
+        well = run("doctor", "--data", str(tmp_path), environ=environ)
+        assert well.returncode == 0, well.stdout
+        assert "the server answers" in well.stdout
+        ill = run("doctor", "--data", str(tmp_path), environ={"TRIPTYCH_MODEL_BASE_URL": "http://127.0.0.1:9/v1"})
+        assert ill.returncode == 1
+        assert "can't be reached" in ill.stdout
+
+
+def test_keys_are_revoked_at_once(tmp_path: Path, model: ScriptedModel) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system:
+        key = system.new_user("carol")
+        with system.http(key) as http:
+            assert http.get("/v1/agents/").status_code == 200
+            listed = run("keys", "list", "carol", "--data", str(tmp_path)).stdout
+            assert run("keys", "revoke", listed.split()[0], "--data", str(tmp_path)).returncode == 0
+            assert http.get("/v1/agents/").status_code == 401
