@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recall_service.store import Filters, RecallStore
+from recall_service.store import Filters, RecallStore, Scope
 from recall_service.stores import open_store
 from tests.conformance.recall_contract import ANN, RecallWritingContract
 from tests.conformance.recall_reading import RecallReadingContract
@@ -23,7 +24,15 @@ async def store(tmp_path: Path) -> AsyncIterator[RecallStore]:
 
 
 class TestSqliteWriting(RecallWritingContract):
-    pass
+    async def test_after_a_purge_no_table_has_a_row_of_the_users(self, store: RecallStore, tmp_path: Path) -> None:
+        (first, _) = await store.append(ANN, batch("one", "two"))
+        await store.put_vectors(await store.waiting(1), np.ones((1, 4), dtype=np.float32))
+        await store.update(ANN, first.id, "changed", "u")
+        await store.purge(ANN, Scope("agent-1"), "")
+        with sqlite3.connect(tmp_path / "recall.db") as database:
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if not table.startswith(("sqlite_", "alembic_", "messages_fts_")):
+                    assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
 
 
 class TestSqliteReading(RecallReadingContract):
