@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MODELS_FRESH_SECONDS = 60.0
 _MODELS_TIMEOUT_SECONDS = 10.0
 _RETRIES = 2
+# A small model that a grammar keeps inside a JSON string may never find the end of it.
+_EMULATED_OUTPUT_TOKENS = 1_024
 # Names that programs put before a model's, of which the endpoint knows nothing.
 _PROVIDERS = frozenset({"openai", "openai-proxy", "letta", "local", "lmstudio_openai", "ollama", "vllm", "together"})
 _OVERFLOW_SIGNS = ("context_length_exceeded", "maximum context length", "context size", "context window")
@@ -123,8 +125,8 @@ class ModelClient:
                 body["parallel_tool_calls"] = request.parallel_tool_calls
         if request.temperature is not None:
             body["temperature"] = request.temperature
-        if request.max_output_tokens:
-            body["max_tokens"] = request.max_output_tokens
+        if limit := request.max_output_tokens or (_EMULATED_OUTPUT_TOKENS if emulated else None):
+            body["max_tokens"] = limit
         return body
 
     async def _stream(self, body: dict[str, Any], assembly: Assembly) -> None:

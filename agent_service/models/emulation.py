@@ -66,13 +66,21 @@ def _loads(text: str) -> Any:
         return {}
 
 
+def _cut_reply(text: str) -> str:
+    """What was said in a reply that was cut at the output limit; any other text as it is."""
+    _, begun, said = text.partition('"text":')
+    if not begun or f'"{REPLY}"' not in text:
+        return text
+    return said.strip().removeprefix('"').rstrip('"} \n').replace("\\n", "\n").replace('\\"', '"')
+
+
 def read(answer: ModelAnswer) -> ModelAnswer:
     """The object in the answer's text as a tool call or as text. What is no such object stays text."""
     try:
         call = json.loads(answer.text)
         name, arguments = str(call["name"]), call["arguments"]
     except (ValueError, KeyError, TypeError):
-        return answer
+        return replace(answer, text=_cut_reply(answer.text))
     if name == REPLY:
         text = arguments.get("text", "") if isinstance(arguments, dict) else str(arguments)
         return replace(answer, text=str(text))

