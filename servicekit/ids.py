@@ -16,7 +16,9 @@ def new(kind: str) -> str:
 
 def derived(kind: str, *key: str | int) -> str:
     """`kind-<uuid5>` of the key's parts: the same key gives the same id, on any machine."""
-    return f"{kind}-{uuid.uuid5(_NAMESPACE, '/'.join([kind, *map(str, key)]))}"
+    # Escaped as in JSON pointers, so that ("a/b", "c") and ("a", "b/c") are two keys.
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in key)
+    return f"{kind}-{uuid.uuid5(_NAMESPACE, '/'.join([kind, *parts]))}"
 
 
 def valid(kind: str, value: str) -> bool:

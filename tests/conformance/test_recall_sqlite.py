@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
 
 from recall_service.store import Filters, RecallStore, Scope
 from recall_service.stores import open_store
+from recall_service.stores.tables import metadata
 from tests.conformance.recall_contract import ANN, RecallWritingContract
 from tests.conformance.recall_reading import RecallReadingContract
 from tests.support.recall import batch
@@ -21,6 +25,17 @@ async def store(tmp_path: Path) -> AsyncIterator[RecallStore]:
     opened = open_store(f"sqlite:///{tmp_path}/recall.db")
     yield opened
     await opened.close()
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(store: RecallStore, tmp_path: Path) -> None:
+    def ours(_item: object, name: str | None, *_: object) -> bool:
+        return not str(name).startswith("messages_fts")
+
+    engine = create_engine(f"sqlite:///{tmp_path}/recall.db")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": ours})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
 
 
 class TestSqliteWriting(RecallWritingContract):
