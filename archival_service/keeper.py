@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,8 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from archival_service.store import PassageIndex
 from archival_service.stores import outbox
 from archival_service.stores.outbox import Change
-from servicekit.sql import Database
+from servicekit.sql import Database, Work
 from triptych.errors import Unavailable
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("keeper")
 _BATCH = 200
@@ -22,7 +25,7 @@ _LOG_SECONDS = 2.0
 
 
 class Keeper:
-    """A write says `expect` before it commits, and `note` when it has told the index.
+    """Commits what leaves changes in the outbox; whoever has told the index of them then says `note`.
 
     A little later, when that is on the index's disk, the outbox lets go of it. A change that nobody noted (the index
     failed, the caller was cancelled) is brought to the index here.
@@ -35,9 +38,17 @@ class Keeper:
         self._expected = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._loop())
 
-    def expect(self) -> None:
-        """Something is about to change."""
+    async def write(self, work: Work[T]) -> T:
+        """As `Database.write`. What it commits reaches the index also if the caller goes away meanwhile."""
+        job = asyncio.ensure_future(self._sql.write(work))
+        job.add_done_callback(self._written)
+        return await asyncio.shield(job)
+
+    def _written(self, job: asyncio.Future[Any]) -> None:
+        """After the commit, not before: else the loop could look too early and go to sleep."""
         self._expected.set()
+        if not job.cancelled():
+            job.exception()  # looked at, since the caller may be gone
 
     def note(self, changes: Iterable[Change]) -> None:
         """The index has been told of these."""

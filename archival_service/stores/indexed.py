@@ -53,19 +53,16 @@ class IndexedStore:
         return self._described(await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id)))
 
     async def delete_archive(self, tenant: Tenant, archive_id: str, request_id: str) -> None:
-        self._keeper.expect()
-        await self._forget(await self._sql.write(lambda c: archives.remove(c, tenant, archive_id, request_id)))
+        await self._forget(await self._keeper.write(lambda c: archives.remove(c, tenant, archive_id, request_id)))
 
     async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
         stored: Stored | None = None
         if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
-            self._keeper.expect()
-            stored = await self._sql.write(lambda c: inserting.replay(c, tenant, request))
+            stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request))
         if stored is None:
             halves = (await self._embed("passages", [each.text for each in request.passages])).astype("<f2")
             rows = [half.tobytes() for half in halves]
-            self._keeper.expect()
-            stored = await self._sql.write(lambda c: inserting.insert_once(c, tenant, request, rows))
+            stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows))
         found, changes = stored
         if changes:
             await bring(self._sql, self._index, changes)
@@ -86,9 +83,8 @@ class IndexedStore:
     async def delete_passage(
         self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
     ) -> None:
-        self._keeper.expect()
         await self._forget(
-            await self._sql.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id))
+            await self._keeper.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id))
         )
 
     async def search(
@@ -105,8 +101,7 @@ class IndexedStore:
         return hits
 
     async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
-        self._keeper.expect()
-        purged, changes = await self._sql.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
+        purged, changes = await self._keeper.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
         await self._forget(changes)
         return purged
 
