@@ -60,9 +60,10 @@ PATH=$(CURDIR)/$(GENERATE_VENV)/bin:$$PATH $(GENERATE_VENV)/bin/python -m grpc_t
 	$$(find protos -name '*.proto' | sort) && rm -f $(1)/triptych/type/v1/type_pb2_grpc.py*
 endef
 
-generate: $(GENERATE_VENV)/.done ## Generate the contract's code and the synchronous SDK
+generate: $(GENERATE_VENV)/.done ## Generate the contract's code, the synchronous SDK and docs/configuration.md
 	@$(call protoc,.)
 	@$(PYTHON) scripts/generate_sync.py
+	@$(PYTHON) scripts/generate_docs.py
 
 check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
 	@rm -rf build/generated && mkdir -p build/generated
@@ -70,6 +71,7 @@ check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
 	@cd build/generated && find . -type f | sort | while read -r file; do \
 		cmp -s "$$file" "$(CURDIR)/$$file" || { echo "not fresh: $$file; run make generate"; exit 1; }; done
 	@$(PYTHON) scripts/generate_sync.py --check
+	@$(PYTHON) scripts/generate_docs.py --check
 
 lock: ## Write constraints.txt anew, from a clean environment
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -37,6 +37,7 @@ class EventMaker:
             turn_id=self._turn.id,
             attempt=self._attempt,
             step_id=journal.step_id(self._turn.id, step),
+            create_time=clock.timestamp(clock.now()),
             text_delta=delta if kind == "text" else None,
             reasoning_delta=delta if kind == "reasoning" else None,
         )

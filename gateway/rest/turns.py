@@ -143,7 +143,12 @@ def _lines(event: pb.TurnEvent, streamed: set[str], only: Sequence[str] | None) 
     if kind in ("text_delta", "reasoning_delta"):
         piece = getattr(event, kind)
         shown = letta_messages.delta(
-            kind.removesuffix("_delta"), piece.text, piece.message_id, event.turn_id, event.step_id, None
+            kind.removesuffix("_delta"),
+            piece.text,
+            piece.message_id,
+            event.turn_id,
+            event.step_id,
+            shapes.time(event.create_time),
         )
         streamed.add(piece.message_id + shown["message_type"])
         return _wanted([shown], only)
