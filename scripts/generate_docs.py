@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the table that the services read.
 
-    python scripts/generate_docs.py [--check]
+python scripts/generate_docs.py [--check]
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ HEADER = """\
 All settings come from the environment and are read once, at start. `triptych up` sets most of them for the services it
 starts; run a service by itself and you set them yourself ([running.md](running.md)).
 
-A `TRIPTYCH_*` variable that is not in this table is refused at start, since it is most likely a typing error; left alone
-are `TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` that Kubernetes puts into every pod.
+A `TRIPTYCH_*` variable that is not in this table is refused at start, since it is most likely a typing error; left
+alone are `TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` that Kubernetes puts into every pod.
 
 `triptych up` also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY` where the `TRIPTYCH_MODEL_*` ones are not set.
 
@@ -30,10 +30,11 @@ are `TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` 
 
 
 def page() -> str:
-    rows = [
-        f"| `{each.name}` | {each.meaning}{' (secret)' if each.secret else ''} | {f'`{each.default}`' if each.default else ''} |"
-        for each in VARIABLES.values()
-    ]
+    rows = []
+    for each in VARIABLES.values():
+        secret = " (secret)" if each.secret else ""
+        default = f"`{each.default}`" if each.default else ""
+        rows.append(f"| `{each.name}` | {each.meaning}{secret} | {default} |")
     return HEADER + "\n".join(rows) + "\n"
 
 
