@@ -41,9 +41,9 @@ async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: Asy
     Raises: StoreError if another process has it, if it can't be built, or if the vectors are another embedder's.
     """
     await _check_embedder(sql, embedder)
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stack.callback(os.close, hold(folder.with_name(folder.name + ".lock")))
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.callback(os.close, hold(folder.with_name(folder.name + ".lock")))
         index = await _open_known(sql, folder, embedder.dimensions)
         if index is None:
             index = await _build(sql, folder, embedder.dimensions)
