@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from archival_service import opening
 from archival_service.keeper import Keeper
@@ -14,11 +15,16 @@ from archival_service.store import ArchivalStore, Entry, Filters, Found, Passage
 from archival_service.stores.indexed import IndexedStore
 from embedders import Embedder, Vectors
 from servicekit import ids
-from servicekit.principal import Tenant
+from servicekit.channel import Peer
+from servicekit.principal import Principal, Tenant
 from servicekit.sql import Database
+from triptych.archival.v1 import archival_pb2 as pb
 from triptych.archival.v1.archival_pb2 import InsertPassagesRequest, Passage
+from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
 from triptych.cli.up import signing_keys
 from triptych.errors import Unavailable
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ArchivalService"]
 
 
 class FaultyIndex:
@@ -109,3 +115,27 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "TRIPTYCH_AGENT_VERIFY_KEY_FILE": str(signing_keys.ensure(folder, "agent_service")[1]),
         **more,
     }
+
+
+@dataclass
+class Client:
+    """Calls the service as any user."""
+
+    peer: Peer
+    stub: ArchivalServiceStub
+
+    async def call(self, method: str, request: Any, caller: Principal) -> Any:
+        return await self.peer.unary(getattr(self.stub, method), request, caller=caller)
+
+    async def raw(self, method: str, request: bytes, metadata: Any) -> bytes:
+        """Bytes as they are, without a deadline of the client's or a retry."""
+        call = self.peer.channel.unary_unary(f"/{SERVICE.full_name}/{method}")
+        answer: bytes = await call(request, metadata=metadata)
+        return answer
+
+    async def insert(self, caller: Principal, *texts: str) -> list[pb.Passage]:
+        return list((await self.call("InsertPassages", insert_request(*texts), caller)).passages)
+
+    async def search(self, caller: Principal, query: str, **more: Any) -> list[str]:
+        request = pb.SearchPassagesRequest(query=query, **more)
+        return [hit.passage.text for hit in (await self.call("SearchPassages", request, caller)).hits]

@@ -1,30 +1,24 @@
-"""What every archival store promises."""
+"""What every archival store promises of inserting and finding."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from archival_service.store import ArchivalStore, Filters
-from archival_service.stores import listing
-from embedders.bundled import BundledEmbedder
 from servicekit import ids, paging
 from servicekit.principal import Tenant
-from tests.support.archival import insert_request, opened
+from tests.support.archival import insert_request
 from tests.support.keys import new_user
 from triptych.archival.v1.archival_pb2 import (
-    Archive,
     InsertPassagesRequest,
     ListArchivesRequest,
     ListPassagesRequest,
     Passage,
     PassageHit,
 )
-from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from triptych.errors import AlreadyExists, FailedPrecondition, NotFound
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
 
@@ -55,18 +49,7 @@ async def find(
     return [hit.passage.text for hit in await store.search(tenant, query, mode, filters, limit)]
 
 
-async def all_pages(
-    store: ArchivalStore, tenant: Tenant, size: int, order: type_pb2.SortOrder.ValueType
-) -> list[list[str]]:
-    pages, token = [], ""
-    while True:
-        found, token = await store.list_passages(tenant, ListPassagesRequest(), page(size, token, order))
-        pages.append([passage.text for passage in found])
-        if not token:
-            return pages
-
-
-class ArchivalStoreContract:
+class InsertingAndFinding:
     @pytest.mark.parametrize("mode", [HYBRID, LEXICAL, SEMANTIC])
     async def test_what_was_inserted_is_found_at_once(self, store: ArchivalStore, tenant: Tenant, mode: int) -> None:
         await store.insert(tenant, insert_request(CAT, BOAT, JOB))
@@ -142,14 +125,6 @@ class ArchivalStoreContract:
         assert await store.count_passages(tenant, []) == 1
         with pytest.raises(NotFound):
             await store.get_archive(tenant, request.archive_id)
-
-    async def test_a_missing_archive_is_made_only_if_asked_for(self, store: ArchivalStore, tenant: Tenant) -> None:
-        request = insert_request(CAT, create="")
-        with pytest.raises(NotFound):
-            await store.insert(tenant, request)
-        request.create_archive_name = "facts"
-        await store.insert(tenant, request)
-        assert (await store.get_archive(tenant, request.archive_id)).name == "facts"
 
     async def test_an_older_owner_of_the_lease_is_refused(self, store: ArchivalStore, tenant: Tenant) -> None:
         request = insert_request(CAT)
@@ -244,128 +219,6 @@ class ArchivalStoreContract:
         found, _ = await store.list_passages(tenant, ListPassagesRequest(archive_ids=both[1:]), page())
         assert [each.text for each in found] == ["boat two", "boat three"]
 
-    async def test_a_deleted_passage_is_gone_from_everything_at_once(
-        self, store: ArchivalStore, tenant: Tenant
-    ) -> None:
-        cat, boat = await store.insert(tenant, insert_request(CAT, BOAT))
-        with pytest.raises(NotFound):
-            await store.delete_passage(tenant, cat.id, [ids.new("archive")], "")
-        await store.delete_passage(tenant, cat.id, [cat.archive_id], "delete it")
-        for mode in (HYBRID, LEXICAL, SEMANTIC):
-            assert CAT not in await find(store, tenant, CAT, mode)
-        assert [each.id for each in (await store.list_passages(tenant, ListPassagesRequest(), page()))[0]] == [boat.id]
-        await store.delete_passage(tenant, cat.id, [cat.archive_id], "delete it")
-        with pytest.raises(NotFound):
-            await store.delete_passage(tenant, cat.id, [], "")
-        with pytest.raises(FailedPrecondition):
-            await store.delete_passage(tenant, boat.id, [], "delete it")
-
-    async def test_a_deleted_archive_takes_its_passages_along(self, store: ArchivalStore, tenant: Tenant) -> None:
-        gone, kept = insert_request(CAT), insert_request(BOAT)
-        for request in (gone, kept):
-            await store.insert(tenant, request)
-        await store.delete_archive(tenant, gone.archive_id, "once")
-        await store.delete_archive(tenant, gone.archive_id, "once")
-        assert await find(store, tenant, f"{CAT} {BOAT}") == [BOAT]
-        with pytest.raises(NotFound):
-            await store.delete_archive(tenant, gone.archive_id, "")
-
-    async def test_a_purge_deletes_what_is_there_of_what_it_names(self, store: ArchivalStore, tenant: Tenant) -> None:
-        requests = [insert_request(CAT, JOB), insert_request(BOAT), insert_request("kept")]
-        for request in requests:
-            await store.insert(tenant, request)
-        named = [requests[0].archive_id, requests[1].archive_id, ids.new("archive")]
-        purged = await store.purge(tenant, named, "p")
-        assert (purged.archives, purged.passages) == (2, 3)
-        assert await find(store, tenant, f"{CAT} {JOB} {BOAT} kept") == ["kept"]
-        assert await store.purge(tenant, named, "p") == purged
-        assert (await store.purge(tenant, None, "")).passages == 1
-        assert await store.count_passages(tenant, []) == 0
-
-    async def test_pages_hold_everything_once_in_either_order(self, store: ArchivalStore, tenant: Tenant) -> None:
-        await store.insert(tenant, insert_request("a", "b", "c"))
-        await store.insert(tenant, insert_request("d", "e"))
-        assert await all_pages(store, tenant, 2, type_pb2.SORT_ORDER_ASCENDING) == [["a", "b"], ["c", "d"], ["e"]]
-        assert await all_pages(store, tenant, 3, type_pb2.SORT_ORDER_DESCENDING) == [["e", "d", "c"], ["b", "a"]]
-        assert await all_pages(store, tenant, 5, type_pb2.SORT_ORDER_ASCENDING) == [["a", "b", "c", "d", "e"]]
-
-    async def test_bounds_of_a_list_are_meant_in_its_order(self, store: ArchivalStore, tenant: Tenant) -> None:
-        a, _, _, d = await store.insert(tenant, insert_request("a", "b", "c", "d"))
-        for order, after, before in (
-            (type_pb2.SORT_ORDER_ASCENDING, a.id, d.id),
-            (type_pb2.SORT_ORDER_DESCENDING, d.id, a.id),
-        ):
-            request = ListPassagesRequest(after_id=after, before_id=before)
-            found, _ = await store.list_passages(tenant, request, page(order=order))
-            assert sorted(each.text for each in found) == ["b", "c"]
-        unknown = ListPassagesRequest(after_id=ids.new("passage"))
-        assert await store.list_passages(tenant, unknown, page()) == ([], "")
-
-    async def test_a_large_answer_is_cut_into_pages_or_refused(
-        self, store: ArchivalStore, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        texts = [f"boat {n} " + "x" * 1_000 for n in range(5)]
-        await store.insert(tenant, insert_request(*texts))
-        monkeypatch.setattr(listing, "MOST_BYTES", 2_500)
-        pages = await all_pages(store, tenant, 50, type_pb2.SORT_ORDER_ASCENDING)
-        assert [len(each) for each in pages] == [3, 2]
-        assert [text for each in pages for text in each] == texts
-        with pytest.raises(ResourceExhausted):
-            await find(store, tenant, "boat")
-
-    @pytest.mark.parametrize("wanted", ["CREME", "crème", "BRÛLÉE", "%", "_"])
-    async def test_contains_is_the_text_itself_whatever_its_case(
-        self, store: ArchivalStore, tenant: Tenant, wanted: str
-    ) -> None:
-        texts = ["creme", "Crème Brûlée", "100 %", "snake_case"]
-        await store.insert(tenant, insert_request(*texts))
-        found, _ = await store.list_passages(tenant, ListPassagesRequest(contains=wanted), page())
-        assert [each.text for each in found] == [text for text in texts if wanted.casefold() in text.casefold()]
-        assert len(found) == 1
-
-    @pytest.mark.parametrize("cursor", [(), ("x",), (1, 2), (None,), ({"a": 1},), (10**30,), (True,)])
-    async def test_a_forged_page_token_is_refused(
-        self, store: ArchivalStore, tenant: Tenant, cursor: tuple[object, ...]
-    ) -> None:
-        with pytest.raises(InvalidArgument) as caught:
-            await store.list_passages(tenant, ListPassagesRequest(), page(token=page().token(cursor)))
-        assert caught.value.reason == type_pb2.ERROR_REASON_PAGE_TOKEN_INVALID
-
-    async def test_an_archive_is_made_once_and_says_whose_vectors_it_has(
-        self, store: ArchivalStore, tenant: Tenant
-    ) -> None:
-        wanted = Archive(id=ids.new("archive"), name="facts", description="of the house")
-        ParseDict({"colour": "blue"}, wanted.metadata)
-        made = await store.create_archive(tenant, wanted, "r")
-        assert await store.create_archive(tenant, wanted, "r") == made == await store.get_archive(tenant, wanted.id)
-        assert (made.name, made.description, made.metadata) == (wanted.name, wanted.description, wanted.metadata)
-        assert (made.embedding_model, made.dimensions) == (BundledEmbedder.model, BundledEmbedder.dimensions)
-        with pytest.raises(AlreadyExists):
-            await store.create_archive(tenant, wanted, "")
-        with pytest.raises(FailedPrecondition):
-            await store.create_archive(tenant, Archive(name="other"), "r")
-
-    async def test_an_update_changes_what_it_names_and_only_once(self, store: ArchivalStore, tenant: Tenant) -> None:
-        made = await store.create_archive(tenant, Archive(name="old", description="d"), "")
-        changed = await store.update_archive(tenant, Archive(id=made.id, name="new"), ["name"], "u1")
-        assert (changed.name, changed.description, changed.create_time) == ("new", "d", made.create_time)
-        await store.update_archive(tenant, Archive(id=made.id, name="newer"), ["name"], "u2")
-        replayed = await store.update_archive(tenant, Archive(id=made.id, name="new"), ["name"], "u1")
-        assert replayed.name == "newer"
-        with pytest.raises(NotFound):
-            await store.update_archive(new_user().tenant, Archive(id=made.id, name="x"), ["name"], "")
-
-    async def test_archives_are_listed_by_creation_and_name(self, store: ArchivalStore, tenant: Tenant) -> None:
-        made = [await store.create_archive(tenant, Archive(name=name), "") for name in ("a", "b", "a")]
-        first, token = await store.list_archives(tenant, ListArchivesRequest(), page(2))
-        rest, end = await store.list_archives(tenant, ListArchivesRequest(), page(2, token))
-        assert [*first, *rest] == made
-        assert end == ""
-        named, _ = await store.list_archives(tenant, ListArchivesRequest(name="a"), page())
-        assert named == [made[0], made[2]]
-        after, _ = await store.list_archives(tenant, ListArchivesRequest(after_id=made[0].id), page())
-        assert after == made[1:]
-
     async def test_a_thousand_passages_go_in_one_batch(self, store: ArchivalStore, tenant: Tenant) -> None:
         request = InsertPassagesRequest(
             archive_id=ids.new("archive"),
@@ -377,14 +230,3 @@ class ArchivalStoreContract:
         assert [each.create_time.seconds for each in stored] == list(range(1_000))
         assert await store.count_passages(tenant, []) == 1_000
         assert (await find(store, tenant, "fact number 777", LEXICAL, limit=1)) == ["fact number 777"]
-
-
-class TestSqliteEdge(ArchivalStoreContract):
-    @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[ArchivalStore]:
-        async with opened(tmp_path, BundledEmbedder()) as all_of_it:
-            yield all_of_it.store
-
-    @pytest.fixture
-    def tenant(self) -> Tenant:
-        return new_user().tenant
