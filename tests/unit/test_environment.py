@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from servicekit.settings import Environment
+from triptych.environment import BadEnvironment
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TRIPTYCH_MODEL", "TRIPTYCH_TEST_X", "TRIPTYCH_GATEWAY_SERVICE_HOST", "TRIPTYCH_X_PORT_80_TCP_ADDR", "PATH"],
+)
+def test_known_names_and_those_of_others_are_let_by(name: str) -> None:
+    Environment({name: "x"})
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known() -> None:
+    with pytest.raises(BadEnvironment, match="Did you mean TRIPTYCH_LOG_LEVEL"):
+        Environment({"TRIPTYCH_LOGLEVEL": "debug"})
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "nan", "inf"])
+def test_what_is_no_number_is_refused_by_name(value: str) -> None:
+    with pytest.raises(BadEnvironment, match="TRIPTYCH_DRAIN_SECONDS"):
+        Environment({"TRIPTYCH_DRAIN_SECONDS": value}).number("TRIPTYCH_DRAIN_SECONDS")
+
+
+def test_a_missing_file_and_a_missing_value_are_named() -> None:
+    with pytest.raises(BadEnvironment, match="no file"):
+        Environment({"TRIPTYCH_FIRST_KEY_FILE": "/nowhere/at/all"}).file("TRIPTYCH_FIRST_KEY_FILE")
+    with pytest.raises(BadEnvironment, match="is not set"):
+        Environment({}).required("TRIPTYCH_MODEL_BASE_URL")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from agent_service.tools import base, memory, registry
+from agent_service.tools.base import ToolError
+from triptych.agent.v1.agent_pb2 import Block
+
+BLOCKS = [Block(label="human", value="one\ntwo\nthree"), Block(label="empty")]
+
+
+def edited(name: str, arguments: str) -> str:
+    tool = registry.TOOLS[name]
+    assert isinstance(tool, base.BlockTool)
+    edit = tool.edit(BLOCKS, base.parse(tool, arguments))
+    assert edit is not None
+    return edit.value
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "value"),
+    [
+        ("memory_insert", '{"label": "human", "new_string": "x"}', "one\ntwo\nthree\nx"),
+        ("memory_insert", '{"label": "human", "new_string": "x", "insert_line": 0}', "x\none\ntwo\nthree"),
+        ("memory_insert", '{"label": "human", "new_string": "x", "insert_line": 2}', "one\ntwo\nx\nthree"),
+        ("memory_insert", '{"label": "empty", "new_string": "x", "request_heartbeat": true}', "x"),
+        ("memory_replace", '{"label": "human", "old_string": "two", "new_string": "2"}', "one\n2\nthree"),
+        ("memory_replace", '{"label": "human", "old_string": "two\\n", "new_string": ""}', "one\nthree"),
+        ("memory_rethink", '{"label": "new", "new_memory": "all new"}', "all new"),
+        ("core_memory_append", '{"label": "human", "content": "x"}', "one\ntwo\nthree\nx"),
+        ("core_memory_replace", '{"label": "human", "old_content": "o", "new_content": "0"}', "0ne\ntw0\nthree"),
+    ],
+)
+def test_an_edit_does_what_its_tool_says(name: str, arguments: str, value: str) -> None:
+    assert edited(name, arguments) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "problem"),
+    [
+        ("memory_insert", '{"label": "human", "new_string": "x", "insert_line": 4}', "0 to 3"),
+        ("memory_insert", '{"label": "human", "new_string": "x", "insert_line": -2}', "0 to 3"),
+        ("memory_insert", '{"label": "human"}', "new_string"),
+        ("memory_insert", '{"label": "human", "new_string": 5}', "new_string"),
+        ("memory_insert", "[]", "one JSON object"),
+        ("memory_insert", "{", "not valid JSON"),
+        ("memory_insert", "[" * 100_000, "not valid JSON"),
+        ("memory_replace", '{"label": "human", "old_string": "e", "new_string": ""}', "occurs 3 times"),
+        ("memory_replace", '{"label": "human", "old_string": "", "new_string": "x"}', "must not be empty"),
+        ("memory_replace", '{"label": "human", "old_string": "2: two", "new_string": "x"}', "line number"),
+        ("core_memory_append", '{"label": "nope", "content": "x"}', "There are: human, empty"),
+        ("core_memory_replace", '{"label": "human", "old_content": "zzz", "new_content": "x"}', "not found"),
+    ],
+)
+def test_what_the_model_got_wrong_is_a_tool_error_that_says_what(name: str, arguments: str, problem: str) -> None:
+    with pytest.raises(ToolError, match=problem):
+        edited(name, arguments)
+
+
+def test_schemas_are_what_a_model_needs_and_nothing_else() -> None:
+    for schema in registry.SCHEMAS.values():
+        assert "title" not in schema.parameters
+        assert schema.parameters["type"] == "object"
+        for name, parameter in schema.parameters["properties"].items():
+            assert parameter.get("description"), f"{schema.name}.{name} is not described"
+
+
+def test_rethink_alone_may_make_a_block() -> None:
+    assert memory.rethink(BLOCKS, memory.Rethink(label="new", new_memory="x")).create

@@ -1,0 +1,89 @@
+"""Reading what models answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from agent_service.models import emulation
+from agent_service.models.assembly import Assembly
+from agent_service.models.types import Deltas, ModelAnswer, ToolSchema
+from triptych.errors import Unavailable
+
+TOOL = ToolSchema("save", "Saves.\nMore.", {"type": "object", "properties": {"text": {"type": "string"}}})
+
+
+def chunk(**delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+
+def test_text_and_calls_are_put_together_from_their_pieces() -> None:
+    pieces: list[str] = []
+    assembly = Assembly(Deltas(text=pieces.append, reasoning=pieces.append))
+    assembly.add(chunk(reasoning_content="hm"))
+    assembly.add(chunk(content="hel"))
+    assembly.add(chunk(content="lo"))
+    assembly.add(chunk(tool_calls=[{"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}]))
+    assembly.add(chunk(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}]))
+    assembly.add(chunk(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]))
+    assembly.add({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+    answer = assembly.answer()
+    assert (answer.text, answer.reasoning, pieces) == ("hello", "hm", ["hm", "hel", "lo"])
+    assert [(call.id, call.name, call.arguments) for call in answer.tool_calls] == [
+        ("a", "f", '{"x": 1}'),
+        ("b", "g", "{}"),
+    ]
+    assert (answer.usage.prompt, answer.usage.completion) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", 5, None, {"choices": "x"}, {"choices": [{"delta": "x"}]}, {"choices": [{"delta": {"content": 5}}]}]
+)
+def test_what_is_not_in_the_format_is_garbage(bad: Any) -> None:
+    with pytest.raises(Unavailable, match="can't be read"):
+        Assembly(None).add(bad)
+
+
+def test_an_empty_stream_is_garbage() -> None:
+    with pytest.raises(Unavailable, match="empty"):
+        Assembly(None).answer()
+
+
+def test_an_answer_without_end_is_cut_off() -> None:
+    assembly = Assembly(None)
+    for _ in range(40):
+        assembly.add(chunk(content="x" * 100_000))
+    with pytest.raises(Unavailable, match="longer than"):
+        assembly.add(chunk(content="x"))
+
+
+def test_emulated_calls_are_read_back() -> None:
+    answer = emulation.read(ModelAnswer(text='{"name": "save", "arguments": {"text": "a"}}'))
+    assert answer.text == ""
+    assert (answer.tool_calls[0].name, json.loads(answer.tool_calls[0].arguments)) == ("save", {"text": "a"})
+    assert emulation.read(ModelAnswer(text='{"name": "reply", "arguments": {"text": "hi"}}')).text == "hi"
+    assert emulation.read(ModelAnswer(text="just words")).text == "just words"
+    assert emulation.read(ModelAnswer(text='{"name": "reply", "arguments": {"text": "cut o')).text == "cut o"
+
+
+def test_emulation_tells_calls_and_results_in_words() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "save", "arguments": '{"text": "a"}'}}
+    told = emulation.messages(
+        [
+            {"role": "system", "content": "Be kind."},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": "saved"},
+        ],
+        [TOOL],
+    )
+    assert [message["role"] for message in told] == ["system", "assistant", "user"]
+    assert "- save: Saves." in told[0]["content"]
+    assert json.loads(told[1]["content"]) == {"name": "save", "arguments": {"text": "a"}}
+    assert "saved" in told[2]["content"]
+    names = [
+        each["properties"]["name"]["const"]
+        for each in emulation.response_format([TOOL])["json_schema"]["schema"]["anyOf"]
+    ]
+    assert names == ["reply", "save"]
