@@ -42,7 +42,7 @@ class TestSqliteEdge(InsertingAndFinding, Keeping):
 
 
 async def test_index_and_sql_each_keep_owners_apart_by_themselves(archival: Opened, tenant: Tenant) -> None:
-    other = new_user().tenant
+    other = Tenant(tenant.account_id, "another-user")
     request = insert_request("a boat")
     await archival.store.insert(tenant, request)
     (vector,) = await BundledEmbedder().embed(["a boat"])

@@ -101,13 +101,6 @@ async def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
     assert await found(tmp_path, tenant) == set(BOATS)
 
 
-async def test_a_build_that_was_cut_short_starts_over(tmp_path: Path) -> None:
-    tenant = new_user().tenant
-    await insert(tmp_path, tenant, *BOATS)
-    (tmp_path / "index" / "belongs-to").unlink()
-    assert await found(tmp_path, tenant) == set(BOATS)
-
-
 async def test_an_index_that_is_ahead_of_a_restored_store_is_built_anew(tmp_path: Path) -> None:
     tenant = new_user().tenant
     await insert(tmp_path, tenant, *BOATS)

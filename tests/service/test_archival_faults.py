@@ -151,6 +151,18 @@ async def test_a_delete_that_overtakes_its_insert_wins(archival: Opened, tenant:
     await until_indexed(archival, 0)
 
 
+async def test_a_delete_is_answered_when_the_index_has_forgotten(tmp_path: Path, endpoint: EmbeddingsServer) -> None:
+    tenant, request = new_user().tenant, insert_request("a boat", "a train", "a bus")
+    embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
+    async with opened(tmp_path, embedder, settle_seconds=3600) as archival:  # the keeper does not help
+        boat, *_ = await archival.store.insert(tenant, request)
+        await archival.store.delete_passage(tenant, boat.id, [], "")
+        assert await archival.index.count() == 2
+        await archival.store.delete_archive(tenant, request.archive_id, "")
+        assert await archival.index.count() == 0
+    await embedder.close()
+
+
 async def test_a_passage_that_the_index_could_not_forget_is_not_found(archival: Opened, tenant: Tenant) -> None:
     boat, harbour = await archival.store.insert(tenant, insert_request("a boat", "a boat in the harbour"))
     archival.index.failing = True
