@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent_service.models import emulation
@@ -24,7 +25,7 @@ _MODELS_FRESH_SECONDS = 60.0
 _MODELS_TIMEOUT_SECONDS = 10.0
 _RETRIES = 2
 # A small model that a grammar keeps inside a JSON string may never find the end of it.
-_EMULATED_OUTPUT_TOKENS = 1_024
+_EMULATED_OUTPUT_TOKENS = 512
 # Names that programs put before a model's, of which the endpoint knows nothing.
 _PROVIDERS = frozenset({"openai", "openai-proxy", "letta", "local", "lmstudio_openai", "ollama", "vllm", "together"})
 _OVERFLOW_SIGNS = ("context_length_exceeded", "maximum context length", "context size", "context window")
@@ -50,6 +51,8 @@ class ModelClient:
         (MODEL_UNAVAILABLE, MODEL_GARBAGE), DeadlineExceeded (MODEL_TIMEOUT).
         """
         emulated = self._endpoint.tool_mode is ToolMode.EMULATED and bool(request.tools)
+        if emulated and emulation.is_stuck(request.messages):
+            request = replace(request, tools=())
         body = self._body(request, emulated=emulated)
         assembly = Assembly(None if emulated else deltas)
         try:
@@ -112,7 +115,7 @@ class ModelClient:
             "stream_options": {"include_usage": True},
         }
         if emulated:
-            body["response_format"] = emulation.response_format(request.tools)
+            body["response_format"] = emulation.response_format(request.tools)  # without tools: a reply
         elif request.tools:
             body["tools"] = [
                 {

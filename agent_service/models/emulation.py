@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent_service.models.assembly import garbage
 from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
 from servicekit import ids
 
@@ -24,13 +25,35 @@ def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
     calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": tool.name}, "arguments": tool.parameters},
+            "properties": {"name": {"const": tool.name}, "arguments": _required(tool.parameters)},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
         for tool in (reply, *tools)
     ]
     return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": {"anyOf": calls}}}
+
+
+def _required(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The schema without optional arguments: a model that needs a grammar to write JSON fills them with noise."""
+    required = parameters.get("required", [])
+    return {
+        "type": "object",
+        "properties": {name: parameters["properties"][name] for name in required},
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def is_stuck(history: Sequence[ChatMessage]) -> bool:
+    """Whether the model has just made the same call twice: small ones then make it for ever."""
+    calls: list[tuple[str, str]] = []
+    for message in history:
+        if message["role"] == "user":
+            calls = []
+        for call in message.get("tool_calls") or ():
+            calls.append((call["function"]["name"], call["function"]["arguments"]))
+    return len(calls) > 1 and calls[-1] == calls[-2]
 
 
 def messages(history: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> list[ChatMessage]:
@@ -75,11 +98,16 @@ def _cut_reply(text: str) -> str:
 
 
 def read(answer: ModelAnswer) -> ModelAnswer:
-    """The object in the answer's text as a tool call or as text. What is no such object stays text."""
+    """The object in the answer's text as a tool call or as text. What is no such object stays text.
+
+    Raises: Unavailable MODEL_GARBAGE for a call that was cut at the output limit.
+    """
     try:
         call = json.loads(answer.text)
         name, arguments = str(call["name"]), call["arguments"]
     except (ValueError, KeyError, TypeError):
+        if answer.finish_reason == "length" and f'"{REPLY}"' not in answer.text:
+            raise garbage("it is a tool call without an end") from None
         return replace(answer, text=_cut_reply(answer.text))
     if name == REPLY:
         text = arguments.get("text", "") if isinstance(arguments, dict) else str(arguments)

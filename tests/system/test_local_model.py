@@ -40,7 +40,6 @@ def called(url: str) -> CalledTool:
     choices = schema["json_schema"]["schema"]["anyOf"]
     insert = next(choice for choice in choices if choice["properties"]["name"]["const"] == "memory_insert")
     insert["properties"]["arguments"]["properties"]["label"] = {"const": "human"}
-    insert["properties"]["arguments"]["properties"]["insert_line"] = {"const": -1}
     choices[:] = [insert]
     body = {
         "messages": [

@@ -68,6 +68,26 @@ def test_emulated_calls_are_read_back() -> None:
     assert emulation.read(ModelAnswer(text='{"name": "reply", "arguments": {"text": "cut o')).text == "cut o"
 
 
+def test_an_emulated_call_that_was_cut_is_an_error_and_no_text() -> None:
+    with pytest.raises(Unavailable, match="without an end"):
+        emulation.read(ModelAnswer(text='{"name": "save", "arguments": {"text": "on and on', finish_reason="length"))
+
+
+def test_a_model_that_repeats_a_call_is_stuck_until_the_user_speaks_again() -> None:
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "save", "arguments": "{}"}}]}
+    other = {"role": "assistant", "tool_calls": [{"function": {"name": "find", "arguments": "{}"}}]}
+    user, result = {"role": "user", "content": "x"}, {"role": "tool", "content": "no"}
+    assert emulation.is_stuck([user, call, result, call, result])
+    assert not emulation.is_stuck([user, call, result, other, result])
+    assert not emulation.is_stuck([user, call, result, call, result, user])
+
+
+def test_an_emulated_tool_has_its_required_arguments_alone() -> None:
+    tool = ToolSchema("f", "F.", {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]})
+    (_, call) = emulation.response_format([tool])["json_schema"]["schema"]["anyOf"]
+    assert call["properties"]["arguments"]["properties"] == {"a": {"type": "string"}}
+
+
 def test_emulation_tells_calls_and_results_in_words() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "save", "arguments": '{"text": "a"}'}}
     told = emulation.messages(
