@@ -46,7 +46,7 @@ class Previewer:
         built = build.build(agent, tools, history=window.messages, turn=[], now=now)
         return PreviewContextResponse(
             context_window=window_tokens,
-            tokens=built.tokens,
+            tokens=build.measured(agent, tools, built),
             system_prompt=agent.system or prompt.DEFAULT_INSTRUCTIONS,
             core_memory=prompt.core_memory(agent.blocks),
             memory_facts=built.facts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,7 +25,11 @@ def configure(service: str, *, level: str = "info", fmt: str = "json") -> None:
         raise BadEnvironment(
             "TRIPTYCH_LOG_LEVEL is debug, info, warning or error; TRIPTYCH_LOG_FORMAT is json or console"
         )
-    renderer: Any = structlog.dev.ConsoleRenderer() if fmt == "console" else structlog.processors.JSONRenderer(_dumps)
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if fmt == "console"
+        else structlog.processors.JSONRenderer(_dumps)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -45,6 +50,7 @@ def _dumps(event: Any, **_: Any) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
+@lru_cache(10_000)
 def hashed(tenant: Tenant) -> str:
     """A short stand-in for the tenant: enough to follow one through a log, nothing to look up."""
     return hashlib.sha256("/".join(tenant).encode()).hexdigest()[:12]

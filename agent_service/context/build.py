@@ -19,11 +19,10 @@ _FILL = 0.9
 
 @dataclass(frozen=True)
 class Built:
-    """`messages`: in the chat format, with the memory `facts` among them. `tokens`: estimates by part."""
+    """`messages`: in the chat format, with the memory `facts` among them."""
 
     messages: list[ChatMessage]
     facts: str
-    tokens: ContextTokens
 
 
 def history_budget(agent: Agent, tools: list[ToolSchema], window_tokens: int) -> int:
@@ -47,13 +46,20 @@ def build(agent: Agent, tools: list[ToolSchema], history: list[Message], turn: l
         {"role": "system", "content": facts},
         *render(turn),
     ]
+    return Built(messages, facts)
+
+
+def measured(agent: Agent, tools: list[ToolSchema], built: Built) -> ContextTokens:
+    """How many tokens each part takes, estimated."""
+    system = tokens.of_text(prompt.compiled(agent))
     memory = tokens.of_text(prompt.core_memory(agent.blocks))
+    facts = tokens.of_text(built.facts)
     parts = ContextTokens(
-        system_prompt=tokens.of_text(system) - memory,
+        system_prompt=system - memory,
         core_memory=memory,
-        memory_facts=tokens.of_text(facts),
-        messages=sum(map(tokens.of_message, messages)) - tokens.of_text(system) - tokens.of_text(facts),
+        memory_facts=facts,
+        messages=sum(map(tokens.of_message, built.messages)) - system - facts,
         tools=tokens.of_tools(tools),
     )
     parts.total = parts.system_prompt + parts.core_memory + parts.memory_facts + parts.messages + parts.tools
-    return Built(messages, facts, parts)
+    return parts

@@ -6,7 +6,6 @@ of UTF-8 are counted rather than characters.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,4 +29,4 @@ def of_message(message: dict[str, Any]) -> int:
 
 
 def of_tools(tools: Sequence[ToolSchema]) -> int:
-    return sum(of_text(tool.name) + of_text(tool.description) + of_text(json.dumps(tool.parameters)) for tool in tools)
+    return sum(of_text(tool.text) for tool in tools)

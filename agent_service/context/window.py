@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from agent_service.context import tokens
+from agent_service.context import tokens as count
 from agent_service.context.render import render
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
@@ -26,9 +26,14 @@ class Window:
 
     start: int
     messages: list[Message] = field(default_factory=list)
+    tokens: int = field(init=False)
 
-    def extend(self, messages: Iterable[Message]) -> None:
+    def __post_init__(self) -> None:
+        self.tokens = cost(self.messages)
+
+    def extend(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
+        self.tokens += cost(messages)
 
     def fit(self, budget: int, tail: list[Message], keep: str) -> bool:
         """Drops whole turns from the front until the window with `tail` (not yet in it) is well within `budget` tokens.
@@ -36,24 +41,25 @@ class Window:
         It drops down to 70%, so that the front, and with it the provider's cached prefix, then stays for many turns.
         The turn `keep`, which is running, stays whole. Returns whether anything was dropped.
         """
-        turns = [list(group) for _, group in groupby(self.messages, key=lambda message: message.turn_id)]
-        costs = [cost(turn) for turn in turns]
-        total = sum(costs) + cost(tail)
+        total = self.tokens + cost(tail)
         if total <= budget:
             return False
+        turns = [list(group) for _, group in groupby(self.messages, key=lambda message: message.turn_id)]
+        costs = [cost(turn) for turn in turns]
         dropped = 0
         while dropped < len(turns) and total > budget * _REFILL and turns[dropped][0].turn_id != keep:
             total -= costs[dropped]
             dropped += 1
         self.messages = [message for turn in turns[dropped:] for message in turn]
+        self.tokens = sum(costs[dropped:])
         if self.messages:
             self.start = self.messages[0].sequence
         return dropped > 0
 
 
-def cost(messages: list[Message]) -> int:
+def cost(messages: Sequence[Message]) -> int:
     """Estimated tokens of messages in the chat format."""
-    return sum(map(tokens.of_message, render(messages)))
+    return sum(map(count.of_message, render(messages)))
 
 
 class WindowCache:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 # A message of the OpenAI chat format.
@@ -25,6 +27,11 @@ class ToolSchema:
     name: str
     description: str
     parameters: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        """All that a model reads of it, to be counted."""
+        return self.name + self.description + json.dumps(self.parameters)
 
 
 @dataclass(frozen=True)

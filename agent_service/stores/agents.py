@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
 from agent_service.stores import blocks, conversations
-from agent_service.stores.rows import Window, fetch, like, owned, owner
+from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids
 from servicekit.principal import Tenant
@@ -20,6 +20,7 @@ from triptych.type.v1 import type_pb2
 MAX_NAME = 500
 MAX_SYSTEM = 200_000
 MAX_TAGS = 100
+_GET = select(agents).where(mine(agents), agents.c.id == bindparam("agent_id"))
 UPDATABLE = frozenset(
     {"name", "description", "system", "model", "tools", "tags", "metadata", "timezone", "archive_ids", "embedding"}
 )
@@ -73,7 +74,7 @@ def check(agent: Agent) -> None:
 
 def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     """Raises: NotFound."""
-    row = connection.execute(select(agents).where(owned(agents, tenant), agents.c.id == agent_id)).one_or_none()
+    row = connection.execute(_GET, {**owner(tenant), "agent_id": agent_id}).one_or_none()
     if row is None:
         raise NotFound("agent", agent_id)
     return _to_agent(row, blocks.of_agent(connection, tenant, agent_id))

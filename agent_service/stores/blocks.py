@@ -7,10 +7,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from agent_service import clock
-from agent_service.stores.rows import Window, fetch, like, owned, owner
+from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, block_revisions, blocks
 from servicekit import ids, paging
 from servicekit.principal import Tenant
@@ -23,6 +23,19 @@ MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
 MAX_BLOCKS = 100
 USER = "user"
+
+_ATTACHED = (
+    select(agent_blocks.c.agent_id.label("attached_to"), blocks)
+    .join_from(
+        agent_blocks,
+        blocks,
+        (agent_blocks.c.account_id == blocks.c.account_id)
+        & (agent_blocks.c.user_id == blocks.c.user_id)
+        & (agent_blocks.c.block_id == blocks.c.id),
+    )
+    .order_by(agent_blocks.c.position)
+)
+_OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
 
 DEFAULT_DESCRIPTIONS = {
@@ -87,22 +100,11 @@ def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    return of_agents(connection, tenant, [agent_id]).get(agent_id, [])
+    return [to_block(row._mapping) for row in connection.execute(_OF_AGENT, {**owner(tenant), "of_agent": agent_id})]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
-    query = (
-        select(agent_blocks.c.agent_id.label("attached_to"), blocks)
-        .join_from(
-            agent_blocks,
-            blocks,
-            (agent_blocks.c.account_id == blocks.c.account_id)
-            & (agent_blocks.c.user_id == blocks.c.user_id)
-            & (agent_blocks.c.block_id == blocks.c.id),
-        )
-        .where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
-        .order_by(agent_blocks.c.position)
-    )
+    query = _ATTACHED.where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
     found: dict[str, list[Block]] = {}
     for row in connection.execute(query):
         found.setdefault(row.attached_to, []).append(to_block(row._mapping))

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from agent_service import clock
-from agent_service.stores.rows import Window, fetch, owned, owner
+from agent_service.stores.rows import Window, fetch, mine, owned, owner
 from agent_service.stores.tables import conversations
 from servicekit import ids
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Conversation
 from triptych.errors import FailedPrecondition, NotFound
 from triptych.type.v1 import type_pb2
+
+_HERE = and_(mine(conversations), conversations.c.id == bindparam("conversation_id"))
+_GET = select(conversations).where(_HERE)
+_FENCE = select(conversations.c.fence).where(_HERE)
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,18 @@ def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> No
     connection.execute(delete(conversations).where(owned(conversations, tenant), conversations.c.agent_id == agent_id))
 
 
-def claim(connection: Connection, tenant: Tenant, conversation_id: str, claimant: str) -> Lease:
+def claim(
+    connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, claimant: str | None
+) -> Lease | None:
     """Takes the lease. A change of owner raises the fence, so that the owner before can write no more.
 
-    Raises: NotFound.
+    Without a claimant it only checks that there is such a conversation. Raises: NotFound, also for another agent's.
     """
     row = _row(connection, tenant, conversation_id)
+    if row.agent_id != agent_id:
+        raise NotFound("conversation", conversation_id)
+    if claimant is None:
+        return None
     fence = row.fence
     if row.lease_owner != claimant:
         fence += 1
@@ -87,9 +97,7 @@ def claim(connection: Connection, tenant: Tenant, conversation_id: str, claimant
 
 def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
     """Raises: FailedPrecondition FENCED if somebody else has taken the lease, or the conversation is gone."""
-    held = connection.execute(
-        select(conversations.c.fence).where(owned(conversations, tenant), conversations.c.id == lease.conversation_id)
-    ).scalar()
+    held = connection.execute(_FENCE, {**owner(tenant), "conversation_id": lease.conversation_id}).scalar()
     if held != lease.fence:
         raise FailedPrecondition(
             "another process has taken over this conversation", reason=type_pb2.ERROR_REASON_FENCED
@@ -113,9 +121,7 @@ def move_window(connection: Connection, tenant: Tenant, lease: Lease, start: int
 
 
 def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Row[Any]:
-    row = connection.execute(
-        select(conversations).where(owned(conversations, tenant), conversations.c.id == conversation_id)
-    ).one_or_none()
+    row = connection.execute(_GET, {**owner(tenant), "conversation_id": conversation_id}).one_or_none()
     if row is None:
         raise NotFound("conversation", conversation_id)
     return row

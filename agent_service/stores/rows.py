@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, select, tuple_
 
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -16,6 +16,11 @@ Parameters = dict[str, Any]
 
 def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
     return and_(table.c.account_id == tenant.account_id, table.c.user_id == tenant.user_id)
+
+
+def mine(table: Table) -> ColumnElement[bool]:
+    """The owner's rows in a statement that is built once: run it with the parameters of `owner`."""
+    return and_(table.c.account_id == bindparam("account_id"), table.c.user_id == bindparam("user_id"))
 
 
 def owner(tenant: Tenant) -> Parameters:

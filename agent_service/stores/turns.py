@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from agent_service import clock
 from agent_service.stores import agents, conversations
 from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import check_same, digest
-from agent_service.stores.rows import owned, owner
+from agent_service.stores.rows import mine, owned, owner
 from agent_service.stores.tables import journal, turns
 from servicekit import ids
 from servicekit.paging import Page
@@ -32,6 +32,10 @@ from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
+_BY_REQUEST = select(turns).where(
+    mine(turns), turns.c.agent_id == bindparam("of_agent"), turns.c.request_id == bindparam("of_request")
+)
+_INSERT, _WRITE_EVENTS = insert(turns), insert(journal)
 LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING)
 
 
@@ -62,16 +66,18 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Accepted:
-    """`new` is false for the replay of a request."""
+    """`new` is false for the replay of a request. `claimed`: set if this process may run the turn at once."""
 
     record: TurnRecord
     event: TurnEvent
     new: bool
+    claimed: Claimed | None = None
 
 
-def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) -> Accepted:
+def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, claimant: str | None = None) -> Accepted:
     """Makes the turn durable as queued, or finds the one that this `request_id` started.
 
+    With a `claimant`, whose conversation is idle, a new turn is claimed by it right away.
     Raises: NotFound (agent, or conversation of this agent), FailedPrecondition REQUEST_ID_REUSED.
     """
     known = _by_request(connection, tenant, request.agent_id, request.request_id)
@@ -80,13 +86,12 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) ->
         return Accepted(_to_record(known), events(connection, tenant, known.id)[0], new=False)
     agent = agents.get(connection, tenant, request.agent_id)
     conversation_id = request.conversation_id or agent.default_conversation_id
-    if conversations.get(connection, tenant, conversation_id).agent_id != agent.id:
-        raise NotFound("conversation", conversation_id)
+    lease = conversations.claim(connection, tenant, conversation_id, agent.id, claimant)
     turn = Turn(
         id=ids.new("run"),
         agent_id=agent.id,
         conversation_id=conversation_id,
-        state=TURN_STATE_QUEUED,
+        state=TURN_STATE_RUNNING if lease else TURN_STATE_QUEUED,
         create_time=clock.timestamp(clock.now()),
         background=request.background,
     )
@@ -97,23 +102,23 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest) ->
         create_time=turn.create_time,
         accepted=TurnAccepted(turn=turn, messages=_input_messages(turn, request)),
     )
-    connection.execute(
-        insert(turns).values(
-            **owner(tenant),
-            id=turn.id,
-            agent_id=agent.id,
-            conversation_id=conversation_id,
-            request_id=request.request_id,
-            request_hash=digest(_content(request)),
-            state=turn.state,
-            recall_pending=True,
-            attempt=0,
-            request=request.SerializeToString(),
-            body=turn.SerializeToString(),
-        )
-    )
+    row = {
+        **owner(tenant),
+        "id": turn.id,
+        "agent_id": agent.id,
+        "conversation_id": conversation_id,
+        "request_id": request.request_id,
+        "request_hash": digest(_content(request)),
+        "state": turn.state,
+        "recall_pending": True,
+        "attempt": 1 if lease else 0,
+        "request": request.SerializeToString(),
+        "body": turn.SerializeToString(),
+    }
+    connection.execute(_INSERT, row)
     _write_events(connection, tenant, turn.id, [event])
-    return Accepted(TurnRecord(tenant, turn, request, 0, True), event, new=True)
+    record = TurnRecord(tenant, turn, request, 1 if lease else 0, True)
+    return Accepted(record, event, True, Claimed(record, agent, lease, [event]) if lease else None)
 
 
 def _content(request: StartTurnRequest) -> StartTurnRequest:
@@ -152,7 +157,8 @@ def claim(connection: Connection, tenant: Tenant, turn_id: str, claimant: str) -
         return None
     turn = record.turn
     agent = agents.get(connection, tenant, turn.agent_id)
-    lease = conversations.claim(connection, tenant, turn.conversation_id, claimant)
+    lease = conversations.claim(connection, tenant, turn.conversation_id, agent.id, claimant)
+    assert lease is not None, "there is a claimant"
     turn.state = TURN_STATE_RUNNING
     attempt = record.attempt + 1
     _update(connection, tenant, turn, attempt=attempt)
@@ -221,15 +227,14 @@ def unfinished(connection: Connection) -> list[TurnRecord]:
 
 
 def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Row[Any] | None:
-    return connection.execute(
-        select(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id, turns.c.request_id == request_id)
-    ).one_or_none()
+    parameters = {**owner(tenant), "of_agent": agent_id, "of_request": request_id}
+    return connection.execute(_BY_REQUEST, parameters).one_or_none()
 
 
 def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Sequence[TurnEvent]) -> None:
     if new:
         connection.execute(
-            insert(journal),
+            _WRITE_EVENTS,
             [
                 {**owner(tenant), "turn_id": turn_id, "sequence": e.sequence, "event": e.SerializeToString()}
                 for e in new
@@ -238,11 +243,8 @@ def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Seq
 
 
 def _update(connection: Connection, tenant: Tenant, turn: Turn, **more: Any) -> None:
-    connection.execute(
-        update(turns)
-        .where(owned(turns, tenant), turns.c.id == turn.id)
-        .values(state=turn.state, body=turn.SerializeToString(), **more)
-    )
+    values = {"state": turn.state, "body": turn.SerializeToString(), **more}
+    connection.execute(update(turns).where(owned(turns, tenant), turns.c.id == turn.id).values(**values))
 
 
 def _to_record(row: Row[Any]) -> TurnRecord:

@@ -54,14 +54,14 @@ class TurnEngine:
         first = self._lanes.take_place(conversation_id)
         taken = False
         try:
-            accepted, claimed = await asyncio.shield(self._accept(tenant, request, conversation_id, claim=first))
+            accepted = await asyncio.shield(self._accept(tenant, request, claim=first))
             taken = accepted.new
         finally:
             if not taken:
                 self._lanes.leave(conversation_id)
         turn_id = accepted.record.turn.id
         if accepted.new:
-            self._launch(_Live(accepted.record, Feed([accepted.event])), claimed)
+            self._launch(_Live(accepted.record, Feed([accepted.event])), accepted.claimed)
         async for event in self.follow(tenant, turn_id, 0, deltas=request.deltas):
             yield event
 
@@ -120,18 +120,13 @@ class TurnEngine:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         await self._parts.store.write(lambda c: _mark(c, acknowledged))
 
-    async def _accept(
-        self, tenant: Tenant, request: StartTurnRequest, conversation_id: str, *, claim: bool
-    ) -> tuple[Accepted, Claimed | None]:
+    async def _accept(self, tenant: Tenant, request: StartTurnRequest, *, claim: bool) -> Accepted:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
-        process_id = self._parts.process_id
+        claimant = self._parts.process_id if claim else None
 
-        def work(connection: Connection) -> tuple[Accepted, Claimed | None]:
+        def work(connection: Connection) -> Accepted:
             _mark(connection, acknowledged)
-            accepted = turns.accept(connection, tenant, request)
-            if not (accepted.new and claim):
-                return accepted, None
-            return accepted, turns.claim(connection, tenant, accepted.record.turn.id, process_id)
+            return turns.accept(connection, tenant, request, claimant)
 
         return await self._parts.store.write(work)
 
