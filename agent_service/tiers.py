@@ -24,10 +24,10 @@ class Tiers:
         self._archival = ArchivalServiceStub(archival_peer.channel)
 
     async def append_messages(
-        self, caller: Principal, request: recall.AppendMessagesRequest
+        self, caller: Principal, request: recall.AppendMessagesRequest, *, seconds: float
     ) -> Sequence[recall.Message]:
         """The messages as stored, with their sequence numbers."""
-        response = await self._recall_peer.unary(self._recall.AppendMessages, request, caller=caller, seconds=_SECONDS)
+        response = await self._recall_peer.unary(self._recall.AppendMessages, request, caller=caller, seconds=seconds)
         return response.messages
 
     async def latest_messages(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import blocks, conversations
+from agent_service.stores import attached, blocks, conversations
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids
@@ -77,14 +77,14 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     row = connection.execute(_GET, {**owner(tenant), "agent_id": agent_id}).one_or_none()
     if row is None:
         raise NotFound("agent", agent_id)
-    return _to_agent(row, blocks.of_agent(connection, tenant, agent_id))
+    return _to_agent(row, attached.of_agent(connection, tenant, agent_id))
 
 
 def list_page(
     connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
 ) -> tuple[list[Agent], str]:
     rows, token = fetch(connection, _filtered(tenant, request), agents, tenant, window)
-    by_agent = blocks.of_agents(connection, tenant, [row.id for row in rows])
+    by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
     return [_to_agent(row, by_agent.get(row.id, [])) for row in rows], token
 
 

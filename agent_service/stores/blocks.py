@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from google.protobuf.json_format import MessageToDict
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from agent_service import clock
-from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
+from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
+from agent_service.stores.rows import Window, fetch, like, owned, owner
 from agent_service.stores.tables import agent_blocks, block_revisions, blocks
 from servicekit import ids, paging
 from servicekit.principal import Tenant
@@ -23,19 +23,6 @@ MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
 MAX_BLOCKS = 100
 USER = "user"
-
-_ATTACHED = (
-    select(agent_blocks.c.agent_id.label("attached_to"), blocks)
-    .join_from(
-        agent_blocks,
-        blocks,
-        (agent_blocks.c.account_id == blocks.c.account_id)
-        & (agent_blocks.c.user_id == blocks.c.user_id)
-        & (agent_blocks.c.block_id == blocks.c.id),
-    )
-    .order_by(agent_blocks.c.position)
-)
-_OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
 
 DEFAULT_DESCRIPTIONS = {
@@ -96,19 +83,6 @@ def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
     if row is None:
         raise NotFound("block", block_id)
     return to_block(row._mapping)
-
-
-def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
-    """The agent's blocks in the order in which they are compiled."""
-    return [to_block(row._mapping) for row in connection.execute(_OF_AGENT, {**owner(tenant), "of_agent": agent_id})]
-
-
-def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
-    query = _ATTACHED.where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
-    found: dict[str, list[Block]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.attached_to, []).append(to_block(row._mapping))
-    return found
 
 
 def list_page(
@@ -240,11 +214,6 @@ def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> No
         remove(connection, tenant, block_id)
 
 
-def agents_with(connection: Connection, tenant: Tenant, block_id: str) -> Sequence[str]:
-    query = select(agent_blocks.c.agent_id).where(owned(agent_blocks, tenant), agent_blocks.c.block_id == block_id)
-    return connection.execute(query).scalars().all()
-
-
 def revisions(
     connection: Connection, tenant: Tenant, block_id: str, page: paging.Page
 ) -> tuple[list[BlockRevision], str]:
@@ -302,22 +271,3 @@ def _add_revision(
             created_at=clock.now(),
         )
     )
-
-
-def to_block(row: Any) -> Block:
-    """A row (a mapping of the table's columns) as the contract's message."""
-    block = Block(
-        id=row["id"],
-        label=row["label"],
-        value=row["value"],
-        description=row["description"],
-        limit=row["character_limit"],
-        read_only=row["read_only"],
-        tags=row["tags"],
-        etag=str(row["revision"]),
-        create_time=clock.timestamp(row["created_at"]),
-        update_time=clock.timestamp(row["updated_at"]),
-    )
-    if row["metadata"]:
-        block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
-    return block

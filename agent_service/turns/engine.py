@@ -11,11 +11,12 @@ import structlog
 from sqlalchemy import Connection
 
 from agent_service import clock
-from agent_service.stores import turns
+from agent_service.stores import conversations, turns
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.turns.feed import Feed
 from agent_service.turns.lanes import Lanes
 from agent_service.turns.parts import Parts
+from agent_service.turns.recall_log import RecallLog
 from agent_service.turns.runner import TurnRunner
 from servicekit import deadline, ids, principal, rpc
 from servicekit.principal import Principal, Tenant
@@ -50,20 +51,25 @@ class TurnEngine:
 
         Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED, Aborted CONVERSATION_BUSY.
         """
+        # Shielded as a whole: a caller that goes away must not leave a turn that is stored and that nobody runs.
+        turn_id = await asyncio.shield(self._begin(tenant, request))
+        async for event in self.follow(tenant, turn_id, 0, deltas=request.deltas):
+            yield event
+
+    async def _begin(self, tenant: Tenant, request: StartTurnRequest) -> str:
+        """Accepts and launches a turn, or finds the one that the request started; gives its id."""
         conversation_id = request.conversation_id or ids.derived("conv", request.agent_id)
         first = self._lanes.take_place(conversation_id)
         taken = False
         try:
-            accepted = await asyncio.shield(self._accept(tenant, request, claim=first))
+            accepted = await self._accept(tenant, request, claim=first)
             taken = accepted.new
         finally:
             if not taken:
                 self._lanes.leave(conversation_id)
-        turn_id = accepted.record.turn.id
         if accepted.new:
             self._launch(_Live(accepted.record, Feed([accepted.event])), accepted.claimed)
-        async for event in self.follow(tenant, turn_id, 0, deltas=request.deltas):
-            yield event
+        return accepted.record.turn.id
 
     async def follow(
         self, tenant: Tenant, turn_id: str, after_sequence: int, *, deltas: bool
@@ -154,6 +160,9 @@ class TurnEngine:
 
     async def _run_in_lane(self, live: _Live, claimed: Claimed | None) -> None:
         tenant, turn_id = live.record.tenant, live.record.turn.id
+        if not live.record.live:
+            await self._settle_ended(live)
+            return
         if claimed is None:
             claimed = await self._claim(tenant, turn_id)
         if claimed is None:
@@ -179,8 +188,23 @@ class TurnEngine:
         except NotFound:  # the agent was deleted while its turn waited
             return None
 
+    async def _settle_ended(self, live: _Live) -> None:
+        """Brings the messages of a turn that has ended to recall: its process died, or it never began."""
+        tenant, turn = live.record.tenant, live.record.turn
+        process_id = self._parts.process_id
+        try:
+            lease = await self._parts.store.write(
+                lambda c: conversations.claim(c, tenant, turn.conversation_id, turn.agent_id, process_id)
+            )
+        except NotFound:  # the agent was deleted meanwhile
+            return
+        assert lease is not None, "there is a claimant"
+        await RecallLog(self._parts.tiers, Principal(tenant), turn, lease, live.feed).send_all(None)
+        self._parts.windows.forget(turn.conversation_id)
+        self._acknowledged[tenant].append(turn.id)
+
     async def _cancel_queued(self, live: _Live) -> None:
-        """Ends a turn that was cancelled before it began; its message still goes to recall, at the next start."""
+        """Ends a turn that was cancelled before it began. Its message still goes to recall."""
         turn = live.record.turn
         turn.state, turn.stop_reason = turn_pb2.TURN_STATE_CANCELLED, turn_pb2.STOP_REASON_CANCELLED
         turn.end_time.CopyFrom(clock.timestamp(clock.now()))
@@ -191,6 +215,8 @@ class TurnEngine:
         await self._parts.store.write(lambda c: turns.end_without_lease(c, tenant, turn, [done]))
         live.feed.record([done])
         live.feed.send([done])
+        live.over.set()
+        await self._settle_ended(live)
 
 
 def _mark(connection: Connection, acknowledged: dict[Tenant, list[str]]) -> None:

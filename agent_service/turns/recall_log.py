@@ -18,6 +18,7 @@ from triptych.recall.v1.recall_pb2 import AppendMessagesRequest
 from triptych.type.v1.type_pb2 import Fence
 
 _log = structlog.get_logger("turns")
+_SECONDS = 20.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 30.0
 
 
@@ -34,8 +35,8 @@ class RecallLog:
         sent = journal.batches(self._turn.id, self._feed.journalled, ended=True)[: self._sent]
         return sum(len(batch.messages) for batch in sent)
 
-    async def send(self, window: Window | None, *, ended: bool) -> bool:
-        """Sends what is complete; false if recall can't be reached now.
+    async def send(self, window: Window | None, *, ended: bool, seconds: float = _SECONDS) -> bool:
+        """Sends what is complete; false if recall can't be reached within `seconds`.
 
         Raises: FailedPrecondition FENCED.
         """
@@ -49,7 +50,7 @@ class RecallLog:
                 messages=batch.messages,
             )
             try:
-                stored = await self._tiers.append_messages(self._principal, request)
+                stored = await self._tiers.append_messages(self._principal, request, seconds=seconds)
             except (Unavailable, DeadlineExceeded) as error:
                 _log.warning("recall unreachable", reason=error.reason_name, turn=self._turn.id)
                 return False

@@ -13,7 +13,7 @@ from agent_service import clock
 from agent_service.context import build
 from agent_service.context.window import Window
 from agent_service.models.types import ModelAnswer, ModelRequest
-from agent_service.stores import blocks, conversations, turns
+from agent_service.stores import attached, conversations, turns
 from agent_service.stores.turns import Claimed
 from agent_service.tools import registry, speech
 from agent_service.turns import journal
@@ -23,6 +23,7 @@ from agent_service.turns.feed import Feed
 from agent_service.turns.parts import Parts
 from agent_service.turns.recall_log import RecallLog
 from agent_service.turns.toolcalls import Caller, Outcome
+from servicekit import rpc
 from servicekit.principal import Principal
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.agent_pb2 import Block
@@ -34,6 +35,8 @@ from triptych.type.v1.type_pb2 import ToolCall
 
 DEFAULT_MAX_STEPS = 50
 _OVERFLOW_SHRINK = 0.5
+# How long the end of a turn is held back for a recall that is away; its messages get there later all the same.
+_PATIENCE_SECONDS = 2.0
 
 
 class TurnRunner:
@@ -53,10 +56,11 @@ class TurnRunner:
         """Raises: FailedPrecondition FENCED if another process has taken over. Every other error ends the turn."""
         try:
             await self._run_steps()
-        except TriptychError as error:
-            if error.reason == type_pb2.ERROR_REASON_FENCED:
+        except Exception as error:  # whatever it was, whoever waits is told, and the conversation can go on
+            mapped = rpc.to_error(error)
+            if mapped.reason == type_pb2.ERROR_REASON_FENCED:
                 raise
-            await self.fail(error)
+            await self.fail(mapped)
 
     async def settle(self) -> None:
         """Brings the messages of the ended turn to recall, however long that takes."""
@@ -167,7 +171,7 @@ class TurnRunner:
             done = outcome or self._caller.edit(connection, call, key)
             made = self._numbered(self._call_events(step, index, call, done))
             turns.commit(connection, tenant, lease, turn, made)
-            return made, blocks.of_agent(connection, tenant, self._agent.id)
+            return made, attached.of_agent(connection, tenant, self._agent.id)
 
         made, current = await self._parts.store.write(work)
         self._agent.ClearField("blocks")
@@ -219,7 +223,7 @@ class TurnRunner:
         tenant, lease = self._principal.tenant, self._claimed.lease
         await self._parts.store.write(lambda c: turns.commit(c, tenant, lease, turn, last))
         self._feed.record(last)
-        await self._recall.send(self._window, ended=True)
+        await self._recall.send(self._window, ended=True, seconds=_PATIENCE_SECONDS)
         self._feed.send(last)
 
     async def _commit(self, made: Sequence[TurnEvent]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from agent_service.stores import blocks
+from agent_service.stores import attached, blocks
 from agent_service.stores.turns import Claimed
 from agent_service.tools import base, memory, registry
 from agent_service.tools.base import BlockTool, CallContext, TierTool, ToolError
@@ -54,7 +54,7 @@ class Caller:
         assert tool is not None, "not a call that edits a block"
         agent, tenant = self.claimed.agent, self.principal.tenant
         try:
-            current = blocks.of_agent(connection, tenant, agent.id)
+            current = attached.of_agent(connection, tenant, agent.id)
             wanted = tool.edit(current, base.parse(tool, call.arguments))
             if wanted is None:
                 return Outcome("Nothing to change.")

@@ -175,3 +175,37 @@ async def test_messages_reach_recall_though_it_was_away_when_the_turn_ended(tier
     tiers.start("recall_service")
     assert (await tiers.finish(turn_id))[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
     assert await tiers.said(agent) == ["hello", "ok: hello", "[[wait]] while you are away", "ok: while you are away"]
+
+
+async def test_messages_reach_recall_though_both_services_died_before_it_had_them(
+    tiers: Tiers, model: ScriptedModel
+) -> None:
+    agent = await tiers.new_agent()
+    await tiers.finish(await tiers.begin(agent, "hello"))
+    turn_id = await tiers.begin(agent, "[[wait]] nobody heard this")
+    assert await asyncio.to_thread(model.waiting.wait, _SECONDS)
+    tiers.kill("recall_service")
+    model.release()
+    assert (await tiers.finish(turn_id))[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
+    tiers.kill("agent_service")
+    tiers.start("recall_service")
+    tiers.start("agent_service")
+    async with asyncio.timeout(_SECONDS):
+        while len(await tiers.said(agent)) < 4:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.05)
+    assert (await tiers.said(agent))[2:] == ["[[wait]] nobody heard this", "ok: nobody heard this"]
+
+
+async def test_a_turn_cancelled_while_it_waited_keeps_its_message(tiers: Tiers, model: ScriptedModel) -> None:
+    agent = await tiers.new_agent()
+    first = await tiers.begin(agent, "[[wait]] first")
+    second = await tiers.begin(agent, "second")
+    cancel = turn_pb2.CancelTurnRequest(turn_id=second)
+    cancelled = await tiers.agent_peer.unary(tiers.turns.CancelTurn, cancel, caller=ANN)
+    assert cancelled.turn.state == turn_pb2.TURN_STATE_CANCELLED
+    model.release()
+    await tiers.finish(first)
+    async with asyncio.timeout(_SECONDS):
+        while len(await tiers.said(agent)) < 3:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.05)
+    assert sorted(await tiers.said(agent)) == sorted(["[[wait]] first", "ok: first", "second"])
