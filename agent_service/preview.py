@@ -43,7 +43,7 @@ class Previewer:
             self._tiers.count_passages(caller, agent.archive_ids),
         )
         now = datetime.now(UTC)
-        built = build.build(agent, tools, history=window.messages, turn=[], now=now)
+        built = build.build(agent, window.before(""), [], now, hidden=window.hidden)
         return PreviewContextResponse(
             context_window=window_tokens,
             tokens=build.measured(agent, tools, built),

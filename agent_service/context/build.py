@@ -32,17 +32,18 @@ def history_budget(agent: Agent, tools: list[ToolSchema], window_tokens: int) ->
     return max(0, int((window_tokens - answer) * _FILL) - fixed)
 
 
-def build(agent: Agent, tools: list[ToolSchema], history: list[Message], turn: list[Message], now: datetime) -> Built:
+def build(agent: Agent, history: list[ChatMessage], turn: list[Message], now: datetime, *, hidden: int) -> Built:
     """The request's messages. `turn`: this turn's own so far; `history`: those before, as far as they are in view.
+
+    `hidden`: how many messages of the conversation are out of view.
 
     The facts stand in front of the turn's own messages: everything before them is what the last request began with.
     """
     system = prompt.compiled(agent)
-    hidden = max(0, (history or turn)[0].sequence - 1) if history or turn else 0
     facts = prompt.facts(agent, now=now, hidden_messages=hidden)
     messages: list[ChatMessage] = [
         {"role": "system", "content": system},
-        *render(history),
+        *history,
         {"role": "system", "content": facts},
         *render(turn),
     ]

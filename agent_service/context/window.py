@@ -9,6 +9,7 @@ from itertools import groupby
 
 from agent_service.context import tokens as count
 from agent_service.context.render import render
+from agent_service.models.types import ChatMessage
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
 from triptych.recall.v1.recall_pb2 import Message
@@ -27,9 +28,34 @@ class Window:
     start: int
     messages: list[Message] = field(default_factory=list)
     tokens: int = field(init=False)
+    _rendered: list[ChatMessage] = field(default_factory=list, init=False)
+    _rendered_count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.tokens = cost(self.messages)
+
+    def before(self, turn_id: str) -> list[ChatMessage]:
+        """All that comes before that turn, in the chat format. What was rendered for an earlier turn is not again.
+
+        Turns are whole, so what they are rendered to does not depend on what comes behind them.
+        """
+        end = len(self.messages)
+        while end and self.messages[end - 1].turn_id == turn_id:
+            end -= 1
+        if end < self._rendered_count:  # somebody looked at the turn while it was running
+            self._rendered, self._rendered_count = [], 0
+        self._rendered.extend(render(self.messages[self._rendered_count : end]))
+        self._rendered_count = end
+        return list(self._rendered)
+
+    @property
+    def hidden(self) -> int:
+        """How many messages of the conversation are older than what is here."""
+        return max(0, self.messages[0].sequence - 1) if self.messages else 0
+
+    def of_turn(self, turn_id: str) -> list[Message]:
+        """What is here of the turn that is running, which is the last."""
+        return [message for message in self.messages if message.turn_id == turn_id]
 
     def extend(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
@@ -52,6 +78,7 @@ class Window:
             dropped += 1
         self.messages = [message for turn in turns[dropped:] for message in turn]
         self.tokens = sum(costs[dropped:])
+        self._rendered, self._rendered_count = [], 0
         if self.messages:
             self.start = self.messages[0].sequence
         return dropped > 0

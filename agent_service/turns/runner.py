@@ -119,13 +119,12 @@ class TurnRunner:
         if self._window.fit(budget, unsent, keep=self._turn.id):
             tenant, lease, start = self._principal.tenant, self._claimed.lease, self._window.start
             await self._parts.store.write(lambda c: conversations.move_window(c, tenant, lease, start))
-        seen = [*self._window.messages, *unsent]
         built = build.build(
             self._agent,
-            self._tools,
-            history=[message for message in seen if message.turn_id != self._turn.id],
-            turn=[message for message in seen if message.turn_id == self._turn.id],
-            now=self._caller.now,
+            self._window.before(self._turn.id),
+            [*self._window.of_turn(self._turn.id), *unsent],
+            self._caller.now,
+            hidden=self._window.hidden,
         )
         settings = self._agent.model
         request = ModelRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from itertools import groupby
 
 import pytest
 
@@ -76,6 +77,25 @@ def test_a_window_is_cut_by_whole_turns_to_below_its_budget(seed: int) -> None:
         assert window.messages == messages
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_a_window_that_grows_is_rendered_as_it_would_be_at_once(seed: int) -> None:
+    messages = conversation(seed)
+    window = Window(0)
+    for _, group in groupby(messages, key=lambda message: message.turn_id):
+        turn = list(group)
+        half = len(turn) // 2
+        for part in (turn[:half], turn[half:]):
+            window.extend(part)
+            before = [message for message in window.messages if message.turn_id != turn[0].turn_id]
+            assert window.before(turn[0].turn_id) == render(before)
+            assert window.before("nobody's") == render(window.messages)
+            assert window.before(turn[0].turn_id) == render(before)
+            assert window.of_turn(turn[0].turn_id) == turn[: len(window.messages) - len(before)]
+    window.fit(cost(messages) // 2, [], keep=messages[-1].turn_id)
+    assert window.before("") == render(window.messages)
+    assert window.tokens == sum(cost(list(group)) for _, group in groupby(window.messages, key=lambda m: m.turn_id))
+
+
 def test_the_prompt_changes_only_with_a_block() -> None:
     agent = Agent(blocks=[Block(label="human", value="Name: Ann.", limit=100)])
     first = prompt.compiled(agent)
@@ -86,9 +106,9 @@ def test_the_prompt_changes_only_with_a_block() -> None:
 
 
 def test_the_facts_of_the_moment_stand_behind_the_history() -> None:
-    history = [Message(sequence=9, role=type_pb2.ROLE_USER, text="before", turn_id="t1")]
+    window = Window(0, [Message(sequence=9, role=type_pb2.ROLE_USER, text="before", turn_id="t1")])
     turn = [Message(role=type_pb2.ROLE_USER, text="now", turn_id="t2")]
-    built = build.build(Agent(timezone="Europe/Oslo"), [], history, turn, NOW)
+    built = build.build(Agent(timezone="Europe/Oslo"), window.before("t2"), turn, NOW, hidden=window.hidden)
     assert [m["role"] for m in built.messages] == ["system", "user", "system", "user"]
     assert "2026-03-14 16:09 (Europe/Oslo)" in built.facts
     assert "8 older messages" in built.facts
