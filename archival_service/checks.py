@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from google.protobuf.json_format import MessageToDict, SerializeToJsonError
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from archival_service.store import Filters
 from archival_service.stores.rows import microseconds
-from servicekit import ids
+from servicekit import ids, structs
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
@@ -23,7 +20,6 @@ MAX_TAGS = 64
 MAX_TAG = 200
 MAX_NAME = 500
 MAX_DESCRIPTION = 10_000
-MAX_METADATA_BYTES = 16 * 1024
 MAX_QUERY = 10_000
 MAX_CONTAINS = 1_000
 MAX_LIMIT = 100
@@ -46,7 +42,7 @@ def archive(wanted: pb.Archive) -> None:
     _id("archive", "archive.id", wanted.id)
     _characters("archive.name", wanted.name, MAX_NAME)
     _characters("archive.description", wanted.description, MAX_DESCRIPTION)
-    _metadata("archive.metadata", wanted.metadata)
+    structs.check("archive.metadata", wanted.metadata)
 
 
 def update_paths(request: pb.UpdateArchiveRequest) -> list[str]:
@@ -89,7 +85,7 @@ def _passage(field: str, passage: pb.Passage) -> None:
         raise InvalidArgument.of(f"{field}.text", f"must be at most {MAX_TEXT_BYTES:,} bytes")
     _no_nul(f"{field}.text", passage.text)
     _tags(f"{field}.tags", passage.tags)
-    _metadata(f"{field}.metadata", passage.metadata)
+    structs.check(f"{field}.metadata", passage.metadata)
     if passage.HasField("create_time"):
         _time(f"{field}.create_time", passage.create_time)
 
@@ -158,16 +154,6 @@ def _tags(field: str, tags: Sequence[str]) -> None:
         if not 1 <= len(tag) <= MAX_TAG:
             raise InvalidArgument.of(field, f"must be of 1 to {MAX_TAG} characters each")
         _no_nul(field, tag)
-
-
-def _metadata(field: str, metadata: Struct) -> None:
-    if metadata.ByteSize() > MAX_METADATA_BYTES:
-        raise InvalidArgument.of(field, f"must be at most {MAX_METADATA_BYTES:,} bytes")
-    try:
-        written = json.dumps(MessageToDict(metadata))
-    except (SerializeToJsonError, ValueError, RecursionError):
-        raise InvalidArgument.of(field, "must be what JSON can hold") from None
-    _no_nul(field, written.replace("\\u0000", "\0"))
 
 
 def _fence(fence: type_pb2.Fence) -> None:

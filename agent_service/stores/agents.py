@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from agent_service import clock
 from agent_service.stores import attached, blocks, conversations
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
-from servicekit import ids
+from servicekit import ids, structs
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Agent, Block, ListAgentsRequest
 from triptych.errors import InvalidArgument, NotFound
@@ -68,6 +69,9 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
     if agent.model.context_window < 0 or agent.model.max_output_tokens < 0:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
+    if not math.isfinite(agent.model.temperature):
+        raise InvalidArgument.of("model", "temperature must be a number")
+    structs.check("metadata", agent.metadata)
     if len(agent.blocks) > blocks.MAX_BLOCKS:
         raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
 

@@ -12,7 +12,7 @@ from agent_service import clock
 from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
 from agent_service.stores.rows import Window, fetch, like, owned, owner
 from agent_service.stores.tables import agent_blocks, block_revisions, blocks
-from servicekit import ids, paging
+from servicekit import ids, paging, structs
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Block, BlockRevision, ListBlocksRequest
 from triptych.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -57,11 +57,12 @@ def create(connection: Connection, tenant: Tenant, block: Block, *, agent_id: st
 
 
 def check(block: Block) -> None:
-    """Raises: InvalidArgument for a label, a limit or a value that can't be kept."""
+    """Raises: InvalidArgument for a label, a limit, metadata or a value that can't be kept."""
     if not block.label or len(block.label) > MAX_LABEL or not block.label.isprintable():
         raise InvalidArgument.of("label", f"must be 1 to {MAX_LABEL} printable characters")
     if not 0 <= block.limit <= MAX_LIMIT:
         raise InvalidArgument.of("limit", f"must be 0 to {MAX_LIMIT} characters")
+    structs.check("metadata", block.metadata)
     check_value(block.label, block.value, block.limit or DEFAULT_LIMIT)
 
 

@@ -23,6 +23,14 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._streamed: set[str] = set()
+        self._waiting = console.status("thinking", spinner="dots")
+
+    def wait(self) -> None:
+        """Shows that the agent is at work, until there is something of it to show."""
+        self._waiting.start()
+
+    def stop_waiting(self) -> None:
+        self._waiting.stop()
 
     def event(self, event: TurnEvent) -> None:
         kind = event.WhichOneof("event")

@@ -65,15 +65,20 @@ class Session:
 
     def _say(self, text: str) -> None:
         turn_id = ""
+        self._screen.wait()
         try:
             events = self._client.turns.stream(self._agent.id, text, conversation_id=self._conversation_id)
             for event in events:
                 turn_id = event.turn_id
+                if not event.HasField("accepted"):
+                    self._screen.stop_waiting()
                 self._screen.event(event)
         except KeyboardInterrupt:
             if turn_id:
                 self._client.turns.cancel(turn_id)
             self._screen.note("\n  (stopped)")
+        finally:
+            self._screen.stop_waiting()
 
     def _memory(self, _: str) -> None:
         for block in self._client.agents.get(self._agent.id).blocks:

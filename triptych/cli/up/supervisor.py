@@ -51,13 +51,17 @@ class Supervisor:
         local = self._plan.local_model()
         if local is not None:
             self._processes.append(local)
-            await local.start()
+            await self._start(local)
             self._say(f"the local model serves at {local.ready['http']}/v1")
         services = self._plan.services(local.ready["http"] if local else "")
         self._processes.extend(services)
-        await _all(*(service.start() for service in services))
+        await _all(*(self._start(service) for service in services))
         self._write_ready()
         await _all(*(self._keep(process) for process in self._processes))
+
+    async def _start(self, process: Process) -> None:
+        await process.start()
+        self._say(f"  {process.name} serves")
 
     def _write_ready(self) -> None:
         gateway = next(process for process in self._processes if process.name == "gateway")
