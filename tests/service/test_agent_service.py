@@ -298,3 +298,15 @@ async def test_a_deleted_agent_leaves_nothing_in_any_tier(world: World) -> None:
     with pytest.raises(TriptychError):
         await world.get_agent(agent.id)
     assert not (await world.peer.unary(world.agents.ListBlocks, pb.ListBlocksRequest(), caller=ANN)).blocks
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_metadata_that_no_json_can_hold_is_refused_and_spoils_no_list(world: World, number: float) -> None:
+    wanted = pb.Agent(name="poison")
+    wanted.metadata.update({"a": number})
+    with pytest.raises(InvalidArgument, match="metadata"):
+        await world.peer.unary(world.agents.CreateAgent, pb.CreateAgentRequest(agent=wanted), caller=ANN)
+    block = pb.Block(label="poison", metadata=wanted.metadata)
+    with pytest.raises(InvalidArgument, match="metadata"):
+        await world.peer.unary(world.agents.CreateBlock, pb.CreateBlockRequest(block=block), caller=ANN)
+    assert (await world.peer.unary(world.agents.CountAgents, pb.CountAgentsRequest(), caller=ANN)).count == 0
