@@ -52,7 +52,7 @@ class Settings:
     def read(cls, env: Environment) -> Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
         return cls(
-            listen=env.text("TRIPTYCH_AGENT_LISTEN"),
+            listen=env.listen("TRIPTYCH_AGENT_LISTEN"),
             dsn=env.text("TRIPTYCH_AGENT_DSN"),
             recall_address=env.text("TRIPTYCH_RECALL_ADDRESS"),
             archival_address=env.text("TRIPTYCH_ARCHIVAL_ADDRESS"),

@@ -26,7 +26,7 @@ class Settings:
     def read(cls, env: Environment) -> Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
         return cls(
-            listen=env.text("TRIPTYCH_ARCHIVAL_LISTEN"),
+            listen=env.listen("TRIPTYCH_ARCHIVAL_LISTEN"),
             dsn=env.text("TRIPTYCH_ARCHIVAL_DSN"),
             index=Path(env.text("TRIPTYCH_ARCHIVAL_INDEX")).expanduser(),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),

@@ -26,8 +26,8 @@ class Settings:
     def read(cls, env: Environment) -> Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
         return cls(
-            grpc_listen=env.text("TRIPTYCH_GATEWAY_GRPC_LISTEN"),
-            http_listen=env.text("TRIPTYCH_GATEWAY_HTTP_LISTEN"),
+            grpc_listen=env.listen("TRIPTYCH_GATEWAY_GRPC_LISTEN"),
+            http_listen=env.listen("TRIPTYCH_GATEWAY_HTTP_LISTEN", sockets=False),
             dsn=env.text("TRIPTYCH_GATEWAY_DSN"),
             agent_address=env.text("TRIPTYCH_AGENT_ADDRESS"),
             recall_address=env.text("TRIPTYCH_RECALL_ADDRESS"),

@@ -22,7 +22,7 @@ class Settings:
     def read(cls, env: Environment) -> Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
         return cls(
-            listen=env.text("TRIPTYCH_RECALL_LISTEN"),
+            listen=env.listen("TRIPTYCH_RECALL_LISTEN"),
             dsn=env.text("TRIPTYCH_RECALL_DSN"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),

@@ -50,6 +50,17 @@ class Environment:
             raise BadEnvironment(f"{name} is true or false, not {value!r}")
         return value in ("true", "1")
 
+    def listen(self, name: str, *, sockets: bool = True) -> str:
+        """An address to bind: `host:port`, or with `sockets` also `unix:/path`."""
+        value = self.text(name)
+        if sockets and len(value) > len("unix:") and value.startswith("unix:"):
+            return value
+        host, _, port = value.rpartition(":")
+        # Without a host a server would be open to the whole network, which must be asked for in words: 0.0.0.0.
+        if not (host and port.isascii() and port.isdigit() and int(port) < 65536):
+            raise BadEnvironment(f"{name} must be HOST:PORT (port 0: any free one), not {value!r}")
+        return value
+
     def file(self, name: str) -> Path:
         path = Path(self.required(name)).expanduser()
         if not path.is_file():

@@ -30,3 +30,21 @@ def test_a_missing_file_and_a_missing_value_are_named() -> None:
         Environment({"TRIPTYCH_FIRST_KEY_FILE": "/nowhere/at/all"}).file("TRIPTYCH_FIRST_KEY_FILE")
     with pytest.raises(BadEnvironment, match="is not set"):
         Environment({}).required("TRIPTYCH_MODEL_BASE_URL")
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:0", "[::1]:8283", "0.0.0.0:65535", "unix:/tmp/x"])
+def test_an_address_to_bind_has_a_host_and_a_port(value: str) -> None:
+    assert Environment({"TRIPTYCH_AGENT_LISTEN": value}).listen("TRIPTYCH_AGENT_LISTEN") == value
+
+
+@pytest.mark.parametrize("value", ["x", ":0", "host:", "host:65536", "host:-1", "host:x", "unix:", "host:²"])
+def test_what_can_not_be_bound_is_refused_by_name(value: str) -> None:
+    with pytest.raises(BadEnvironment, match="TRIPTYCH_AGENT_LISTEN must be HOST:PORT"):
+        Environment({"TRIPTYCH_AGENT_LISTEN": value}).listen("TRIPTYCH_AGENT_LISTEN")
+
+
+def test_rest_is_not_served_on_a_unix_socket() -> None:
+    with pytest.raises(BadEnvironment, match="HOST:PORT"):
+        Environment({"TRIPTYCH_GATEWAY_HTTP_LISTEN": "unix:/tmp/x"}).listen(
+            "TRIPTYCH_GATEWAY_HTTP_LISTEN", sockets=False
+        )
