@@ -38,7 +38,9 @@ class IndexedStore:
         self._sql, self._index, self._embedder, self._keeper = sql, index, embedder, keeper
 
     async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
-        return self._described(await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id)))
+        return self._described(
+            await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id), alone=tenant)
+        )
 
     async def get_archive(self, tenant: Tenant, archive_id: str) -> Archive:
         return self._described(await self._sql.read(lambda c: archives.get(c, tenant, archive_id)))
@@ -50,19 +52,23 @@ class IndexedStore:
         return [self._described(archive) for archive in found], token
 
     async def update_archive(self, tenant: Tenant, wanted: Archive, paths: Sequence[str], request_id: str) -> Archive:
-        return self._described(await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id)))
+        return self._described(
+            await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id), alone=tenant)
+        )
 
     async def delete_archive(self, tenant: Tenant, archive_id: str, request_id: str) -> None:
-        await self._forget(await self._keeper.write(lambda c: archives.remove(c, tenant, archive_id, request_id)))
+        await self._forget(
+            await self._keeper.write(lambda c: archives.remove(c, tenant, archive_id, request_id), alone=tenant)
+        )
 
     async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
         stored: Stored | None = None
         if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
-            stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request))
+            stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request), alone=tenant)
         if stored is None:
             halves = (await self._embed("passages", [each.text for each in request.passages])).astype("<f2")
             rows = [half.tobytes() for half in halves]
-            stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows))
+            stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows), alone=tenant)
         found, changes = stored
         if changes:
             await bring(self._sql, self._index, changes)
@@ -84,7 +90,9 @@ class IndexedStore:
         self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
     ) -> None:
         await self._forget(
-            await self._keeper.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id))
+            await self._keeper.write(
+                lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id), alone=tenant
+            )
         )
 
     async def search(
@@ -101,7 +109,9 @@ class IndexedStore:
         return hits
 
     async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
-        purged, changes = await self._keeper.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
+        purged, changes = await self._keeper.write(
+            lambda c: archives.purge(c, tenant, archive_ids, request_id), alone=tenant
+        )
         await self._forget(changes)
         return purged
 
