@@ -64,13 +64,17 @@ def change(
     return message
 
 
-def purge(connection: Connection, index: MessageIndex, tenant: Tenant, scope: Scope, request_id: str) -> int:
+def purge(
+    connection: Connection, index: MessageIndex, tenant: Tenant, scope: Scope, before: int | None, request_id: str
+) -> int:
     """As `RecallStore.purge`."""
-    digest = _digest("purge", scope.agent_id, scope.conversation_id)
+    digest = _digest("purge", scope.agent_id, scope.conversation_id, *([] if before is None else [str(before)]))
     known = _known(connection, tenant, request_id, digest)
     if known is not None:
         return known
     query = select(messages.c.n, messages.c.id).where(*reading.within(scope))
+    if before is not None:
+        query = query.where(messages.c.created_at < before)
     rows = connection.execute(query, owner(tenant)).all()
     for at in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[at : at + _ROWS_AT_ONCE]
@@ -79,7 +83,8 @@ def purge(connection: Connection, index: MessageIndex, tenant: Tenant, scope: Sc
         for table in (revisions, requests):
             connection.execute(delete(table).where(owned(table), table.c.message_id.in_(message_ids)), owner(tenant))
         connection.execute(delete(messages).where(owned(messages), messages.c.n.in_(numbers)), owner(tenant))
-    _forget_conversations(connection, tenant, scope)
+    if before is None:
+        _forget_conversations(connection, tenant, scope)
     _note(connection, tenant, request_id, digest, message_id="", result=len(rows))
     return len(rows)
 

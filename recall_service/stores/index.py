@@ -38,6 +38,10 @@ class MessageIndex(Protocol):
         """All messages of all owners wait again."""
         ...
 
+    def compact(self, connection: Connection) -> None:
+        """Drops what is kept of messages that were removed."""
+        ...
+
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
 
     def changed(self, tenant: Tenant) -> None:

@@ -42,9 +42,9 @@ class SqlRecallStore:
     async def count(self, tenant: Tenant, scope: Scope) -> int:
         return await self._database.read(lambda c: reading.count(c, tenant, scope))
 
-    async def purge(self, tenant: Tenant, scope: Scope, request_id: str) -> int:
+    async def purge(self, tenant: Tenant, scope: Scope, before: int | None, request_id: str) -> int:
         purged = await self._database.write(
-            lambda c: changing.purge(c, self._index, tenant, scope, request_id), alone=tenant
+            lambda c: changing.purge(c, self._index, tenant, scope, before, request_id), alone=tenant
         )
         self._index.changed(tenant)
         return purged
@@ -75,6 +75,10 @@ class SqlRecallStore:
         await self._database.write(lambda c: self._index.put_vectors(c, waiting, vectors), alone=_EMBEDDING)
         if waiting:
             self._index.came(min(each.n for each in waiting))
+
+    async def vacuum(self) -> None:
+        await self._database.write(self._index.compact)
+        await self._database.vacuum()
 
     async def close(self) -> None:
         await self._database.close()

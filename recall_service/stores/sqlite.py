@@ -43,6 +43,9 @@ class SqliteIndex:
     def forget_vectors(self, connection: Connection) -> None:
         pending.start_over(connection)
 
+    def compact(self, connection: Connection) -> None:
+        words.compact(connection)
+
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._cache.nearest(tenant, vector, filters, most)
 

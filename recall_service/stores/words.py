@@ -59,6 +59,11 @@ def remove(connection: Connection, numbers: Sequence[int]) -> None:
     connection.execute(_REMOVE, {"numbers": list(numbers)})
 
 
+def compact(connection: Connection) -> None:
+    """FTS5 keeps a removed message's words in old segments until these are merged."""
+    connection.execute(text("INSERT INTO messages_fts (messages_fts) VALUES ('optimize')"))
+
+
 def indexed(message: Message) -> str:
     """The text that is searched."""
     speaker = message.name or type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()

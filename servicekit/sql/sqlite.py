@@ -60,6 +60,9 @@ class SqliteDatabase:
     async def read(self, work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
+    async def vacuum(self) -> None:
+        await asyncio.to_thread(self._vacuum)
+
     async def close(self) -> None:
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
@@ -68,6 +71,17 @@ class SqliteDatabase:
             connection.close()
         self._engine.dispose()
         os.close(self._lock)
+
+    def _vacuum(self) -> None:
+        """Raises: StoreError if the log beside the file can't be emptied."""
+        connection = self._engine.raw_connection()
+        try:
+            connection.execute("VACUUM")  # type: ignore[attr-defined]
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+        finally:
+            connection.close()
+        if busy:
+            raise StoreError("the store is being read: try again")
 
     def _read(self, work: Work[T]) -> T:
         connection: Connection | None = getattr(self._local, "connection", None)

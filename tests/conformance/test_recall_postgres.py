@@ -48,7 +48,7 @@ class TestPostgresWriting(RecallWritingContract):
         (first, _) = await store.append(ANN, batch("one", "two"))
         await store.put_vectors(await store.waiting(1), np.ones((1, 4), dtype=np.float32))
         await store.update(ANN, first.id, "changed", "u")
-        await store.purge(ANN, Scope("agent-1"), "")
+        await store.purge(ANN, Scope("agent-1"), None, "")
         engine = create_engine(postgres_dsn)
         with engine.connect() as connection:
             for table in inspect(engine).get_table_names():

@@ -67,7 +67,7 @@ async def test_a_search_that_began_before_a_purge_does_not_bring_back_what_was_p
     database.go_on.clear()
     early = asyncio.create_task(_count_found(store))
     await database.has_read.wait()
-    await store.purge(ANN, Scope(), "")
+    await store.purge(ANN, Scope(), None, "")
     database.go_on.set()
     await early
     assert await _count_found(store) == 0

@@ -51,6 +51,9 @@ class PostgresIndex:
         vectors.remove_all(connection)
         outbox.start_over(connection)
 
+    def compact(self, connection: Connection) -> None:
+        """A vacuum takes the dead entries of GIN too."""
+
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._database.read(lambda c: vectors.find(c, tenant, vector, filters, most))
 
