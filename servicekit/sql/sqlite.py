@@ -76,8 +76,8 @@ class SqliteDatabase:
         """Raises: StoreError if the log beside the file can't be emptied."""
         connection = self._engine.raw_connection()
         try:
-            connection.execute("VACUUM")  # type: ignore[attr-defined]
-            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+            connection.execute("VACUUM")
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
         if busy:
