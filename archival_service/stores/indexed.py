@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from archival_service import given
 from archival_service.keeper import Keeper, bring
 from archival_service.search import Scored, fuse
-from archival_service.store import Filters, PassageIndex, Purged
+from archival_service.store import Filters, PassageIndex, Purged, Query
 from archival_service.stores import archives, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
@@ -66,8 +67,7 @@ class IndexedStore:
         if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
             stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request), alone=tenant)
         if stored is None:
-            halves = (await self._embed("passages", [each.text for each in request.passages])).astype("<f2")
-            rows = [half.tobytes() for half in halves]
+            rows = [half.tobytes() for half in (await self._vectors(request)).astype("<f2")]
             stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows), alone=tenant)
         found, changes = stored
         if changes:
@@ -95,11 +95,9 @@ class IndexedStore:
             )
         )
 
-    async def search(
-        self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
-    ) -> list[PassageHit]:
-        vector = None if mode == type_pb2.SEARCH_MODE_LEXICAL else (await self._embed("query", [query]))[0]
-        words = "" if mode == type_pb2.SEARCH_MODE_SEMANTIC else query
+    async def search(self, tenant: Tenant, query: Query, filters: Filters, limit: int) -> list[PassageHit]:
+        vector = None if query.mode == type_pb2.SEARCH_MODE_LEXICAL else await self._meaning(query)
+        words = "" if query.mode == type_pb2.SEARCH_MODE_SEMANTIC else query.text
         most = max(_CANDIDATES, limit)
         dense, sparse = await self._index.candidates(tenant, filters, most, vector=vector, words=words)
         fused = fuse(dense, sparse)
@@ -114,6 +112,18 @@ class IndexedStore:
         )
         await self._forget(changes)
         return purged
+
+    async def _vectors(self, request: InsertPassagesRequest) -> Vectors:
+        if request.vectors:
+            return given.vectors("vectors", request.vectors, self._embedder.dimensions)
+        return await self._embed("passages", [each.text for each in request.passages])
+
+    async def _meaning(self, query: Query) -> Vectors:
+        if query.vector is not None:
+            (vector,) = given.vectors("query_vector", [query.vector], self._embedder.dimensions)
+        else:
+            (vector,) = await self._embed("query", [query.text])
+        return vector
 
     async def _embed(self, field: str, texts: Sequence[str]) -> Vectors:
         """Raises: Unavailable EMBEDDER_UNAVAILABLE; InvalidArgument for texts that it will never take."""
