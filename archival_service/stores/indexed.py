@@ -120,9 +120,10 @@ class IndexedStore:
 
     async def _meaning(self, query: Query) -> Vectors:
         if query.vector is not None:
-            (vector,) = given.vectors("query_vector", [query.vector], self._embedder.dimensions)
+            made = given.vectors("query_vector", [query.vector], self._embedder.dimensions)
         else:
-            (vector,) = await self._embed("query", [query.text])
+            made = await self._embed("query", [query.text])
+        vector: Vectors = made[0]
         return vector
 
     async def _embed(self, field: str, texts: Sequence[str]) -> Vectors:
