@@ -29,6 +29,10 @@ class Service:
     def grpc(self) -> str:
         return str(self.addresses["grpc"])
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nothing is closed."""
         self._process.kill()
