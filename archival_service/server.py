@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -58,7 +57,7 @@ async def reembed(env: Environment) -> None:
     async with AsyncExitStack() as stack:
         sql = opening.open_sql(env.text("TRIPTYCH_ARCHIVAL_DSN"))
         stack.push_async_callback(sql.close)
-        embedder = open_embedder(EmbedderSettings.read(os.environ))
+        embedder = open_embedder(EmbedderSettings.read(env.environ, "ARCHIVAL"))
         stack.push_async_callback(embedder.close)
         await reembedding.reembed(sql, embedder)
 
