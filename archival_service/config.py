@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +30,6 @@ class Settings:
             index=Path(env.text("TRIPTYCH_ARCHIVAL_INDEX")).expanduser(),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
-            embedder=EmbedderSettings.read(os.environ),
+            embedder=EmbedderSettings.read(env.environ, "ARCHIVAL"),
             running=Running.read(env),
         )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 
-from archival_service import opening
+from archival_service import opening, reembedding
 from archival_service.config import Settings
 from archival_service.keeper import Keeper
+from archival_service.reembedding import Reembedder
 from archival_service.servicer import ArchivalServicer
 from archival_service.stores.indexed import IndexedStore
 from embedders import EmbedderSettings, open_embedder
@@ -35,6 +35,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     index = await opening.open_index(sql, settings.index, embedder, stack)
     keeper = Keeper(sql, index)
     stack.push_async_callback(keeper.close)
+    stack.push_async_callback(Reembedder(sql, index, embedder, keeper).close)
     service = archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]
     servicer = ArchivalServicer(IndexedStore(sql, index, embedder, keeper))
     server = GrpcServer(
@@ -49,13 +50,16 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
 
 
 async def reembed(env: Environment) -> None:
-    """The command `reembed`: all vectors anew, with the embedder that is configured now."""
+    """The command `reembed`: all vectors anew, with the embedder that is configured now; the service is stopped.
+
+    A service that is started with another embedder does the same by itself while it serves. Raises: StoreError.
+    """
     async with AsyncExitStack() as stack:
         sql = opening.open_sql(env.text("TRIPTYCH_ARCHIVAL_DSN"))
         stack.push_async_callback(sql.close)
-        embedder = open_embedder(EmbedderSettings.read(os.environ))
+        embedder = open_embedder(EmbedderSettings.read(env.environ, "ARCHIVAL"))
         stack.push_async_callback(embedder.close)
-        await opening.reembed(sql, embedder)
+        await reembedding.reembed(sql, embedder)
 
 
 async def vacuum(env: Environment) -> None:

@@ -109,7 +109,8 @@ class ArchivalStore(Protocol):
     async def search(self, tenant: Tenant, query: Query, filters: Filters, limit: int) -> list[PassageHit]:
         """The best `limit` hits, best first.
 
-        Raises: Unavailable if the embedder is needed and away, InvalidArgument for a vector of another dimension.
+        Raises: Unavailable for a semantic search while the embedder is away; InvalidArgument for a vector of another
+        dimension.
         """
         ...
 
@@ -120,7 +121,10 @@ class ArchivalStore(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A passage as an index keeps it. `n`: the store's number of it, never used twice; `vector`: float16."""
+    """A passage as an index keeps it. `n`: the store's number of it, never used twice.
+
+    `vector`: float16, little-endian; empty while it waits to be made, and then found by words alone.
+    """
 
     n: int
     account_id: str

@@ -1,4 +1,4 @@
-"""Text → vectors, behind one protocol: the bundled default, and any OpenAI-compatible /v1/embeddings."""
+"""Text → vectors, behind one protocol: the bundled default, any OpenAI-compatible endpoint, models of fastembed."""
 
 from embedders.protocol import Embedder, EmbedderUnavailable, TextsRefused, Vectors
 from embedders.settings import EmbedderSettings, open_embedder

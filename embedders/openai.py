@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import numpy as np
+from aiolimiter import AsyncLimiter
 
 from embedders.protocol import EmbedderUnavailable, TextsRefused, Vectors, normalised
 
 _BATCH = 64
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 20.0
 _TIMEOUT_SECONDS = 30.0
+_AT_ONCE = 8
 # The usual models take 8k tokens and refuse a longer text as a whole. What is cut off is still found by its words.
 _MOST_CHARACTERS = 8_000
 # What an endpoint answers when it is the request that it does not like.
@@ -23,12 +27,27 @@ _REFUSALS = (400, 413, 422)
 
 
 class OpenAIEmbedder:
-    """`base_url`: up to and with /v1. `dimensions`: what the model gives; another length is refused."""
+    """`base_url`: up to and with /v1. `dimensions`: what the model gives; another length is refused.
 
-    def __init__(self, base_url: str, model: str, api_key: str, dimensions: int) -> None:
+    `per_second`: most requests in a second, 0 for any number; `at_once`: most that are under way.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        api_key: str,
+        dimensions: int,
+        *,
+        per_second: float = 0.0,
+        at_once: int = _AT_ONCE,
+    ) -> None:
         self._name, self._dimensions = model, dimensions
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=_TIMEOUT_SECONDS)
+        self._at_once = asyncio.Semaphore(at_once)
+        # A bucket of one: requests are spread over the second, and no burst passes that the endpoint would refuse.
+        self._rate = AsyncLimiter(1, 1 / per_second) if per_second else contextlib.nullcontext()
 
     @property
     def model(self) -> str:
@@ -62,13 +81,15 @@ class OpenAIEmbedder:
 
     async def _post(self, body: dict[str, Any]) -> Any:
         """The decoded answer; rate limits, server errors and lost connections are tried again with backoff."""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(_FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.5, 1.0))
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._post_once(body)
+                async with self._at_once, self._rate:
+                    return await self._post_once(body)
             except _TryAgain as error:
                 lost = error
+            if attempt < _ATTEMPTS:
+                backoff = _FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.5, 1.0)
+                await asyncio.sleep(max(backoff, lost.wait_seconds))
         raise EmbedderUnavailable(str(lost)) from lost
 
     async def _post_once(self, body: dict[str, Any]) -> Any:
@@ -77,7 +98,7 @@ class OpenAIEmbedder:
         except httpx.HTTPError as error:
             raise _TryAgain(f"can't be reached ({type(error).__name__})") from error
         if response.status_code == 429 or response.status_code >= 500:
-            raise _TryAgain(f"answered {response.status_code}")
+            raise _TryAgain(f"answered {response.status_code}", _retry_after(response))
         if response.status_code in _REFUSALS:
             raise TextsRefused(f"refused the texts with {response.status_code}")
         if not response.is_success:
@@ -89,7 +110,17 @@ class OpenAIEmbedder:
 
 
 class _TryAgain(Exception):
-    """An attempt failed in a way that another may not."""
+    """An attempt failed in a way that another may not. `wait_seconds`: the least that the endpoint asks to wait."""
+
+    def __init__(self, what: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(what)
+        self.wait_seconds = wait_seconds
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """In seconds, within reason; 0 where it is not said, or said as a date."""
+    said = response.headers.get("retry-after", "")
+    return min(float(said), _LONGEST_WAIT_SECONDS) if said.isascii() and said.isdecimal() else 0.0
 
 
 def _vectors(answer: Any) -> Vectors:

@@ -9,47 +9,119 @@ from embedders.protocol import Embedder
 from triptych import environment
 from triptych.environment import BadEnvironment
 
+_COMMON = "TRIPTYCH_EMBEDDER"
+_NEEDS = {"openai": ("BASE_URL", "MODEL", "DIMENSIONS"), "fastembed": ("MODEL",), "bundled": ()}
+
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    """`kind`: `bundled` or `openai`; the rest is for the latter."""
+    """`kind`: `bundled`, `openai` or `fastembed`; `dimensions`: 0 where the model says it itself."""
 
     kind: str
     base_url: str
     model: str
     api_key: str = field(repr=False)
     dimensions: int
+    per_second: float
+    cache_bytes: int
+    deadline_seconds: float
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> EmbedderSettings:
-        """Raises: BadEnvironment naming the variable that is missing or wrong."""
-        kind = environment.get(environ, "TRIPTYCH_EMBEDDER")
-        if kind not in ("bundled", "openai"):
-            raise BadEnvironment(f"TRIPTYCH_EMBEDDER is bundled or openai, not {kind!r}")
-        base_url = environment.get(environ, "TRIPTYCH_EMBEDDER_BASE_URL")
-        model = environment.get(environ, "TRIPTYCH_EMBEDDER_MODEL")
-        dimensions = environment.get(environ, "TRIPTYCH_EMBEDDER_DIMENSIONS")
+    def read(cls, environ: Mapping[str, str], service: str = "") -> EmbedderSettings:
+        """The embedder of `service` (`RECALL` or `ARCHIVAL`) if that has one of its own, else the common one.
+
+        One of its own is wholly its own: a key is never sent to an endpoint that it was not given for.
+        Raises: BadEnvironment naming the variable that is missing or wrong.
+        """
+        prefix = _prefix(environ, service)
+        kind = environment.get(environ, prefix)
+        if kind not in _NEEDS:
+            raise BadEnvironment(f"{prefix} is bundled or openai or fastembed, not {kind!r}")
+        base_url, model, api_key, dimensions = (
+            environment.get(environ, f"{prefix}_{name}") for name in ("BASE_URL", "MODEL", "API_KEY", "DIMENSIONS")
+        )
         length = int(dimensions) if dimensions.isdecimal() else 0
-        if kind == "openai" and not (base_url and model and length):
-            raise BadEnvironment(
-                "TRIPTYCH_EMBEDDER=openai needs TRIPTYCH_EMBEDDER_BASE_URL, TRIPTYCH_EMBEDDER_MODEL and "
-                "TRIPTYCH_EMBEDDER_DIMENSIONS (a whole number)"
-            )
-        api_key = environment.get(environ, "TRIPTYCH_EMBEDDER_API_KEY")
-        return cls(kind, base_url, model, api_key, length)
+        given = {"BASE_URL": base_url, "MODEL": model, "DIMENSIONS": length}
+        if not all(given[name] for name in _NEEDS[kind]):
+            needed = ", ".join(f"{prefix}_{name}" for name in _NEEDS[kind])
+            raise BadEnvironment(f"{prefix}={kind} needs {needed} (DIMENSIONS: a whole number)")
+        return cls(
+            kind,
+            base_url,
+            model,
+            api_key,
+            length,
+            per_second=_number(environ, "TRIPTYCH_EMBEDDER_REQUESTS_PER_SECOND"),
+            cache_bytes=int(_number(environ, "TRIPTYCH_EMBEDDER_CACHE_MB") * 1024 * 1024),
+            deadline_seconds=_number(environ, "TRIPTYCH_EMBEDDER_TIMEOUT_SECONDS", least=0.1),
+        )
+
+
+def _prefix(environ: Mapping[str, str], service: str) -> str:
+    own = f"TRIPTYCH_{service}_EMBEDDER"
+    if service and environ.get(own):
+        return own
+    if service and (stray := [name for name in sorted(environ) if name.startswith(f"{own}_") and environ[name]]):
+        raise BadEnvironment(f"{stray[0]} is set and {own} is not: set that too, or TRIPTYCH_EMBEDDER… for both tiers")
+    return _COMMON
+
+
+def _number(environ: Mapping[str, str], name: str, least: float = 0.0) -> float:
+    text = environment.get(environ, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not least <= value < float("inf"):
+        raise BadEnvironment(f"{name} must be a number of {least:g} or more, not {text!r}")
+    return value
 
 
 def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """Loads it. Raises: BadEnvironment if what it needs is not installed."""
-    if settings.kind == "bundled":
-        from embedders.bundled import BundledEmbedder
+    """Loads it. All but the bundled one are wrapped: a cache without, within it a breaker and a deadline.
 
-        try:
-            return BundledEmbedder()
-        except ImportError as error:
-            raise BadEnvironment(
-                f"TRIPTYCH_EMBEDDER=bundled: {error}; or set TRIPTYCH_EMBEDDER=openai and an endpoint"
-            ) from error
+    Raises: BadEnvironment if what it needs is not installed, or its model can't be had.
+    """
+    if settings.kind == "bundled":
+        return _open_bundled()
+    from embedders.breaker import BreakingEmbedder
+    from embedders.cached import CachedEmbedder
+
+    plain = _open_fastembed(settings) if settings.kind == "fastembed" else _open_openai(settings)
+    return CachedEmbedder(
+        BreakingEmbedder(plain, deadline_seconds=settings.deadline_seconds), most_bytes=settings.cache_bytes
+    )
+
+
+def _open_bundled() -> Embedder:
+    from embedders.bundled import BundledEmbedder
+
+    try:
+        return BundledEmbedder()
+    except ImportError as error:
+        raise BadEnvironment(
+            f"TRIPTYCH_EMBEDDER=bundled: {error}; or set TRIPTYCH_EMBEDDER=openai and an endpoint"
+        ) from error
+
+
+def _open_openai(settings: EmbedderSettings) -> Embedder:
     from embedders.openai import OpenAIEmbedder
 
-    return OpenAIEmbedder(settings.base_url.rstrip("/"), settings.model, settings.api_key, settings.dimensions)
+    return OpenAIEmbedder(
+        settings.base_url.rstrip("/"),
+        settings.model,
+        settings.api_key,
+        settings.dimensions,
+        per_second=settings.per_second,
+    )
+
+
+def _open_fastembed(settings: EmbedderSettings) -> Embedder:
+    from embedders.fast import FastEmbedder
+
+    try:
+        return FastEmbedder(settings.model)
+    except ImportError as error:
+        raise BadEnvironment("the embedder fastembed is not installed: pip install 'triptych[fastembed]'") from error
+    except Exception as error:  # whatever its download raises: the network, a disk, a name that it does not know
+        raise BadEnvironment(f"fastembed can't open the model {settings.model!r}: {error}") from error

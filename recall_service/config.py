@@ -26,6 +26,6 @@ class Settings:
             dsn=env.text("TRIPTYCH_RECALL_DSN"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
-            embedder=EmbedderSettings.read(env.environ),
+            embedder=EmbedderSettings.read(env.environ, "RECALL"),
             running=Running.read(env),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ _BATCH = 64
 # Messages of one moment are embedded together, and not while their turn is still being answered.
 _GATHER_SECONDS = 0.1
 _RETRY_SECONDS = 5.0
+# While messages wait, the log says so often how many, and since when.
+_TELL_SECONDS = 30.0
 
 
 class EmbeddingWorker:
@@ -25,6 +28,7 @@ class EmbeddingWorker:
         self._store, self._embedder, self._retry_seconds = store, embedder, retry_seconds
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._told = float("-inf")
 
     def start(self) -> None:
         self._wanted.set()
@@ -58,7 +62,16 @@ class EmbeddingWorker:
 
     async def _embed_all(self) -> None:
         while waiting := await self._store.waiting(_BATCH):
+            await self._tell_lag()
             await self._embed(waiting)
+
+    async def _tell_lag(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told < _TELL_SECONDS:
+            return
+        self._told = now
+        lag = await self._store.lag()
+        _log.info("embedding lag", waiting=lag.waiting, oldest_seconds=round(time.time() - lag.oldest / 1e6, 1))
 
     async def _embed(self, waiting: Sequence[Waiting]) -> None:
         try:

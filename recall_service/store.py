@@ -59,6 +59,14 @@ class Waiting:
     text: str
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How many messages wait to be embedded, and when the first to arrive was made (microseconds since 1970)."""
+
+    waiting: int
+    oldest: int
+
+
 class RecallStore(Protocol):
     """Every method is one transaction."""
 
@@ -119,6 +127,10 @@ class RecallStore(Protocol):
 
     async def waiting(self, most: int) -> list[Waiting]:
         """The oldest messages that wait to be embedded."""
+        ...
+
+    async def lag(self) -> Lag:
+        """How far embedding is behind, over all owners and replicas."""
         ...
 
     async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:

@@ -23,6 +23,16 @@ def _variables(*rows: Variable) -> dict[str, Variable]:
     return {row.name: row for row in rows}
 
 
+def _embedder(prefix: str, default: str = "", of: str = "") -> tuple[Variable, ...]:
+    return (
+        Variable(prefix, f"`bundled`, `openai` for any /v1/embeddings, or `fastembed` (an extra){of}", default),
+        Variable(f"{prefix}_BASE_URL", f"the embeddings endpoint, up to and with /v1{of}"),
+        Variable(f"{prefix}_MODEL", f"the embedding model's name there, or in fastembed{of}"),
+        Variable(f"{prefix}_API_KEY", f"that endpoint's key{of}", secret=True),
+        Variable(f"{prefix}_DIMENSIONS", f"the embedding's length at that endpoint{of}"),
+    )
+
+
 VARIABLES = _variables(
     # The command and the SDK
     Variable("TRIPTYCH_DATA", "directory of `triptych up`", "~/.triptych"),
@@ -57,11 +67,12 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
     Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
     # The embedder
-    Variable("TRIPTYCH_EMBEDDER", "`bundled`, or `openai` for any /v1/embeddings", "bundled"),
-    Variable("TRIPTYCH_EMBEDDER_BASE_URL", "the embeddings endpoint, up to and with /v1"),
-    Variable("TRIPTYCH_EMBEDDER_MODEL", "the embedding model's name at that endpoint"),
-    Variable("TRIPTYCH_EMBEDDER_API_KEY", "that endpoint's key", secret=True),
-    Variable("TRIPTYCH_EMBEDDER_DIMENSIONS", "the embedding's length at that endpoint"),
+    *_embedder("TRIPTYCH_EMBEDDER", "bundled"),
+    *_embedder("TRIPTYCH_RECALL_EMBEDDER", of="; for recall alone"),
+    *_embedder("TRIPTYCH_ARCHIVAL_EMBEDDER", of="; for archival alone"),
+    Variable("TRIPTYCH_EMBEDDER_REQUESTS_PER_SECOND", "most requests to an embeddings endpoint; 0: any number", "0"),
+    Variable("TRIPTYCH_EMBEDDER_CACHE_MB", "memory for vectors of texts embedded lately (not bundled)", "16"),
+    Variable("TRIPTYCH_EMBEDDER_TIMEOUT_SECONDS", "longest wait for an embedder, its retries included", "60"),
     # Running
     Variable("TRIPTYCH_LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("TRIPTYCH_LOG_FORMAT", "`json` or `console`", "json"),

@@ -99,10 +99,7 @@ class EdgeIndex:
         points = [
             qdrant.Point(
                 entry.n,
-                {
-                    _DENSE: np.frombuffer(entry.vector, dtype="<f2").astype(np.float32).tolist(),
-                    _WORDS: self._bm25.embed_document(entry.text),
-                },
+                self._vectors(entry),
                 {
                     "owner": _owner(Tenant(entry.account_id, entry.user_id)),
                     "archive": _archive(Tenant(entry.account_id, entry.user_id), entry.archive_id),
@@ -113,6 +110,12 @@ class EdgeIndex:
             for entry in entries
         ]
         self._shard.update(qdrant.UpdateOperation.upsert_points(points))
+
+    def _vectors(self, entry: Entry) -> dict[str, Any]:
+        made: dict[str, Any] = {_WORDS: self._bm25.embed_document(entry.text)}
+        if entry.vector:
+            made[_DENSE] = np.frombuffer(entry.vector, dtype="<f2").astype(np.float32).tolist()
+        return made
 
     def _candidates(
         self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str

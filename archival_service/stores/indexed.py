@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+import structlog
 from sqlalchemy import Connection
 
 from archival_service import given
@@ -13,7 +15,7 @@ from archival_service.store import Filters, PassageIndex, Purged, Query
 from archival_service.stores import archives, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
-from embedders import Embedder, TextsRefused, Vectors
+from embedders import Embedder, EmbedderUnavailable, TextsRefused, Vectors
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from servicekit.sql import Database
@@ -28,6 +30,9 @@ from triptych.archival.v1.archival_pb2 import (
 from triptych.errors import InvalidArgument, ResourceExhausted
 from triptych.type.v1 import type_pb2
 
+_log = structlog.get_logger("search")
+# A hybrid search does not wait longer than this for the query's vector: words alone are an answer too.
+_PATIENCE_SECONDS = 2.0
 # How many of each side are considered before they are added up.
 _CANDIDATES = 50
 
@@ -96,7 +101,7 @@ class IndexedStore:
         )
 
     async def search(self, tenant: Tenant, query: Query, filters: Filters, limit: int) -> list[PassageHit]:
-        vector = None if query.mode == type_pb2.SEARCH_MODE_LEXICAL else await self._meaning(query)
+        vector = await self._meaning_for(query)
         words = "" if query.mode == type_pb2.SEARCH_MODE_SEMANTIC else query.text
         most = max(_CANDIDATES, limit)
         dense, sparse = await self._index.candidates(tenant, filters, most, vector=vector, words=words)
@@ -117,6 +122,19 @@ class IndexedStore:
         if request.vectors:
             return given.vectors("vectors", request.vectors, self._embedder.dimensions)
         return await self._embed("passages", [each.text for each in request.passages])
+
+    async def _meaning_for(self, query: Query) -> Vectors | None:
+        """None where words are enough, or have to be: a hybrid search neither fails nor waits long for the embedder."""
+        if query.mode == type_pb2.SEARCH_MODE_LEXICAL:
+            return None
+        if query.mode == type_pb2.SEARCH_MODE_SEMANTIC:
+            return await self._meaning(query)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self._meaning(query)
+        except (EmbedderUnavailable, TimeoutError) as error:
+            _log.warning("searched by words alone", problem=str(error) or "the embedder is slow")
+            return None
 
     async def _meaning(self, query: Query) -> Vectors:
         if query.vector is not None:

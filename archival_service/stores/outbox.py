@@ -7,11 +7,12 @@ hides a later one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from archival_service.store import Entry
+from archival_service.stores import awaiting
 from archival_service.stores.rows import in_parts
 from archival_service.stores.tables import outbox, passages
 
@@ -65,13 +66,14 @@ def enqueue_all(connection: Connection) -> None:
 
 
 def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:
-    """The passages of these numbers that are still there."""
+    """The passages of these numbers that are still there. A vector that is another embedder's is left out."""
+    stale = awaiting.span(connection)
     columns = [passages.c[name] for name in Entry.__annotations__]
     found: list[Entry] = []
     for part in in_parts(numbers):
         rows = connection.execute(select(*columns).where(passages.c.n.in_(part)))
         found.extend(Entry(**row._mapping) for row in rows)
-    return found
+    return [replace(entry, vector=b"") if entry.n in stale else entry for entry in found]
 
 
 def gone(connection: Connection, numbers: Sequence[int]) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place, Scope, Waiting
-from recall_service.stores import appending, changing, models, reading
+from recall_service.store import Filters, Found, Lag, Place, Scope, Waiting
+from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -70,6 +70,9 @@ class SqlRecallStore:
         if not self._database.shared:
             return await self._database.read(lambda c: self._index.waiting(c, most))
         return await self._database.write(lambda c: self._index.waiting(c, most), alone=_EMBEDDING)
+
+    async def lag(self) -> Lag:
+        return await self._database.read(lag.read)
 
     async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:
         await self._database.write(lambda c: self._index.put_vectors(c, waiting, vectors), alone=_EMBEDDING)

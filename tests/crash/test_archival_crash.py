@@ -11,12 +11,9 @@ import pytest
 from archival_service import opening
 from archival_service.store import Filters, Query
 from embedders.bundled import BundledEmbedder
-from embedders.openai import OpenAIEmbedder
 from servicekit.channel import Peer
 from servicekit.principal import Tenant
-from servicekit.sql import StoreError
 from tests.support.archival import environment, insert_request, opened
-from tests.support.embeddings import DIMENSIONS, serving
 from tests.support.keys import new_user, signer
 from tests.support.processes import run, running
 from triptych.archival.v1 import archival_pb2 as pb
@@ -135,40 +132,6 @@ async def test_a_second_process_on_the_same_store_or_index_is_refused(tmp_path: 
             assert done.returncode == 2
             assert f"{named} is in use by another process" in done.stderr
             assert "Traceback" not in done.stderr
-
-
-async def test_another_embedder_is_refused_until_all_is_embedded_anew(tmp_path: Path) -> None:
-    tenant = new_user().tenant
-    await insert(tmp_path, tenant, *BOATS)
-    with serving() as endpoint:
-        environ = environment(
-            tmp_path,
-            TRIPTYCH_EMBEDDER="openai",
-            TRIPTYCH_EMBEDDER_BASE_URL=endpoint.base_url,
-            TRIPTYCH_EMBEDDER_MODEL="m",
-            TRIPTYCH_EMBEDDER_DIMENSIONS=str(DIMENSIONS),
-        )
-        refused = run("archival_service", environ=environ)
-        assert refused.returncode == 2
-        assert "python -m archival_service reembed" in refused.stderr
-        assert await found(tmp_path, tenant) == set(BOATS)  # with the old one it still works
-
-        endpoint.answers = [lambda _: (401, b"")]
-        assert run("archival_service", "reembed", environ=environ).returncode == 2
-        with pytest.raises(StoreError, match="cut short"):
-            await insert(tmp_path, tenant, "with the old one it does not any more")
-
-        done = run("archival_service", "reembed", environ=environ)
-        assert done.returncode == 0, done.stderr
-        assert '"done":3' in done.stderr
-        embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
-        async with opened(tmp_path, embedder) as archival:
-            hits = await archival.store.search(
-                tenant, Query("b" * len(BOATS[0]), type_pb2.SEARCH_MODE_SEMANTIC), Filters(), 10
-            )
-            assert BOATS[0] in {hit.passage.text for hit in hits}
-            assert await archival.index.count() == 3
-        await embedder.close()
 
 
 async def test_the_outbox_is_empty_after_a_clean_stop(tmp_path: Path) -> None:

@@ -75,8 +75,10 @@ async def test_without_its_embedder_a_replay_is_answered_and_words_are_found(
     endpoint.always = lambda _: (401, b"")
     assert await archival.store.insert(tenant, request) == stored
     assert await words(archival, tenant, "boat") == ["a boat"]
+    (hit,) = await archival.store.search(tenant, Query("boat", type_pb2.SEARCH_MODE_HYBRID), Filters(), 10)
+    assert (hit.passage.text, hit.dense) == ("a boat", 0)
     with pytest.raises(Unavailable):
-        await archival.store.search(tenant, Query("boat", type_pb2.SEARCH_MODE_HYBRID), Filters(), 10)
+        await archival.store.search(tenant, Query("boat", type_pb2.SEARCH_MODE_SEMANTIC), Filters(), 10)
 
 
 async def test_texts_that_the_embedder_refuses_are_the_callers_fault(

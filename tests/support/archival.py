@@ -79,6 +79,7 @@ class Opened:
     store: ArchivalStore
     sql: Database
     index: FaultyIndex
+    keeper: Keeper
 
 
 @asynccontextmanager
@@ -92,7 +93,7 @@ async def opened(
         index = FaultyIndex(await opening.open_index(sql, folder / "index", embedder, stack))
         keeper = Keeper(sql, index, settle_seconds=settle_seconds)
         stack.push_async_callback(keeper.close)
-        yield Opened(IndexedStore(sql, index, embedder, keeper), sql, index)
+        yield Opened(IndexedStore(sql, index, embedder, keeper), sql, index, keeper)
 
 
 def insert_request(

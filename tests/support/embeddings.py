@@ -25,7 +25,7 @@ def vectors(texts: list[str]) -> tuple[int, bytes]:
 
 
 class EmbeddingsServer:
-    """`answers`: used up one a request, then `vectors`. `asked`: the bodies that came."""
+    """`answers`: used up one a request, then `vectors`. `asked`: the bodies that came. `headers`: of each answer."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -33,6 +33,7 @@ class EmbeddingsServer:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.base_url = ""
+        self.headers: dict[str, str] = {}
 
     def answer(self, body: dict[str, Any], key: str) -> tuple[int, bytes]:
         self.asked.append(body)
@@ -53,6 +54,8 @@ def serving() -> Iterator[EmbeddingsServer]:
                 status = 404
             self.send_response(status)
             self.send_header("content-length", str(len(answer)))
+            for name, value in script.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer)
 

@@ -112,3 +112,12 @@ async def test_hybrid_finds_what_either_side_finds(
         hits = await searcher.search(ANN, "purple", mode, Filters(), 10)
         found[mode] = {hit.message.text for hit in hits}
     assert list(found.values()) == [{"purple"}, {"purple", "abcdef"}, {"purple", "abcdef"}]
+
+
+async def test_the_lag_says_how_many_wait_and_since_when(store: RecallStore, worker: EmbeddingWorker) -> None:
+    (first, _) = await store.append(ANN, batch("one", "two"))
+    lag = await store.lag()
+    assert (lag.waiting, lag.oldest) == (2, first.create_time.ToMicroseconds())
+    worker.start()
+    await _all_embedded(store)
+    assert (await store.lag()).waiting == 0

@@ -16,8 +16,20 @@ from triptych.cli.up.process import Process, clean_environment
 SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
 # Settings that a user may give in the environment of `up` and that go on to the services they are for.
 _PASSED_ON = {
-    "recall_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
-    "archival_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+    "recall_service": (
+        "TRIPTYCH_EMBEDDER",
+        "TRIPTYCH_RECALL_EMBEDDER",
+        "TRIPTYCH_LOG",
+        "TRIPTYCH_DRAIN",
+        "TRIPTYCH_REFLECTION",
+    ),
+    "archival_service": (
+        "TRIPTYCH_EMBEDDER",
+        "TRIPTYCH_ARCHIVAL_EMBEDDER",
+        "TRIPTYCH_LOG",
+        "TRIPTYCH_DRAIN",
+        "TRIPTYCH_REFLECTION",
+    ),
     "agent_service": (
         "TRIPTYCH_MODEL_CONTEXT_WINDOW",
         "TRIPTYCH_MODEL_TIMEOUT_SECONDS",
