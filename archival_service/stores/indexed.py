@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from archival_service.keeper import Keeper, bring
 from archival_service.search import Scored, fuse
-from archival_service.store import Filters, PassageIndex, Purged
-from archival_service.stores import archives, inserting, listing, passages
+from archival_service.store import Begun, Filters, PassageIndex, Purged
+from archival_service.stores import archives, documents, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
 from embedders import Embedder, TextsRefused, Vectors
@@ -18,8 +18,10 @@ from servicekit.principal import Tenant
 from servicekit.sql import Database
 from triptych.archival.v1.archival_pb2 import (
     Archive,
+    Document,
     InsertPassagesRequest,
     ListArchivesRequest,
+    ListDocumentsRequest,
     ListPassagesRequest,
     Passage,
     PassageHit,
@@ -104,6 +106,31 @@ class IndexedStore:
         purged, changes = await self._keeper.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
         await self._forget(changes)
         return purged
+
+    async def begin_document(
+        self, tenant: Tenant, wanted: Document, fingerprint: str, create_archive_name: str, request_id: str
+    ) -> Begun:
+        begun, changes = await self._keeper.write(
+            lambda c: documents.begin(c, tenant, wanted, fingerprint, create_archive_name, request_id)
+        )
+        await self._forget(changes)
+        return begun
+
+    async def finish_document(self, tenant: Tenant, begun: Begun, request_id: str) -> tuple[Document, list[str]]:
+        document, replaced, changes = await self._keeper.write(lambda c: documents.finish(c, tenant, begun, request_id))
+        await self._forget(changes)
+        return document, replaced
+
+    async def get_document(self, tenant: Tenant, document_id: str) -> Document:
+        return await self._sql.read(lambda c: documents.get(c, tenant, document_id))
+
+    async def list_documents(
+        self, tenant: Tenant, request: ListDocumentsRequest, page: Page
+    ) -> tuple[list[Document], str]:
+        return await self._sql.read(lambda c: documents.list_page(c, tenant, request, page))
+
+    async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
+        await self._forget(await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id)))
 
     async def _embed(self, field: str, texts: Sequence[str]) -> Vectors:
         """Raises: Unavailable EMBEDDER_UNAVAILABLE; InvalidArgument for texts that it will never take."""

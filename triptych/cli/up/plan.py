@@ -17,7 +17,13 @@ SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
 # Settings that a user may give in the environment of `up` and that go on to the services they are for.
 _PASSED_ON = {
     "recall_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
-    "archival_service": ("TRIPTYCH_EMBEDDER", "TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+    "archival_service": (
+        "TRIPTYCH_EMBEDDER",
+        "TRIPTYCH_DOCUMENT",
+        "TRIPTYCH_LOG",
+        "TRIPTYCH_DRAIN",
+        "TRIPTYCH_REFLECTION",
+    ),
     "agent_service": (
         "TRIPTYCH_MODEL_CONTEXT_WINDOW",
         "TRIPTYCH_MODEL_TIMEOUT_SECONDS",

@@ -1,0 +1,42 @@
+"""Bytes to text, whatever they are encoded in."""
+
+from __future__ import annotations
+
+import codecs
+
+import charset_normalizer
+
+from archival_service.readers.text import Unreadable
+
+# The longer ones first: UTF-32's little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 64 * 1024
+# Text has hardly any control characters, and what is not text has many: 12% of random bytes.
+_MOST_CONTROLS = 0.02
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+
+
+def decode(data: bytes) -> str:
+    """Raises: Unreadable for what is not text."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    sample = data[:_SAMPLE]
+    if sample and len(sample) - len(sample.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(sample):
+        raise Unreadable("it is not text: it holds binary data")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode(_guessed(data), errors="replace")
+
+
+def _guessed(data: bytes) -> str:
+    """The likeliest encoding of what is not UTF-8. Where nothing tells, Western Europe's."""
+    likeliest = charset_normalizer.from_bytes(data[:_SAMPLE]).best()
+    return likeliest.encoding if likeliest is not None else "cp1252"
