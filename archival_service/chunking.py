@@ -18,6 +18,8 @@ TARGET = 800
 OVERLAP = 100
 # A heading ends a passage of at least this length; a shorter section goes along with the one behind it.
 LEAST = 200
+# What is longer is a paragraph that somebody has marked as a heading.
+_LONGEST_HEADING = 300
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]|\n")
 _SPACE = re.compile(r"\s+")
@@ -53,7 +55,7 @@ def chunks(document: Document) -> Iterator[Chunk]:
     for piece in _pieces(document):
         opens = piece.span.level > 0
         if run and (piece.span.end - new > TARGET or (opens and run[-1].span.end - new >= LEAST)):
-            body, kept = _without_last_headings(run)
+            body, kept = _without_last_headings(run, piece)
             chunk = _chunk(document.text, body)
             yield chunk
             run = kept if kept or opens else _overlap(document.text, body[-1], piece)
@@ -66,17 +68,18 @@ def chunks(document: Document) -> Iterator[Chunk]:
 def _pieces(document: Document) -> Iterator[_Piece]:
     path: list[tuple[int, str]] = []
     for span in document.spans:
-        if span.level:
-            path = [(level, title) for level, title in path if level < span.level]
-            path.append((span.level, _title(document.text[span.start : span.end])))
+        level = span.level if span.end - span.start <= _LONGEST_HEADING else 0
+        if level:
+            path = [(above, title) for above, title in path if above < level]
+            path.append((level, _title(document.text[span.start : span.end])))
         headings = tuple(title for _, title in path)
         for start, end in _parts(document.text, span.start, span.end):
-            yield _Piece(Span(start, end, span.level, span.page), headings)
+            yield _Piece(Span(start, end, level, span.page), headings)
 
 
 def _title(text: str) -> str:
     """A heading on one line, without the marks of Markdown."""
-    return _SPACE.sub(" ", text.strip("#=- \t\n"))[:TARGET]
+    return _SPACE.sub(" ", text.strip("#=- \t\n"))
 
 
 def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -84,9 +87,14 @@ def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while end - start > TARGET:
         cut = _cut(text, start, start + TARGET)
         yield start, start + len(text[start:cut].rstrip())
-        start = cut + len(text[cut:end]) - len(text[cut:end].lstrip())
-    if start < end:
-        yield start, end
+        start = _after_space(text, cut)
+    yield start, end
+
+
+def _after_space(text: str, at: int) -> int:
+    """Where the next word begins. A block has no white space at its end, so there is one before that."""
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _cut(text: str, start: int, most: int) -> int:
@@ -113,10 +121,10 @@ def _is_joint(character: str) -> bool:
     return character == _JOINER or "\ufe00" <= character <= "\ufe0f" or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
-def _without_last_headings(run: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
-    """The run up to the headings at its end, and those, which go with what they are the headings of."""
+def _without_last_headings(run: list[_Piece], following: _Piece) -> tuple[list[_Piece], list[_Piece]]:
+    """The run up to the headings at its end, and those, which go with what they are the headings of, if it fits."""
     end = len(run)
-    while end > 1 and run[end - 1].span.level:
+    while end > 1 and run[end - 1].span.level and following.span.end - run[end - 1].span.start <= TARGET:
         end -= 1
     return run[:end], run[end:]
 

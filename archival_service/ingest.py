@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import IO
 
@@ -27,6 +28,8 @@ from triptych.errors import InvalidArgument, NotFound, ResourceExhausted
 
 # Passages to a batch: what is embedded and committed at once, and the step of the progress.
 _BATCH = 64
+# Of one owner: each has a temporary file and waits for a reader.
+_AT_ONCE = 4
 _MAX_CHUNK = 1024 * 1024
 _REPORT_BYTES = 1024 * 1024
 
@@ -37,14 +40,25 @@ _Responses = AsyncIterator[pb.AddDocumentResponse]
 class Ingest:
     def __init__(self, store: ArchivalStore, reader: Reader) -> None:
         self._store, self._reader = store, reader
+        self._under_way: Counter[Tenant] = Counter()
 
     async def add(self, tenant: Tenant, requests: _Requests) -> _Responses:
         """Progress, and at last the document.
 
-        Raises: InvalidArgument for a file that can't be taken in, ResourceExhausted for one that is too large,
-        NotFound (archive), FailedPrecondition FENCED if the same document is added by another call at the same time;
-        Unavailable.
+        Raises: InvalidArgument for a file that can't be taken in, ResourceExhausted for one that is too large or if the
+        owner adds many at once, NotFound (archive), FailedPrecondition FENCED if the same document is added by another
+        call at the same time; Unavailable.
         """
+        if self._under_way[tenant] == _AT_ONCE:
+            raise ResourceExhausted(f"{_AT_ONCE} documents are being added already: wait for one of them")
+        self._under_way[tenant] += 1
+        try:
+            async for response in self._add(tenant, requests):
+                yield response
+        finally:
+            self._under_way -= Counter({tenant: 1})  # keeps no zeros
+
+    async def _add(self, tenant: Tenant, requests: _Requests) -> _Responses:
         header = await self._header(tenant, requests)
         if header.content_sha256 and (known := await self._known(tenant, header, header.content_sha256)):
             yield _existing(known)

@@ -8,6 +8,7 @@ further than here.
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ def main(kind: str, memory_bytes: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable()  # libraries say what they came upon, which may be what the file says
     try:
         lines = list(_lines(sys.stdin.buffer.read(), kind))
     except Unreadable as error:

@@ -30,6 +30,8 @@ def read(data: bytes) -> Iterator[Block]:
         root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError:
         root = None
+    if parser.error_log.filter_from_fatals():  # it stopped there: what comes behind would be left out
+        raise Unreadable("its elements are nested too deep")
     if root is None:
         raise Unreadable("no text found in it")
     yield from _Walk().blocks(root)

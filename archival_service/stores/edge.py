@@ -56,7 +56,7 @@ class EdgeIndex:
     @classmethod
     async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
         """Opens the shard in `folder`. Raises: IndexUnusable."""
-        return await cls._start(lambda: qdrant.EdgeShard.load(str(folder), _config(dimensions)))
+        return await cls._start(lambda: _load(folder, dimensions))
 
     @classmethod
     async def create(cls, folder: Path, dimensions: int) -> EdgeIndex:
@@ -153,9 +153,19 @@ def _create(folder: Path, dimensions: int) -> qdrant.EdgeShard:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, mode=0o700)
     shard = qdrant.EdgeShard.create(str(folder), _config(dimensions))
+    _index_fields(shard)
+    return shard
+
+
+def _load(folder: Path, dimensions: int) -> qdrant.EdgeShard:
+    shard = qdrant.EdgeShard.load(str(folder), _config(dimensions))
+    _index_fields(shard)  # one that an older version made lacks the newer fields; what is there is left as it is
+    return shard
+
+
+def _index_fields(shard: qdrant.EdgeShard) -> None:
     for field, kind in _FIELDS.items():
         shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
-    return shard
 
 
 def _config(dimensions: int) -> qdrant.EdgeConfig:

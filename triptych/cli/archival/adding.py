@@ -56,7 +56,7 @@ def add_all(triptych: Triptych, files: Sequence[Named], target: Target, tags: Se
 def bar() -> Progress:
     """On stderr, so that what is printed can be piped on."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TextColumn("{task.fields[stage]}"),

@@ -61,9 +61,14 @@ def search(
     for hit in hits:
         typer.echo(f"{hit.score:.2f}  {_place(hit.passage)}")
         for line in hit.passage.text.splitlines():
-            typer.echo(f"      {line}")
+            typer.echo(f"      {_printable(line)}")
     if not hits:
         typer.echo("nothing found", err=True)
+
+
+def _printable(line: str) -> str:
+    """A document must not steer the terminal."""
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def _place(passage: pb.Passage) -> str:
@@ -72,7 +77,7 @@ def _place(passage: pb.Passage) -> str:
     source = passage.source
     page = f", page {source.page}" if source.page else ""
     headings = f"  {' > '.join(source.headings)}" if source.headings else ""
-    return f"{source.file_name}{page} [{source.start:,}–{source.end:,}]{headings}"
+    return _printable(f"{source.file_name}{page} [{source.start:,}–{source.end:,}]{headings}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ def find(paths: Iterable[Path]) -> tuple[list[Named], list[tuple[str, str]]]:
         if not path.exists():
             failed.append((str(path), "no such file or directory"))
             continue
-        for file in _below(path) if path.is_dir() else (Named(path, path.name),):
+        for file in _below(path) if path.is_dir() else (Named(path, _text(path.name)),):
             # One of two files of a name would take the other's place in the archive.
             other = found.setdefault(file.name, file)
             if other.path.resolve() != file.path.resolve():
@@ -36,4 +37,9 @@ def _below(folder: Path) -> Iterator[Named]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            yield Named(path, f"{top}/{inside.as_posix()}" if top else inside.as_posix())
+            yield Named(path, _text(f"{top}/{inside.as_posix()}" if top else inside.as_posix()))
+
+
+def _text(name: str) -> str:
+    """A name can be any bytes; what is no UTF-8 among them can't be sent."""
+    return os.fsencode(name).decode("utf-8", errors="replace")
