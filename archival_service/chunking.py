@@ -30,7 +30,7 @@ _JOINER = "\u200d"
 class Chunk:
     """A passage-to-be: `text` is the document's from `start` up to, not with, `end`.
 
-    `page` is where it begins, 0 if there are none; `headings` are those it stands under, the outermost first.
+    `page` is where its own text begins, 0 if there are none; `headings` are those it stands under, the outermost first.
     """
 
     text: str
@@ -58,7 +58,7 @@ def chunks(document: Document) -> Iterator[Chunk]:
             body, kept = _without_last_headings(run, piece)
             chunk = _chunk(document.text, body)
             yield chunk
-            run = kept if kept or opens else _overlap(document.text, body[-1], piece)
+            run = kept if kept or opens else _overlap(document.text, body, piece)
             new = kept[0].span.start if kept else piece.span.start
         run.append(piece)
     if run:
@@ -129,18 +129,18 @@ def _without_last_headings(run: list[_Piece], following: _Piece) -> tuple[list[_
     return run[:end], run[end:]
 
 
-def _overlap(text: str, last: _Piece, following: _Piece) -> list[_Piece]:
+def _overlap(text: str, body: list[_Piece], following: _Piece) -> list[_Piece]:
     """The end of a run again: from where a sentence, or else a word, begins in its last OVERLAP characters."""
+    last = body[-1]
     if following.span.start - last.span.end > OVERLAP:  # a desert of white space between them
         return []
     first = max(last.span.start, last.span.end - OVERLAP)
-    starts = [found.end() for found in _SENTENCE_END.finditer(text, first, last.span.end)]
+    starts = [first] if first == last.span.start else []
+    starts += [found.end() for found in _SENTENCE_END.finditer(text, first, last.span.end)]
     starts += [found.end() for found in _SPACE.finditer(text, first, last.span.end)]
-    if first == last.span.start:
-        starts.insert(0, first)
     for start in starts:
-        if start < last.span.end:
-            return [_Piece(Span(start, last.span.end, 0, last.span.page), last.headings)]
+        if body[0].span.start < start < last.span.end:
+            return [_Piece(Span(start, last.span.end, 0, following.span.page), last.headings)]
     return []
 
 

@@ -24,12 +24,15 @@ from archival_service.stores.documents import batch_request_id
 from servicekit import ids
 from servicekit.principal import Tenant
 from triptych.archival.v1 import archival_pb2 as pb
-from triptych.errors import InvalidArgument, NotFound, ResourceExhausted
+from triptych.errors import InvalidArgument, NotFound, ResourceExhausted, TriptychError
 
 # Passages to a batch: what is embedded and committed at once, and the step of the progress.
 _BATCH = 64
 # Of one owner: each has a temporary file and waits for a reader.
 _AT_ONCE = 4
+# A client that has sent nothing for so long waits for the answer.
+_SILENCE_SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
 _MAX_CHUNK = 1024 * 1024
 _REPORT_BYTES = 1024 * 1024
 
@@ -55,6 +58,10 @@ class Ingest:
         try:
             async for response in self._add(tenant, requests):
                 yield response
+            await _hear_out(requests)
+        except TriptychError:
+            await _hear_out(requests)
+            raise
         finally:
             self._under_way -= Counter({tenant: 1})  # keeps no zeros
 
@@ -119,6 +126,21 @@ class Ingest:
         yield pb.AddDocumentResponse(
             stage=pb.ADD_DOCUMENT_STAGE_DONE, done=done, total=total, document=finished, replaced_document_ids=replaced
         )
+
+
+async def _hear_out(requests: _Requests) -> None:
+    """Takes what the client still sends, for a while, when the answer is known before the file has come.
+
+    A call that ends while grpc.aio's client writes ends there as INTERNAL, whatever its status is.
+    """
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + _PATIENCE_SECONDS
+    while loop.time() < ends:
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS):
+                await anext(requests)
+        except (StopAsyncIteration, TimeoutError, InvalidArgument):
+            return
 
 
 class _Upload:
