@@ -20,6 +20,7 @@ _SAMPLE = 64 * 1024
 # Text has hardly any control characters, and what is not text has many: 11% of random bytes.
 _MOST_CONTROLS = 0.05
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+_WESTERN = "cp1252"
 # What is in use. Others differ from these in some letters, so a guess among all would often be wrong.
 _USUAL = "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r cp932 euc_jp gb18030 big5 cp949 cp874".split()
 
@@ -39,6 +40,10 @@ def decode(data: bytes) -> str:
 
 
 def _guessed(data: bytes) -> str:
-    """The likeliest encoding of what is not UTF-8. Where nothing tells, Western Europe's."""
-    likeliest = charset_normalizer.from_bytes(data[:_SAMPLE], cp_isolation=_USUAL).best()
-    return likeliest.encoding if likeliest is not None else "cp1252"
+    """The likeliest encoding of what is not UTF-8; among equals, and where nothing tells, Western Europe's."""
+    matches = charset_normalizer.from_bytes(data[:_SAMPLE], cp_isolation=_USUAL)
+    best = matches.best()
+    if best is None:
+        return _WESTERN
+    equals = (each for each in matches if (each.chaos, each.coherence) == (best.chaos, best.coherence))
+    return _WESTERN if any(_WESTERN in each.could_be_from_charset for each in equals) else best.encoding

@@ -91,7 +91,9 @@ def test_records_and_rows_are_blocks(data: bytes, name: str, expected: list[str]
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ("Früh fährt die Fähre nach Århus, später zurück über Malmö.".encode("latin-1"), "Fähre"),
+        ("Früh fährt die Fähre nach Århus.".encode("latin-1"), "Fähre nach Århus"),
+        ("El niño comió una manzana.".encode("latin-1"), "niño comió"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy.".encode("cp1250"), "žluťoučký kůň"),
         ("\ufeffcafé".encode(), "café"),
         ("café".encode("utf-16"), "café"),
         ("\ufeffcafé".encode("utf-32-be"), "café"),
