@@ -1,4 +1,4 @@
-"""python -m agent_service [serve|migrate] [--supervised]"""
+"""python -m agent_service [serve|migrate|vacuum] [--supervised]"""
 
 from __future__ import annotations
 

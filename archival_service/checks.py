@@ -75,6 +75,8 @@ def insert(request: pb.InsertPassagesRequest) -> None:
     _fence(request.fence)
     if not 1 <= len(request.passages) <= MAX_BATCH:
         raise InvalidArgument.of("passages", f"must be 1 to {MAX_BATCH:,}")
+    if request.vectors and len(request.vectors) != len(request.passages):
+        raise InvalidArgument.of("vectors", "must be one a passage, or none")
     seen: set[str] = set()
     for position, passage in enumerate(request.passages):
         field = f"passages[{position}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -22,6 +22,8 @@ _BATCH = 200
 # Changes wait so long in the outbox, so that one flush of the index to its disk serves many.
 SETTLE_SECONDS = 2.0
 _LOG_SECONDS = 2.0
+# What goes on for all owners goes on beside what is done for one.
+_OUTBOX = "outbox"
 
 
 class Keeper:
@@ -38,9 +40,9 @@ class Keeper:
         self._expected = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._loop())
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, alone: Hashable = None) -> T:
         """As `Database.write`. What it commits reaches the index also if the caller goes away meanwhile."""
-        job = asyncio.ensure_future(self._sql.write(work))
+        job = asyncio.ensure_future(self._sql.write(work, alone=alone))
         job.add_done_callback(self._written)
         return await asyncio.shield(job)
 
@@ -97,7 +99,7 @@ class Keeper:
         gone = await self._sql.read(lambda c: outbox.gone(c, [change.n for change in told]))
         await self._index.forget(gone)
         await self._index.flush()
-        await self._sql.write(lambda c: outbox.done(c, told))
+        await self._sql.write(lambda c: outbox.done(c, told), alone=_OUTBOX)
         for change in told:
             self._told.pop(change.seq, None)
 

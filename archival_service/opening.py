@@ -7,6 +7,7 @@ embedding (about 20,000 passages a second), and a search never answers from half
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -43,7 +44,7 @@ async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: Asy
     await _check_embedder(sql, embedder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stack.callback(os.close, hold(folder.with_name(folder.name + ".lock")))
+        stack.callback(os.close, hold(_lock_of(folder)))
         index = await _open_known(sql, folder, embedder.dimensions)
         if index is None:
             index = await _build(sql, folder, embedder.dimensions)
@@ -52,6 +53,24 @@ async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: Asy
         raise StoreError(f"the index in {folder} can't be built: {cause}") from error
     stack.push_async_callback(index.close)
     return index
+
+
+def discard_index(folder: Path) -> None:
+    """Deletes it; the next start builds it anew. Raises: StoreError if a process has it."""
+    folder = folder.expanduser()
+    if not folder.exists():
+        return
+    handle = hold(_lock_of(folder))
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"the index in {folder} can't be deleted: {error}") from error
+    finally:
+        os.close(handle)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".lock")
 
 
 async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex | None:

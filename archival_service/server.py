@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import structlog
 
@@ -58,3 +59,12 @@ async def reembed(env: Environment) -> None:
         embedder = open_embedder(EmbedderSettings.read(os.environ))
         stack.push_async_callback(embedder.close)
         await opening.reembed(sql, embedder)
+
+
+async def vacuum(env: Environment) -> None:
+    """The command `vacuum`: what was deleted leaves the store's files, and the index's. Raises: StoreError."""
+    async with AsyncExitStack() as stack:
+        sql = opening.open_sql(env.text("TRIPTYCH_ARCHIVAL_DSN"))
+        stack.push_async_callback(sql.close)
+        await sql.vacuum()
+        opening.discard_index(Path(env.text("TRIPTYCH_ARCHIVAL_INDEX")))

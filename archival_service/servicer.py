@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from archival_service import checks
 from archival_service.ingest import Ingest
-from archival_service.store import ArchivalStore
+from archival_service.store import ArchivalStore, Query
 from servicekit import paging, principal
 from servicekit.rpc import Context
 from triptych.archival.v1 import archival_pb2 as pb
@@ -79,10 +79,11 @@ class ArchivalServicer(ArchivalServiceServicer):
 
     async def SearchPassages(self, request: pb.SearchPassagesRequest, context: Context) -> pb.SearchPassagesResponse:
         filters = checks.search(request)
-        if not request.query.strip():
+        if not (request.query.strip() or request.HasField("query_vector")):
             return pb.SearchPassagesResponse()
         limit = request.limit or checks.DEFAULT_LIMIT
-        hits = await self._store.search(principal.tenant(), request.query, request.mode, filters, limit)
+        query = Query(request.query, request.mode, request.query_vector if request.HasField("query_vector") else None)
+        hits = await self._store.search(principal.tenant(), query, filters, limit)
         return pb.SearchPassagesResponse(hits=hits)
 
     async def AddDocument(

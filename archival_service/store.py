@@ -18,6 +18,7 @@ from triptych.archival.v1.archival_pb2 import (
     ListPassagesRequest,
     Passage,
     PassageHit,
+    Vector,
 )
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
@@ -34,6 +35,15 @@ class Filters:
     end: int | None = None
     document_ids: tuple[str, ...] = ()
     file_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to find. `vector`: its meaning, if the caller has made that; else it is made of `text`."""
+
+    text: str
+    mode: type_pb2.SearchMode.ValueType = type_pb2.SEARCH_MODE_HYBRID
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +119,11 @@ class ArchivalStore(Protocol):
         """Raises: NotFound, also if it is in none of `archive_ids` and some are given."""
         ...
 
-    async def search(
-        self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
-    ) -> list[PassageHit]:
-        """The best `limit` hits, best first. Raises: Unavailable if the embedder is needed and away."""
+    async def search(self, tenant: Tenant, query: Query, filters: Filters, limit: int) -> list[PassageHit]:
+        """The best `limit` hits, best first.
+
+        Raises: Unavailable if the embedder is needed and away, InvalidArgument for a vector of another dimension.
+        """
         ...
 
     async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:

@@ -1,4 +1,4 @@
-"""python -m gateway [serve|migrate] [--supervised]"""
+"""python -m gateway [serve|migrate|vacuum] [--supervised]"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m recall_service [serve|migrate] [--supervised]"""
+"""python -m recall_service [serve|migrate|vacuum] [--supervised]"""
 
 from __future__ import annotations
 

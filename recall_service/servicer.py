@@ -79,5 +79,7 @@ class RecallServicer(RecallServiceServicer):
             raise InvalidArgument.of("scope", "must be an agent_id, a conversation_id, or all=true")
         checks.request_id(request.request_id)
         scope = Scope(request.agent_id, request.conversation_id)
-        purged = await self._store.purge(principal.tenant(), scope, request.request_id)
+        checks.time("before_time", request.before_time)
+        before = microseconds(request.before_time) if request.HasField("before_time") else None
+        purged = await self._store.purge(principal.tenant(), scope, before, request.request_id)
         return pb.PurgeMessagesResponse(purged_count=purged)

@@ -90,8 +90,10 @@ class RecallStore(Protocol):
 
     async def count(self, tenant: Tenant, scope: Scope) -> int: ...
 
-    async def purge(self, tenant: Tenant, scope: Scope, request_id: str) -> int:
+    async def purge(self, tenant: Tenant, scope: Scope, before: int | None, request_id: str) -> int:
         """Deletes the scope's messages and all that was made from them; gives how many there were.
+
+        `before`: only those of an earlier time (microseconds since 1970); conversations then go on counting.
 
         Raises: FailedPrecondition REQUEST_ID_REUSED.
         """
@@ -121,6 +123,10 @@ class RecallStore(Protocol):
 
     async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:
         """Keeps one row of `vectors` a message. One that was changed or purged meanwhile is passed over."""
+        ...
+
+    async def vacuum(self) -> None:
+        """After it no byte of what was deleted is left in the store's files."""
         ...
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The command line of every service: `python -m NAME [serve|migrate] [--supervised]`."""
+"""The command line of every service: `python -m NAME [serve|migrate|vacuum] [--supervised]`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from servicekit.settings import Environment, Running
 Serve = Callable[[Environment, AsyncExitStack], Awaitable[None]]
 
 
-class Closable(Protocol):
+class Store(Protocol):
     """What opening a store gives."""
+
+    async def vacuum(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -31,7 +33,7 @@ def main(
     serve: Serve,
     *,
     dsn_variable: str,
-    open_store: Callable[[str], Closable],
+    open_store: Callable[[str], Store],
     more: Sequence[Command] = (),
 ) -> NoReturn:
     """Parses the arguments and runs what they ask for; never returns."""
@@ -39,7 +41,12 @@ def main(
     async def migrate(env: Environment) -> None:
         await open_store(env.text(dsn_variable)).close()
 
-    commands = dict([("migrate", migrate), *more])
+    async def vacuum(env: Environment) -> None:
+        store = open_store(env.text(dsn_variable))
+        await store.vacuum()
+        await store.close()
+
+    commands = dict([("migrate", migrate), ("vacuum", vacuum), *more])
     parser = argparse.ArgumentParser(
         f"python -m {name}", description=f"{description} Settings come from the environment: docs/configuration.md."
     )

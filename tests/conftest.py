@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support import postgres
 from tests.support.scripted_model import ScriptedModel
 
 # Settings of whoever runs the tests must not reach what they start.
@@ -19,3 +21,24 @@ def model() -> Iterator[ScriptedModel]:
     scripted = ScriptedModel().start()
     yield scripted
     scripted.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres.server() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: str) -> Iterator[str]:
+    """An empty database on a real PostgreSQL."""
+    with postgres.database(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store on each backend in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'x.db'}"
+    return str(request.getfixturevalue("postgres_dsn"))

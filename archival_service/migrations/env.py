@@ -1,3 +1,3 @@
-from servicekit.migrations import run
+from servicekit.sql.migrations import run
 
 run()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from archival_service import given
 from archival_service.keeper import Keeper, bring
 from archival_service.search import Scored, fuse
-from archival_service.store import Begun, Filters, PassageIndex, Purged
+from archival_service.store import Begun, Filters, PassageIndex, Purged, Query
 from archival_service.stores import archives, documents, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
@@ -40,7 +41,9 @@ class IndexedStore:
         self._sql, self._index, self._embedder, self._keeper = sql, index, embedder, keeper
 
     async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
-        return self._described(await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id)))
+        return self._described(
+            await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id), alone=tenant)
+        )
 
     async def get_archive(self, tenant: Tenant, archive_id: str) -> Archive:
         return self._described(await self._sql.read(lambda c: archives.get(c, tenant, archive_id)))
@@ -52,19 +55,22 @@ class IndexedStore:
         return [self._described(archive) for archive in found], token
 
     async def update_archive(self, tenant: Tenant, wanted: Archive, paths: Sequence[str], request_id: str) -> Archive:
-        return self._described(await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id)))
+        return self._described(
+            await self._sql.write(lambda c: archives.change(c, tenant, wanted, paths, request_id), alone=tenant)
+        )
 
     async def delete_archive(self, tenant: Tenant, archive_id: str, request_id: str) -> None:
-        await self._forget(await self._keeper.write(lambda c: archives.remove(c, tenant, archive_id, request_id)))
+        await self._forget(
+            await self._keeper.write(lambda c: archives.remove(c, tenant, archive_id, request_id), alone=tenant)
+        )
 
     async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
         stored: Stored | None = None
         if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
-            stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request))
+            stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request), alone=tenant)
         if stored is None:
-            halves = (await self._embed("passages", [each.text for each in request.passages])).astype("<f2")
-            rows = [half.tobytes() for half in halves]
-            stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows))
+            rows = [half.tobytes() for half in (await self._vectors(request)).astype("<f2")]
+            stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows), alone=tenant)
         found, changes = stored
         if changes:
             await bring(self._sql, self._index, changes)
@@ -86,14 +92,14 @@ class IndexedStore:
         self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
     ) -> None:
         await self._forget(
-            await self._keeper.write(lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id))
+            await self._keeper.write(
+                lambda c: passages.remove(c, tenant, passage_id, archive_ids, request_id), alone=tenant
+            )
         )
 
-    async def search(
-        self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
-    ) -> list[PassageHit]:
-        vector = None if mode == type_pb2.SEARCH_MODE_LEXICAL else (await self._embed("query", [query]))[0]
-        words = "" if mode == type_pb2.SEARCH_MODE_SEMANTIC else query
+    async def search(self, tenant: Tenant, query: Query, filters: Filters, limit: int) -> list[PassageHit]:
+        vector = None if query.mode == type_pb2.SEARCH_MODE_LEXICAL else await self._meaning(query)
+        words = "" if query.mode == type_pb2.SEARCH_MODE_SEMANTIC else query.text
         most = max(_CANDIDATES, limit)
         dense, sparse = await self._index.candidates(tenant, filters, most, vector=vector, words=words)
         fused = fuse(dense, sparse)
@@ -103,7 +109,9 @@ class IndexedStore:
         return hits
 
     async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
-        purged, changes = await self._keeper.write(lambda c: archives.purge(c, tenant, archive_ids, request_id))
+        purged, changes = await self._keeper.write(
+            lambda c: archives.purge(c, tenant, archive_ids, request_id), alone=tenant
+        )
         await self._forget(changes)
         return purged
 
@@ -111,13 +119,16 @@ class IndexedStore:
         self, tenant: Tenant, wanted: Document, fingerprint: str, create_archive_name: str, request_id: str
     ) -> Begun:
         begun, changes = await self._keeper.write(
-            lambda c: documents.begin(c, tenant, wanted, fingerprint, create_archive_name, request_id)
+            lambda c: documents.begin(c, tenant, wanted, fingerprint, create_archive_name, request_id),
+            alone=tenant,
         )
         await self._forget(changes)
         return begun
 
     async def finish_document(self, tenant: Tenant, begun: Begun, request_id: str) -> tuple[Document, list[str]]:
-        document, replaced, changes = await self._keeper.write(lambda c: documents.finish(c, tenant, begun, request_id))
+        document, replaced, changes = await self._keeper.write(
+            lambda c: documents.finish(c, tenant, begun, request_id), alone=tenant
+        )
         await self._forget(changes)
         return document, replaced
 
@@ -130,7 +141,22 @@ class IndexedStore:
         return await self._sql.read(lambda c: documents.list_page(c, tenant, request, page))
 
     async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
-        await self._forget(await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id)))
+        await self._forget(
+            await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id), alone=tenant)
+        )
+
+    async def _vectors(self, request: InsertPassagesRequest) -> Vectors:
+        if request.vectors:
+            return given.vectors("vectors", request.vectors, self._embedder.dimensions)
+        return await self._embed("passages", [each.text for each in request.passages])
+
+    async def _meaning(self, query: Query) -> Vectors:
+        if query.vector is not None:
+            made = given.vectors("query_vector", [query.vector], self._embedder.dimensions)
+        else:
+            made = await self._embed("query", [query.text])
+        vector: Vectors = made[0]
+        return vector
 
     async def _embed(self, field: str, texts: Sequence[str]) -> Vectors:
         """Raises: Unavailable EMBEDDER_UNAVAILABLE; InvalidArgument for texts that it will never take."""

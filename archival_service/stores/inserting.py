@@ -101,8 +101,9 @@ def _known(connection: Connection, tenant: Tenant, request: InsertPassagesReques
 
 
 def _digest(request: InsertPassagesRequest) -> str:
-    """Of the passages alone: a replay may come under a newer fence."""
-    return requests.digest(*(each.SerializeToString(deterministic=True) for each in request.passages))
+    """Of the content alone: a replay may come under a newer fence."""
+    content = [*request.passages, *request.vectors]
+    return requests.digest(*(each.SerializeToString(deterministic=True) for each in content))
 
 
 def _highest(connection: Connection, tenant: Tenant, scope: str) -> int | None:

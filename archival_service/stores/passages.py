@@ -60,18 +60,20 @@ def list_page(
     if request.file_names:
         where.append(passages.c.file_name.in_(request.file_names))
     if request.contains:
-        _teach_casefold(connection)
-        where.append(func.instr(func.casefold(passages.c.text), request.contains.casefold()) > 0)
+        where.append(_contains(connection, request.contains))
     window = listing.Window(page, request.after_id, request.before_id)
     return listing.fetch(
         connection, tenant, passages, (passages.c.n,), where, window, lambda row: to_passage(row._mapping)
     )
 
 
-def _teach_casefold(connection: Connection) -> None:
-    """SQLite's own `lower` and `LIKE` know the case of ASCII letters alone."""
+def _contains(connection: Connection, wanted: str) -> ColumnElement[bool]:
+    if connection.dialect.name == "postgresql":
+        return func.strpos(func.lower(passages.c.text), func.lower(wanted)) > 0
+    # SQLite's own `lower` and `LIKE` know the case of ASCII letters alone.
     driver: Any = connection.connection.driver_connection
     driver.create_function("casefold", 1, str.casefold, deterministic=True)
+    return func.instr(func.casefold(passages.c.text), wanted.casefold()) > 0
 
 
 def count(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) -> int:

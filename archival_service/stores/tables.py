@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+# SQLite counts up by itself in a column of this type alone.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _owner(*, key: bool = True) -> tuple[Column[str], Column[str]]:
@@ -44,7 +46,7 @@ passages = Table(
     "passages",
     metadata,
     # The order of arrival, and the passage's id in the index.
-    Column("n", Integer, primary_key=True, autoincrement=True),
+    Column("n", _NUMBER, primary_key=True, autoincrement=True),
     *_owner(key=False),
     Column("id", String(100), nullable=False),
     Column("archive_id", String(100), nullable=False),
@@ -120,8 +122,8 @@ fences = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("n", Integer, nullable=False, index=True),
+    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
+    Column("n", _NUMBER, nullable=False, index=True),
     sqlite_autoincrement=True,
 )
 

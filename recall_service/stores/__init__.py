@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from recall_service.store import RecallStore
-from recall_service.stores.sqlite import SqliteRecallStore
+from recall_service.stores.sql import SqlRecallStore
+from recall_service.stores.sqlite import SqliteIndex
 from servicekit.sql import open_database
 
-_MIGRATIONS = "recall_service:migrations"
+_SQLITE = "recall_service:migrations"
+_POSTGRES = "recall_service:stores/postgres/migrations"
 
 
 def open_store(dsn: str) -> RecallStore:
     """Opens and migrates the store at the SQLAlchemy URL `dsn`. Raises: servicekit.sql.StoreError."""
-    return SqliteRecallStore(open_database(dsn, _MIGRATIONS))
+    if dsn.startswith("postgres"):
+        from recall_service.stores.postgres import PostgresIndex
+
+        database = open_database(dsn, _POSTGRES)
+        return SqlRecallStore(database, PostgresIndex(database))
+    database = open_database(dsn, _SQLITE)
+    return SqlRecallStore(database, SqliteIndex(database))

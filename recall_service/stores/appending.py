@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from recall_service.stores import pending, words
+from recall_service.stores.index import MessageIndex
 from recall_service.stores.tables import appends, conversations, messages, owned, owner, revisions, row
 from recall_service.times import microseconds, timestamp
 from servicekit import ids
@@ -33,6 +33,7 @@ _ADVANCE = (
 )
 _START = insert(conversations)
 _NOTE = insert(appends)
+_TAKEN = select(messages.c.n).where(owned(messages), messages.c.id.in_(bindparam("ids", expanding=True))).limit(1)
 _INSERT = insert(messages).returning(messages.c.n, sort_by_parameter_order=True)
 # As they were appended: what was changed since is in the first revision.
 _SPAN = (
@@ -52,7 +53,9 @@ _SPAN = (
 )
 
 
-def append(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
+def append(
+    connection: Connection, index: MessageIndex, tenant: Tenant, request: AppendMessagesRequest
+) -> list[Message]:
     """As `RecallStore.append`."""
     here = owner(tenant, conversation=request.conversation_id)
     last, fence = _lock(connection, tenant, request)
@@ -68,10 +71,12 @@ def append(connection: Connection, tenant: Tenant, request: AppendMessagesReques
     if known is not None:
         span = {"first": known.first_sequence, "last": known.first_sequence + known.number - 1}
         return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
+    _check_ids(connection, here, request)
     stored = [_stored(tenant, request, position, last + 1) for position in range(number)]
-    _insert(connection, tenant, stored)
+    index.add(connection, tenant, _insert(connection, tenant, stored))
     note = row(
         tenant,
+        agent_id=request.agent_id,
         conversation_id=request.conversation_id,
         request_id=request.request_id,
         request_hash=digest,
@@ -96,6 +101,14 @@ def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest
     return counter.last_sequence, counter.fence
 
 
+def _check_ids(connection: Connection, here: dict[str, Any], request: AppendMessagesRequest) -> None:
+    """No key says it: PostgreSQL's are of one agent. Nobody else of the user's writes meanwhile."""
+    chosen = [message.id for message in request.messages if message.id]
+    taken = len(set(chosen)) < len(chosen)
+    if taken or (chosen and connection.execute(_TAKEN, {**here, "ids": chosen}).first() is not None):
+        raise AlreadyExists("a message of one of these ids is already there")
+
+
 def _digest(request: AppendMessagesRequest) -> str:
     """Of the content alone: a replay may come under a newer fence."""
     content = AppendMessagesRequest(agent_id=request.agent_id, messages=request.messages)
@@ -113,7 +126,8 @@ def _stored(tenant: Tenant, request: AppendMessagesRequest, position: int, first
     return message
 
 
-def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -> None:
+def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -> dict[int, Message]:
+    """The messages by their numbers."""
     rows = [
         row(
             tenant,
@@ -129,10 +143,5 @@ def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -
         )
         for message in stored
     ]
-    try:
-        numbers = connection.execute(_INSERT, rows).scalars().all()
-    except IntegrityError:
-        raise AlreadyExists("a message of one of these ids is already there") from None
-    numbered = dict(zip(numbers, stored, strict=True))
-    words.add(connection, tenant, numbered)
-    pending.add(connection, numbered)
+    numbers = connection.execute(_INSERT, rows).scalars().all()
+    return dict(zip(numbers, stored, strict=True))

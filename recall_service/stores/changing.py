@@ -7,7 +7,8 @@ import hashlib
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from recall_service.store import Scope
-from recall_service.stores import pending, reading, words
+from recall_service.stores import reading
+from recall_service.stores.index import MessageIndex
 from recall_service.stores.tables import appends, conversations, messages, owned, owner, requests, revisions, row
 from servicekit.principal import Tenant
 from triptych.errors import FailedPrecondition, NotFound
@@ -28,7 +29,9 @@ _REPLACE = (
 )
 
 
-def change(connection: Connection, tenant: Tenant, message_id: str, text: str, request_id: str) -> Message:
+def change(
+    connection: Connection, index: MessageIndex, tenant: Tenant, message_id: str, text: str, request_id: str
+) -> Message:
     """As `RecallStore.update`."""
     digest = _digest("update", message_id, text)
     here = owner(tenant, message=message_id)
@@ -43,34 +46,45 @@ def change(connection: Connection, tenant: Tenant, message_id: str, text: str, r
         return Message.FromString(connection.execute(_REVISION, {**here, "number": known}).scalar_one())
     if message.text != text:
         connection.execute(
-            insert(revisions), row(tenant, message_id=message_id, revision=message.revision, body=old.body)
+            insert(revisions),
+            row(
+                tenant,
+                agent_id=message.agent_id,
+                message_id=message_id,
+                revision=message.revision,
+                body=old.body,
+            ),
         )
         message.text, message.revision = text, message.revision + 1
         new = {"number": old.n, "new_body": message.SerializeToString(), "new_revision": message.revision}
         connection.execute(_REPLACE, owner(tenant, **new))
-        _unindex(connection, [old.n])
-        words.add(connection, tenant, {old.n: message})
-        pending.add(connection, {old.n: message})
+        index.remove(connection, [old.n])
+        index.add(connection, tenant, {old.n: message})
     _note(connection, tenant, request_id, digest, message_id=message_id, result=message.revision)
     return message
 
 
-def purge(connection: Connection, tenant: Tenant, scope: Scope, request_id: str) -> int:
+def purge(
+    connection: Connection, index: MessageIndex, tenant: Tenant, scope: Scope, before: int | None, request_id: str
+) -> int:
     """As `RecallStore.purge`."""
-    digest = _digest("purge", scope.agent_id, scope.conversation_id)
+    digest = _digest("purge", scope.agent_id, scope.conversation_id, *([] if before is None else [str(before)]))
     known = _known(connection, tenant, request_id, digest)
     if known is not None:
         return known
     query = select(messages.c.n, messages.c.id).where(*reading.within(scope))
+    if before is not None:
+        query = query.where(messages.c.created_at < before)
     rows = connection.execute(query, owner(tenant)).all()
     for at in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[at : at + _ROWS_AT_ONCE]
         numbers, message_ids = [each.n for each in part], [each.id for each in part]
-        _unindex(connection, numbers)
+        index.remove(connection, numbers)
         for table in (revisions, requests):
             connection.execute(delete(table).where(owned(table), table.c.message_id.in_(message_ids)), owner(tenant))
         connection.execute(delete(messages).where(owned(messages), messages.c.n.in_(numbers)), owner(tenant))
-    _forget_conversations(connection, tenant, scope)
+    if before is None:
+        _forget_conversations(connection, tenant, scope)
     _note(connection, tenant, request_id, digest, message_id="", result=len(rows))
     return len(rows)
 
@@ -85,11 +99,6 @@ def _forget_conversations(connection: Connection, tenant: Tenant, scope: Scope) 
     ids = select(conversations.c.id).where(*gone)
     connection.execute(delete(appends).where(owned(appends), appends.c.conversation_id.in_(ids)), owner(tenant))
     connection.execute(delete(conversations).where(*gone), owner(tenant))
-
-
-def _unindex(connection: Connection, numbers: list[int]) -> None:
-    words.remove(connection, numbers)
-    pending.remove(connection, numbers)
 
 
 def _known(connection: Connection, tenant: Tenant, request_id: str, digest: str) -> int | None:

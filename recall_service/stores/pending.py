@@ -1,4 +1,4 @@
-"""The outbox of the embedder, and the vectors that come of it."""
+"""The outbox of the embedder, and the vectors that come of it, in SQLite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from embedders import Vectors
 from recall_service.store import Waiting
-from recall_service.stores.tables import messages, owned, owner, pending, settings, vectors
+from recall_service.stores.tables import messages, owned, owner, pending, vectors
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -77,15 +77,8 @@ def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: 
     return connection.execute(query, {**parameters, "agent": agent_id} if agent_id else parameters).all()
 
 
-def use_model(connection: Connection, model: str, dimensions: int) -> bool:
-    """As `RecallStore.use_model`."""
-    wanted = f"{model}/{dimensions}"
-    known = connection.execute(select(settings.c.value).where(settings.c.name == "embedder")).scalar()
-    if known == wanted:
-        return False
-    connection.execute(delete(settings).where(settings.c.name == "embedder"))
-    connection.execute(insert(settings).values(name="embedder", value=wanted))
+def start_over(connection: Connection) -> None:
+    """All vectors go, and all messages wait again."""
     connection.execute(delete(vectors))
     connection.execute(delete(pending))
     connection.execute(insert(pending).from_select(["n"], select(messages.c.n)))
-    return known is not None

@@ -1,7 +1,8 @@
 """The tables. Keys begin with the owner. Times are microseconds since 1970, UTC.
 
-`messages_fts` (FTS5) is made by the migration; its rowid is a message's `n`. Its column `scope` holds one word for the
-user and one for the agent, so that a search intersects with the owner's rows before it ranks anything.
+Those that find messages are a backend's own. SQLite: `pending` and `vectors`, and `messages_fts` (FTS5), which is made
+by the migration; its rowid is a message's `n`, and its column `scope` holds one word for the user and one for the
+agent, so that a search intersects with the owner's rows before it ranks anything. PostgreSQL: `stores/postgres`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from sqlalchemy import (
 from servicekit.principal import Tenant
 
 metadata = MetaData()
+# SQLite counts up by itself in a column of this type alone.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _owner(*, key: bool = True) -> tuple[Column[str], Column[str]]:
@@ -40,7 +43,7 @@ messages = Table(
     "messages",
     metadata,
     # The order of arrival.
-    Column("n", Integer, primary_key=True, autoincrement=True),
+    Column("n", _NUMBER, primary_key=True, autoincrement=True),
     *_owner(key=False),
     Column("id", String(100), nullable=False),
     Column("agent_id", String(100), nullable=False),
@@ -76,6 +79,7 @@ appends = Table(
     "appends",
     metadata,
     *_owner(),
+    Column("agent_id", String(100), nullable=False),
     Column("conversation_id", String(100), primary_key=True),
     Column("request_id", String(200), primary_key=True),
     Column("request_hash", String(64), nullable=False),
@@ -101,14 +105,16 @@ revisions = Table(
     "revisions",
     metadata,
     *_owner(),
+    Column("agent_id", String(100), nullable=False),
     Column("message_id", String(100), primary_key=True),
     Column("revision", BigInteger, primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
 
-# The outbox of the embedder: committed with the message, gone when its vector is there.
+# SQLite's outbox of the embedder: committed with the message, gone when its vector is there.
 pending = Table("pending", metadata, Column("n", Integer, primary_key=True))
 
+# SQLite's.
 vectors = Table(
     "vectors",
     metadata,

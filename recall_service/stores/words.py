@@ -47,7 +47,7 @@ _FIND = text(
 def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
     """Indexes messages by their numbers; one without text has no words to find."""
     rows = [
-        {"n": n, "scope": f"{_user_word(tenant)} {_agent_word(tenant, message.agent_id)}", "body": indexed(message)}
+        {"n": n, "scope": f"{user_word(tenant)} {agent_word(tenant, message.agent_id)}", "body": indexed(message)}
         for n, message in numbered.items()
         if message.text
     ]
@@ -57,6 +57,11 @@ def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message])
 
 def remove(connection: Connection, numbers: Sequence[int]) -> None:
     connection.execute(_REMOVE, {"numbers": list(numbers)})
+
+
+def compact(connection: Connection) -> None:
+    """FTS5 keeps a removed message's words in old segments until these are merged."""
+    connection.execute(text("INSERT INTO messages_fts (messages_fts) VALUES ('optimize')"))
 
 
 def indexed(message: Message) -> str:
@@ -72,7 +77,7 @@ def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, m
     if not words:
         return []
     agent_id = filters.scope.agent_id
-    scope = _agent_word(tenant, agent_id) if agent_id else _user_word(tenant)
+    scope = agent_word(tenant, agent_id) if agent_id else user_word(tenant)
     # Each word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
     any_word = " OR ".join(f'"{word}"' for word in words)
     parameters = owner(
@@ -94,11 +99,11 @@ def content_words(query: str) -> list[str]:
     return ([word for word in words if word not in _STOP_WORDS] or words)[:_MOST_WORDS]
 
 
-def _user_word(tenant: Tenant) -> str:
+def user_word(tenant: Tenant) -> str:
     return "u" + _hash("/".join(tenant))
 
 
-def _agent_word(tenant: Tenant, agent_id: str) -> str:
+def agent_word(tenant: Tenant, agent_id: str) -> str:
     return "a" + _hash("/".join((*tenant, agent_id)))
 
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from archival_service.store import ArchivalStore, Filters
+from archival_service.store import ArchivalStore, Filters, Query
 from servicekit import ids, paging
 from servicekit.principal import Tenant
 from tests.support.archival import insert_request
@@ -17,8 +17,9 @@ from triptych.archival.v1.archival_pb2 import (
     ListPassagesRequest,
     Passage,
     PassageHit,
+    Vector,
 )
-from triptych.errors import AlreadyExists, FailedPrecondition, NotFound
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
 
@@ -46,7 +47,7 @@ async def find(
     filters: Filters = Filters(),  # noqa: B008 - frozen
     limit: int = 10,
 ) -> list[str]:
-    return [hit.passage.text for hit in await store.search(tenant, query, mode, filters, limit)]
+    return [hit.passage.text for hit in await store.search(tenant, Query(query, mode), filters, limit)]
 
 
 class InsertingAndFinding:
@@ -63,18 +64,46 @@ class InsertingAndFinding:
 
     async def test_a_hybrid_hit_shows_the_parts_of_its_score(self, store: ArchivalStore, tenant: Tenant) -> None:
         await store.insert(tenant, insert_request(CAT, BOAT, JOB))
-        hits = await store.search(tenant, "Minka the cat", HYBRID, Filters(), 10)
+        hits = await store.search(tenant, Query("Minka the cat", HYBRID), Filters(), 10)
         assert hits[0].passage.text == CAT
         assert (hits[0].score, hits[0].dense, hits[0].sparse) == (1.0, 1.0, 1.0)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
         assert all(hit.sparse == 0 for hit in hits[1:])
+
+    async def test_vectors_of_the_callers_are_kept_and_found(self, store: ArchivalStore, tenant: Tenant) -> None:
+        def pointing(*at: int) -> Vector:
+            return Vector(values=[5.0 if i in at else 0.0 for i in range(256)])
+
+        request = insert_request("one", "two")
+        request.vectors.extend([pointing(1), pointing(2)])
+        stored = await store.insert(tenant, request)
+        assert await store.insert(tenant, request) == stored
+        hits = await store.search(tenant, Query("", SEMANTIC, pointing(2)), Filters(), 10)
+        assert [hit.passage.text for hit in hits] == ["two"]
+        hits = await store.search(tenant, Query("one", HYBRID, pointing(2)), Filters(), 10)
+        assert {hit.passage.text for hit in hits} == {"one", "two"}
+        request.vectors[0].values[0] = 1
+        with pytest.raises(FailedPrecondition):
+            await store.insert(tenant, request)
+
+    @pytest.mark.parametrize("wrong", [[1.0] * 255, [0.0] * 256, [float("nan")] * 256, [float("inf")] * 256])
+    async def test_a_vector_that_means_nothing_is_refused(
+        self, store: ArchivalStore, tenant: Tenant, wrong: list[float]
+    ) -> None:
+        request = insert_request("one")
+        request.vectors.add(values=wrong)
+        with pytest.raises(InvalidArgument, match="vectors"):
+            await store.insert(tenant, request)
+        with pytest.raises(InvalidArgument, match="query_vector"):
+            await store.search(tenant, Query("", SEMANTIC, Vector(values=wrong)), Filters(), 10)
+        assert await store.count_passages(tenant, []) == 0
 
     async def test_rarity_of_words_is_the_owners_own(self, store: ArchivalStore) -> None:
         mine, other = new_user().tenant, new_user().tenant
         await store.insert(mine, insert_request("red apple", "green apple", "red pear"))
 
         async def scores() -> list[tuple[str, float]]:
-            hits: list[PassageHit] = await store.search(mine, "green apple", LEXICAL, Filters(), 10)
+            hits: list[PassageHit] = await store.search(mine, Query("green apple", LEXICAL), Filters(), 10)
             return [(hit.passage.text, hit.score) for hit in hits]
 
         before = await scores()

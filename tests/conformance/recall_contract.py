@@ -117,7 +117,7 @@ class RecallWritingContract:
             assert await store.count(BOB, scope) == 0
             assert await store.find_words(BOB, "secret", Filters(scope), 10) == []
             assert await store.find_meaning(BOB, np.ones(4, dtype=np.float32), Filters(scope), 10) == []
-            assert await store.purge(BOB, scope, "") == 0
+            assert await store.purge(BOB, scope, None, "") == 0
         assert await store.get(BOB, [hers.id]) == []
         assert await store.list_page(BOB, _ALL, page()) == ([], "")
         assert await store.list_page(BOB, ListMessagesRequest(before_id=hers.id), page()) == ([], "")
@@ -130,7 +130,7 @@ class RecallWritingContract:
         (hers,) = await store.append(ANN, batch("mine"))
         with pytest.raises(NotFound) as foreign:
             await store.update(BOB, hers.id, "his", "")
-        await store.purge(ANN, Scope(), "")
+        await store.purge(ANN, Scope(), None, "")
         with pytest.raises(NotFound) as missing:
             await store.update(BOB, hers.id, "his", "")
         assert foreign.value.to_status() == missing.value.to_status()
@@ -153,7 +153,7 @@ class RecallWritingContract:
         await store.append(ANN, batch("b", conversation="conv-2"))
         await store.append(ANN, batch("c", conversation="conv-3", agent="agent-2"))
         await store.append(BOB, batch("his"))
-        assert await store.purge(ANN, scope, "p") == 3 - len(left)
+        assert await store.purge(ANN, scope, None, "p") == 3 - len(left)
         found, _ = await store.list_page(ANN, _ALL, page())
         assert texts(found) == left
         assert await store.count(BOB, Scope()) == 1
@@ -163,18 +163,30 @@ class RecallWritingContract:
         await store.put_vectors(await store.waiting(10), np.ones((1, 4), dtype=np.float32))
         assert await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)
         await store.update(ANN, first.id, "purple giraffes", "u")
-        await store.purge(ANN, Scope("agent-1"), "")
+        await store.purge(ANN, Scope("agent-1"), None, "")
         assert await store.waiting(10) == []
         assert await store.find_words(ANN, "purple", Filters(), 10) == []
         assert await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10) == []
         (again,) = await store.append(ANN, batch("other", request="r"))
         assert again.sequence == 1
 
+    async def test_a_purge_of_what_is_older_leaves_the_rest_and_its_numbers(self, store: RecallStore) -> None:
+        old, young = said("elephant old", at=100), said("elephant young", at=200)
+        await store.append(ANN, batch(old, young))
+        await store.put_vectors(await store.waiting(10), np.ones((2, 4), dtype=np.float32))
+        assert await store.purge(ANN, Scope(), 200_000_000, "p") == 1
+        assert await store.purge(ANN, Scope(), 200_000_000, "p") == 1
+        assert texts((await store.list_page(ANN, _ALL, page()))[0]) == ["elephant young"]
+        assert len(await store.find_words(ANN, "elephant", Filters(), 10)) == 1
+        assert len(await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
+        (after,) = await store.append(ANN, batch("next"))
+        assert after.sequence == 3
+
     async def test_a_replayed_purge_leaves_what_came_since(self, store: RecallStore) -> None:
         await store.append(ANN, batch("old", "older"))
-        assert await store.purge(ANN, Scope("agent-1"), "p") == 2
+        assert await store.purge(ANN, Scope("agent-1"), None, "p") == 2
         await store.append(ANN, batch("new"))
-        assert await store.purge(ANN, Scope("agent-1"), "p") == 2
+        assert await store.purge(ANN, Scope("agent-1"), None, "p") == 2
         assert await store.count(ANN, Scope()) == 1
         with pytest.raises(FailedPrecondition):
-            await store.purge(ANN, Scope(), "p")
+            await store.purge(ANN, Scope(), None, "p")

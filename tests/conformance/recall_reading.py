@@ -196,7 +196,7 @@ class RecallReadingContract:
     async def test_a_vector_of_what_was_purged_meanwhile_is_not_kept(self, store: RecallStore) -> None:
         await store.append(ANN, batch("purple"))
         waiting = await store.waiting(10)
-        await store.purge(ANN, Scope(), "")
+        await store.purge(ANN, Scope(), None, "")
         await store.put_vectors(waiting, np.array([_axis(0)]))
         assert await _found(store, _axis(0)) == []
 

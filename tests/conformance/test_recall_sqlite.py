@@ -43,7 +43,7 @@ class TestSqliteWriting(RecallWritingContract):
         (first, _) = await store.append(ANN, batch("one", "two"))
         await store.put_vectors(await store.waiting(1), np.ones((1, 4), dtype=np.float32))
         await store.update(ANN, first.id, "changed", "u")
-        await store.purge(ANN, Scope("agent-1"), "")
+        await store.purge(ANN, Scope("agent-1"), None, "")
         with sqlite3.connect(tmp_path / "recall.db") as database:
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 if not table.startswith(("sqlite_", "alembic_", "messages_fts_")):

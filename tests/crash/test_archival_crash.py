@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archival_service import opening
-from archival_service.store import Filters
+from archival_service.store import Filters, Query
 from embedders.bundled import BundledEmbedder
 from embedders.openai import OpenAIEmbedder
 from servicekit.channel import Peer
@@ -31,7 +31,7 @@ async def found(folder: Path, tenant: Tenant, query: str = "boat") -> set[str]:
     """What a store opened anew finds by words, and the same by meaning."""
     async with opened(folder, BundledEmbedder()) as archival:
         sides = [
-            {hit.passage.text for hit in await archival.store.search(tenant, query, mode, Filters(), 100)}
+            {hit.passage.text for hit in await archival.store.search(tenant, Query(query, mode), Filters(), 100)}
             for mode in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC)
         ]
         assert await archival.index.count() == await archival.store.count_passages(tenant, [])
@@ -164,7 +164,7 @@ async def test_another_embedder_is_refused_until_all_is_embedded_anew(tmp_path: 
         embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
         async with opened(tmp_path, embedder) as archival:
             hits = await archival.store.search(
-                tenant, "b" * len(BOATS[0]), type_pb2.SEARCH_MODE_SEMANTIC, Filters(), 10
+                tenant, Query("b" * len(BOATS[0]), type_pb2.SEARCH_MODE_SEMANTIC), Filters(), 10
             )
             assert BOATS[0] in {hit.passage.text for hit in hits}
             assert await archival.index.count() == 3

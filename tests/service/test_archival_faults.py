@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archival_service.store import Filters
+from archival_service.store import Filters, Query
 from embedders.openai import OpenAIEmbedder
 from servicekit import ids
 from servicekit.principal import Tenant
@@ -41,7 +41,7 @@ def tenant() -> Tenant:
 
 
 async def words(archival: Opened, tenant: Tenant, query: str) -> list[str]:
-    hits = await archival.store.search(tenant, query, type_pb2.SEARCH_MODE_LEXICAL, Filters(), 10)
+    hits = await archival.store.search(tenant, Query(query, type_pb2.SEARCH_MODE_LEXICAL), Filters(), 10)
     return [hit.passage.text for hit in hits]
 
 
@@ -76,7 +76,7 @@ async def test_without_its_embedder_a_replay_is_answered_and_words_are_found(
     assert await archival.store.insert(tenant, request) == stored
     assert await words(archival, tenant, "boat") == ["a boat"]
     with pytest.raises(Unavailable):
-        await archival.store.search(tenant, "boat", type_pb2.SEARCH_MODE_HYBRID, Filters(), 10)
+        await archival.store.search(tenant, Query("boat", type_pb2.SEARCH_MODE_HYBRID), Filters(), 10)
 
 
 async def test_texts_that_the_embedder_refuses_are_the_callers_fault(

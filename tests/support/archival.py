@@ -82,10 +82,12 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(folder: Path, embedder: Embedder, *, settle_seconds: float = 0.01) -> AsyncIterator[Opened]:
-    """The store in `folder`, as the service opens it."""
+async def opened(
+    folder: Path, embedder: Embedder, *, settle_seconds: float = 0.01, dsn: str = ""
+) -> AsyncIterator[Opened]:
+    """The store in `folder`, as the service opens it; `dsn`: where its SQL side is, if not there."""
     async with AsyncExitStack() as stack:
-        sql = opening.open_sql(f"sqlite:///{folder / 'archival.db'}")
+        sql = opening.open_sql(dsn or f"sqlite:///{folder / 'archival.db'}")
         stack.push_async_callback(sql.close)
         index = FaultyIndex(await opening.open_index(sql, folder / "index", embedder, stack))
         keeper = Keeper(sql, index, settle_seconds=settle_seconds)

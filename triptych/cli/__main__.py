@@ -12,6 +12,7 @@ from triptych.cli.chat.command import chat
 from triptych.cli.doctor import doctor
 from triptych.cli.errors import CommandError
 from triptych.cli.up.command import up
+from triptych.cli.vacuum import vacuum
 from triptych.environment import BadEnvironment
 from triptych.errors import TriptychError
 
@@ -31,6 +32,7 @@ def _root() -> None:
 app.command()(up)
 app.command()(chat)
 app.command()(doctor)
+app.command()(vacuum)
 app.add_typer(agents.app, name="agents")
 app.add_typer(archival.app, name="archival")
 app.add_typer(users.app, name="users")

@@ -11,6 +11,9 @@ branch_labels = None
 depends_on = None
 
 
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
 def _owner(*, key: bool = True) -> tuple[sa.Column[str], sa.Column[str]]:
     return (
         sa.Column("account_id", sa.String(100), primary_key=key, nullable=False),
@@ -32,7 +35,7 @@ def upgrade() -> None:
     op.create_index("archives_by_time", "archives", ["account_id", "user_id", "created_at", "id"])
     op.create_table(
         "passages",
-        sa.Column("n", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("n", _NUMBER, primary_key=True, autoincrement=True),
         *_owner(key=False),
         sa.Column("id", sa.String(100), nullable=False),
         sa.Column("archive_id", sa.String(100), nullable=False),
@@ -68,8 +71,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("n", sa.Integer, nullable=False, index=True),
+        sa.Column("seq", _NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("n", _NUMBER, nullable=False, index=True),
         sqlite_autoincrement=True,
     )
     op.create_table(

@@ -503,6 +503,7 @@ class InsertPassagesRequest(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     PASSAGES_FIELD_NUMBER: _builtins.int
     CREATE_ARCHIVE_NAME_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
     archive_id: _builtins.str
     request_id: _builtins.str
     """Required, 1 to 200 characters, unique for the archive."""
@@ -514,6 +515,12 @@ class InsertPassagesRequest(_message.Message):
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
         """1 to 1,000 passages."""
 
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vector]:
+        """One a passage, made by the caller with the archive's `embedding_model`; empty: the service makes them. They are kept
+        in half precision and with length 1.
+        """
+
     def __init__(
         self,
         *,
@@ -522,14 +529,37 @@ class InsertPassagesRequest(_message.Message):
         fence: _type_pb2.Fence | None = ...,
         passages: _abc.Iterable[Global___Passage] | None = ...,
         create_archive_name: _builtins.str = ...,
+        vectors: _abc.Iterable[Global___Vector] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_archive_name", b"create_archive_name", "fence", b"fence", "passages", b"passages", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_archive_name", b"create_archive_name", "fence", b"fence", "passages", b"passages", "request_id", b"request_id", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InsertPassagesRequest: _TypeAlias = InsertPassagesRequest  # noqa: Y015
+
+@_typing.final
+class Vector(_message.Message):
+    """As many values as the archive has `dimensions`, finite, and not all of them zero."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Vector: _TypeAlias = Vector  # noqa: Y015
 
 @_typing.final
 class InsertPassagesResponse(_message.Message):
@@ -765,6 +795,7 @@ class SearchPassagesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
     FILE_NAMES_FIELD_NUMBER: _builtins.int
+    QUERY_VECTOR_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     mode: _type_pb2.SearchMode.ValueType
     tag_match: _type_pb2.TagMatch.ValueType
@@ -788,6 +819,10 @@ class SearchPassagesRequest(_message.Message):
 
     @_builtins.property
     def file_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def query_vector(self) -> Global___Vector:
+        """The query's meaning, made by the caller; not set: the service embeds `query`. The words searched are `query`'s."""
+
     def __init__(
         self,
         *,
@@ -801,10 +836,11 @@ class SearchPassagesRequest(_message.Message):
         limit: _builtins.int = ...,
         document_ids: _abc.Iterable[_builtins.str] | None = ...,
         file_names: _abc.Iterable[_builtins.str] | None = ...,
+        query_vector: Global___Vector | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "query_vector", b"query_vector", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "document_ids", b"document_ids", "end_time", b"end_time", "file_names", b"file_names", "limit", b"limit", "mode", b"mode", "query", b"query", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "document_ids", b"document_ids", "end_time", b"end_time", "file_names", b"file_names", "limit", b"limit", "mode", b"mode", "query", b"query", "query_vector", b"query_vector", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -36,6 +36,19 @@ _PASSED_ON = {
 }
 
 
+def stores(path: Path) -> dict[str, dict[str, str]]:
+    """Where each service keeps what it has, in the data directory `path`."""
+    return {
+        "recall_service": {"TRIPTYCH_RECALL_DSN": f"sqlite:///{path / 'recall.db'}"},
+        "archival_service": {
+            "TRIPTYCH_ARCHIVAL_DSN": f"sqlite:///{path / 'archival.db'}",
+            "TRIPTYCH_ARCHIVAL_INDEX": str(path / "archival-index"),
+        },
+        "agent_service": {"TRIPTYCH_AGENT_DSN": f"sqlite:///{path / 'agent.db'}"},
+        "gateway": {"TRIPTYCH_GATEWAY_DSN": f"sqlite:///{path / 'gateway.db'}"},
+    }
+
+
 @dataclass
 class Plan:
     """Call `services` when the local model (if there is one) is up and its URL known."""
@@ -56,9 +69,9 @@ class Plan:
 
     def services(self, model_url: str) -> list[Process]:
         """In the order in which they are named; they may all start at once."""
-        own = self._own_settings(model_url)
+        own, kept = self._own_settings(model_url), stores(self.data.path)
         return [
-            Process(name, name, clean_environment() | self._passed_on(name) | own[name], self._log(name))
+            Process(name, name, clean_environment() | self._passed_on(name) | own[name] | kept[name], self._log(name))
             for name in SERVICES
         ]
 
@@ -68,7 +81,7 @@ class Plan:
         self.sockets.rmdir()
 
     def _own_settings(self, model_url: str) -> dict[str, dict[str, str]]:
-        path, keys = self.data.path, self.data.sub("keys")
+        keys = self.data.sub("keys")
         gateway_key, gateway_public = signing_keys.ensure(keys, "gateway")
         agent_key, agent_public = signing_keys.ensure(keys, "agent_service")
         tier = {
@@ -84,19 +97,15 @@ class Plan:
             "recall_service": {
                 **tier,
                 "TRIPTYCH_RECALL_LISTEN": self._socket("recall"),
-                "TRIPTYCH_RECALL_DSN": f"sqlite:///{path / 'recall.db'}",
             },
             "archival_service": {
                 **tier,
                 "TRIPTYCH_ARCHIVAL_LISTEN": self._socket("archival"),
-                "TRIPTYCH_ARCHIVAL_DSN": f"sqlite:///{path / 'archival.db'}",
-                "TRIPTYCH_ARCHIVAL_INDEX": str(path / "archival-index"),
             },
             "agent_service": {
                 **addresses,
                 **self._model_settings(model_url),
                 "TRIPTYCH_AGENT_LISTEN": self._socket("agent"),
-                "TRIPTYCH_AGENT_DSN": f"sqlite:///{path / 'agent.db'}",
                 "TRIPTYCH_AGENT_SIGNING_KEY_FILE": str(agent_key),
                 "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE": str(gateway_public),
             },
@@ -104,7 +113,6 @@ class Plan:
                 **addresses,
                 "TRIPTYCH_GATEWAY_GRPC_LISTEN": f"127.0.0.1:{self.grpc_port}",
                 "TRIPTYCH_GATEWAY_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
-                "TRIPTYCH_GATEWAY_DSN": f"sqlite:///{path / 'gateway.db'}",
                 "TRIPTYCH_GATEWAY_SIGNING_KEY_FILE": str(gateway_key),
                 "TRIPTYCH_FIRST_KEY_FILE": str(keys / "first_api_key"),
             },

@@ -465,11 +465,16 @@ class PurgeMessagesRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BEFORE_TIME_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     conversation_id: _builtins.str
     all: _builtins.bool
     """All of the user's messages."""
     request_id: _builtins.str
+    @_builtins.property
+    def before_time(self) -> _timestamp_pb2.Timestamp:
+        """Only messages of an earlier time than this; their conversations then go on counting. Not set: all of the scope."""
+
     def __init__(
         self,
         *,
@@ -477,10 +482,11 @@ class PurgeMessagesRequest(_message.Message):
         conversation_id: _builtins.str = ...,
         all: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        before_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "before_time", b"before_time", "conversation_id", b"conversation_id", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "conversation_id", b"conversation_id", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "all", b"all", "before_time", b"before_time", "conversation_id", b"conversation_id", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["agent_id", "conversation_id", "all"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015

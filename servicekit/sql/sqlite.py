@@ -1,4 +1,4 @@
-"""A service's SQL store as two functions, `read` and `write`, over sync SQLAlchemy Core in threads.
+"""One SQLite file, with one process as its owner.
 
 SQLite allows one writer, and a commit costs a disk sync however much it holds. So all writes go through one thread that
 takes whatever has queued up meanwhile, runs each piece under a savepoint of its own and commits them together.
@@ -11,65 +11,37 @@ import fcntl
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-T = TypeVar("T")
-Work = Callable[[Connection], T]
+from servicekit.sql.database import StoreError, T, Work
+from servicekit.sql.faults import translated
+from servicekit.sql.migrations import migrate
 
 _BATCH = 128
 _READERS = 2
 
 
-class StoreError(RuntimeError):
-    """The store can't be opened. The message says why and what to do."""
-
-
-class Database(Protocol):
-    """Runs pieces of work, each in a transaction of its own: it commits if the piece returns, else it rolls back."""
-
-    async def write(self, work: Work[T]) -> T: ...
-
-    async def read(self, work: Work[T]) -> T: ...
-
-    async def close(self) -> None: ...
-
-
-def open_database(dsn: str, migrations: str) -> Database:
-    """Opens (and migrates to the newest schema) the store at the SQLAlchemy URL `dsn`.
-
-    `migrations`: an Alembic script location such as `recall_service:migrations`.
-    Raises: StoreError if it is held by another process, can't be opened, or is of a kind that has no backend here.
-    """
-    try:
-        url = make_url(dsn)
-    except ArgumentError:  # it may hold a password: it is not repeated
-        raise StoreError("the store's DSN is not a SQLAlchemy URL: use sqlite:///PATH") from None
-    if url.get_backend_name() != "sqlite":
-        raise StoreError(f"no backend for {url.get_backend_name()}: use sqlite:///PATH")
-    if not url.database or url.database == ":memory:":
-        raise StoreError("a store needs a file: use sqlite:///PATH")
-    try:
-        return SqliteDatabase(Path(url.database), migrations)
-    except (OSError, DatabaseError) as error:
-        raise StoreError(f"{url.database} can't be opened: {error}") from error
-
-
 class SqliteDatabase:
-    """One file in WAL mode with `synchronous=FULL`: what was acknowledged outlives a power cut."""
+    """One file in WAL mode with `synchronous=FULL`: what was acknowledged outlives a power cut.
+
+    Raises sqlalchemy.exc.DatabaseError or OSError if it can't be opened or migrated, StoreError if another has it.
+    """
+
+    shared = False
 
     def __init__(self, path: Path, migrations: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = hold(path.with_name(path.name + ".lock"))
         self._engine = _engine(path)
-        _migrate(self._engine, migrations)
+        with self._engine.connect().execution_options(triptych_writer=True) as connection:
+            migrate(connection, migrations)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sql-read")
         self._local = threading.local()
@@ -77,7 +49,8 @@ class SqliteDatabase:
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
         self._writer.start()
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, alone: Hashable = None) -> T:
+        # All writes are alone here.
         job = _Job(work, asyncio.get_running_loop())
         self._queue.put(job)
         # Shielded: a caller that goes away must not leave the writer with a future that can't be resolved.
@@ -86,6 +59,9 @@ class SqliteDatabase:
 
     async def read(self, work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def vacuum(self) -> None:
+        await asyncio.to_thread(self._vacuum)
 
     async def close(self) -> None:
         self._queue.put(None)
@@ -96,6 +72,17 @@ class SqliteDatabase:
         self._engine.dispose()
         os.close(self._lock)
 
+    def _vacuum(self) -> None:
+        """Raises: StoreError if the log beside the file can't be emptied."""
+        connection = self._engine.raw_connection()
+        try:
+            connection.execute("VACUUM")
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+        if busy:
+            raise StoreError("the store is being read: try again")
+
     def _read(self, work: Work[T]) -> T:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -104,6 +91,8 @@ class SqliteDatabase:
             self._opened.append(connection)
         try:
             return work(connection)
+        except DatabaseError as error:
+            raise translated(error) from error
         finally:
             connection.rollback()
 
@@ -158,14 +147,14 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
             try:
                 job.result = job.work(connection)
             except Exception as error:  # the caller's to handle: it travels there by the future
-                job.error = error
+                job.error = translated(error)
                 connection.exec_driver_sql("ROLLBACK TO job")
             connection.exec_driver_sql("RELEASE job")
         connection.commit()
     except Exception as error:  # the commit itself failed (a full disk): nobody's work is there
         connection.rollback()
         for job in jobs:
-            job.error = job.error or error
+            job.error = job.error or translated(error)
     for loop in {job.loop for job in jobs}:
         mine = [job for job in jobs if job.loop is loop]
         try:
@@ -213,27 +202,3 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
-
-
-def _migrate(engine: Engine, location: str) -> None:
-    if _is_newest(engine, location):
-        return
-    # Only now: Alembic takes a fifth of a second and 15 MB, and most starts have nothing for it to do.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", location)
-    config.attributes["engine"] = engine
-    command.upgrade(config, "head")
-
-
-def _is_newest(engine: Engine, location: str) -> bool:
-    """Whether the store is at the last of the migrations, whose files are named `REVISION_what.py` in order."""
-    package, _, folder = location.partition(":")
-    versions = resources.files(package) / folder / "versions"
-    newest = max(file.name for file in versions.iterdir() if file.name[0].isdigit()).partition("_")[0]
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == newest

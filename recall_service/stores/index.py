@@ -1,0 +1,53 @@
+"""What finds messages, beside the tables that hold them: a backend's own way with words and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from embedders import Vectors
+from recall_service.store import Filters, Found, Waiting
+from servicekit.principal import Tenant
+from triptych.recall.v1.recall_pb2 import Message
+
+
+class MessageIndex(Protocol):
+    """What is given a connection is a part of its transaction. `numbered`: messages by the store's numbers of them."""
+
+    def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
+        """From the commit on the messages are found by their words, and wait to be embedded."""
+        ...
+
+    def remove(self, connection: Connection, numbers: Sequence[int]) -> None:
+        """Nothing that was made of the messages is left."""
+        ...
+
+    def find_words(
+        self, connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int
+    ) -> list[Found]: ...
+
+    def waiting(self, connection: Connection, most: int) -> list[Waiting]:
+        """As `RecallStore.waiting`, in a transaction that may write."""
+        ...
+
+    def put_vectors(self, connection: Connection, waiting: Sequence[Waiting], vectors: Vectors) -> None: ...
+
+    def forget_vectors(self, connection: Connection) -> None:
+        """All messages of all owners wait again."""
+        ...
+
+    def compact(self, connection: Connection) -> None:
+        """Drops what is kept of messages that were removed."""
+        ...
+
+    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
+
+    def changed(self, tenant: Tenant) -> None:
+        """Some of the user's messages were changed or purged: a commit has just said so."""
+        ...
+
+    def came(self, first: int) -> None:
+        """Vectors of numbers from `first` on came or went: a commit has just said so."""
+        ...

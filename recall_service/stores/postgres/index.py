@@ -1,0 +1,64 @@
+"""Puts words, vectors and the outbox together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from embedders import Vectors
+from recall_service.store import Filters, Found, Waiting
+from recall_service.stores.postgres import outbox, vectors, words
+from servicekit.principal import Tenant
+from servicekit.sql import Database
+from triptych.recall.v1.recall_pb2 import Message
+
+
+class PostgresIndex:
+    """A `MessageIndex`, which several replicas may have of one database: nothing of it is kept in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._replica = str(uuid.uuid4())
+
+    def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
+        spoken = {n: message for n, message in numbered.items() if message.text}
+        if spoken:
+            words.add(connection, tenant, spoken)
+            outbox.add(connection, spoken)
+
+    def remove(self, connection: Connection, numbers: Sequence[int]) -> None:
+        words.remove(connection, numbers)
+        outbox.remove(connection, numbers)  # first, and it waits for whoever is just putting their vectors
+        vectors.remove(connection, numbers)
+
+    def find_words(
+        self, connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int
+    ) -> list[Found]:
+        return words.find(connection, tenant, query, filters, most)
+
+    def waiting(self, connection: Connection, most: int) -> list[Waiting]:
+        return outbox.claim(connection, self._replica, most)
+
+    def put_vectors(self, connection: Connection, waiting: Sequence[Waiting], vectors_: Vectors) -> None:
+        still = set(outbox.lock(connection, [each.n for each in waiting]))
+        rows = [(each, vector) for each, vector in zip(waiting, vectors_, strict=True) if each.n in still]
+        if rows:
+            outbox.remove(connection, vectors.put(connection, rows))
+
+    def forget_vectors(self, connection: Connection) -> None:
+        vectors.remove_all(connection)
+        outbox.start_over(connection)
+
+    def compact(self, connection: Connection) -> None:
+        """A vacuum takes the dead entries of GIN too."""
+
+    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+        return await self._database.read(lambda c: vectors.find(c, tenant, vector, filters, most))
+
+    def changed(self, tenant: Tenant) -> None:
+        """Nothing is kept in memory."""
+
+    def came(self, first: int) -> None:
+        """Nothing is kept in memory."""

@@ -1,0 +1,3 @@
+from servicekit.sql.migrations import run
+
+run()

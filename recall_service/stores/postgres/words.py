@@ -1,0 +1,101 @@
+"""Words by tsvector and GIN, ranked by BM25, which PostgreSQL does not have of its own."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, text
+
+from recall_service.store import Filters, Found
+from recall_service.stores.postgres import scope
+from recall_service.stores.words import agent_word, content_words, indexed, user_word
+from recall_service.times import microseconds
+from servicekit.principal import Tenant
+from triptych.recall.v1.recall_pb2 import Message
+
+# A tsvector holds 1 MiB: so much of a giant message is found by its words.
+_MOST_CHARACTERS = 300_000
+_WORD = re.compile(r"\w+")
+
+_REMOVE = text("DELETE FROM message_words WHERE n = ANY(:numbers)")
+_ADD = text(
+    """
+    INSERT INTO message_words (account_id, user_id, agent_id, n, conversation_id, role, created_at, words)
+    VALUES (:owner_account, :owner_user, :agent_id, :n, :conversation_id, :role, :created_at,
+        to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
+    """
+)
+# BM25 (Robertson and Zaragoza 2009) with k1 = 1.2 and b = 0.75. For its part of the term's frequency stands `ts_rank`
+# of the single word, by its value for one occurrence (0.0607927): 1, 1.25, 1.36, … up to 1.64, where BM25 has 1, 1.38,
+# 1.57, … up to 2.2. `total` counts what the scope has had, `df` what passes the filters.
+_FIND = """
+    WITH terms AS (
+        SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
+    ), hits AS MATERIALIZED (
+        SELECT n, words, length(words) AS long FROM message_words
+        WHERE words @@ (CAST(:scope AS tsquery) && to_tsquery('triptych', :any_word))
+            AND numnode(to_tsquery('triptych', :any_word)) > 0 AND {where}
+    ), total AS (
+        SELECT coalesce(sum(last_sequence), 0) AS messages FROM conversations
+        WHERE account_id = :owner_account AND user_id = :owner_user AND (:agent_id = '' OR agent_id = :agent_id)
+    ), weights AS (
+        SELECT term, greatest(ln((greatest(messages - count(n), 0) + 0.5) / (count(n) + 0.5)), 1e-6) AS weight
+        FROM terms CROSS JOIN total LEFT JOIN hits ON words @@ term
+        WHERE numnode(term) > 0 GROUP BY term, messages
+    )
+    SELECT n, sum(weight * ts_rank(words, term) / 0.0607927)
+        * 2.2 / (1 + 1.2 * (0.25 + 0.75 * long / (SELECT avg(long) FROM hits))) AS score
+    FROM hits JOIN weights ON words @@ term
+    GROUP BY n, long ORDER BY score DESC, n DESC LIMIT :most
+"""
+
+
+def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
+    connection.execute(
+        _ADD,
+        [
+            {
+                "owner_account": tenant.account_id,
+                "owner_user": tenant.user_id,
+                "agent_id": message.agent_id,
+                "n": n,
+                "conversation_id": message.conversation_id,
+                "role": message.role,
+                "created_at": microseconds(message.create_time),
+                "body": _plain(indexed(message)),
+                "scope": [user_word(tenant), agent_word(tenant, message.agent_id)],
+            }
+            for n, message in numbered.items()
+        ],
+    )
+
+
+def remove(connection: Connection, numbers: Sequence[int]) -> None:
+    connection.execute(_REMOVE, {"numbers": list(numbers)})
+
+
+def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+    """As `RecallStore.find_words`."""
+    words = [plain for word in content_words(query) if (plain := _plain(word))]
+    if not words:
+        return []
+    agent_id = filters.scope.agent_id
+    parameters = scope.parameters(
+        tenant,
+        filters,
+        words=words,
+        any_word=" | ".join(f"'{word}'" for word in words),
+        scope=agent_word(tenant, agent_id) if agent_id else user_word(tenant),
+        most=most,
+    )
+    # The text is made of our own words: what is the caller's goes by parameters.
+    found = connection.execute(text(_FIND.format(where=scope.where(filters))), parameters)
+    return [Found(row.n, float(row.score)) for row in found]
+
+
+def _plain(value: str) -> str:
+    """Words without marks and accents, between spaces: PostgreSQL's parser would see hosts, files and tags."""
+    letters = unicodedata.normalize("NFKD", value[:_MOST_CHARACTERS])
+    return " ".join(_WORD.findall("".join(each for each in letters if not unicodedata.combining(each))))

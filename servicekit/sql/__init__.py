@@ -1,0 +1,7 @@
+"""A service's SQL store as two functions, `read` and `write`, over sync SQLAlchemy Core in threads."""
+
+from servicekit.sql.database import Database, StoreError, T, Work
+from servicekit.sql.opening import open_database
+from servicekit.sql.sqlite import hold
+
+__all__ = ["Database", "StoreError", "T", "Work", "hold", "open_database"]

