@@ -97,7 +97,7 @@ class Reader:
         self._check(process.returncode, said)
 
     def _check(self, code: int | None, said: bytes) -> None:
-        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        if code == -signal.SIGXCPU:
             raise self._too_slow()
         if code:
             # Its last words may quote the file, but for their kind.
