@@ -21,7 +21,7 @@ LEAST = 200
 # What is longer is a paragraph that somebody has marked as a heading.
 _LONGEST_HEADING = 300
 
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]|\n")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]\s*|\n\s*")
 _SPACE = re.compile(r"\s+")
 _JOINER = "\u200d"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archival_service.chunking import LEAST, OVERLAP, TARGET, Chunk, chunks
@@ -27,6 +27,7 @@ def cut(*parts: Block) -> tuple[Document, list[Chunk]]:
     return document, list(chunks(document))
 
 
+@settings(deadline=None)  # a busy machine is no fault of the chunks
 @given(st.lists(blocks, max_size=30))
 def test_chunks_are_the_documents_own_text_in_order_and_all_of_it(parts: list[Block]) -> None:
     try:
