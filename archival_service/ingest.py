@@ -13,6 +13,7 @@ import itertools
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import IO
 
 from archival_service import checks
@@ -52,16 +53,22 @@ class Ingest:
         owner adds many at once, NotFound (archive), FailedPrecondition FENCED if the same document is added by another
         call at the same time; Unavailable.
         """
+        try:
+            with self._counted(tenant):
+                async for response in self._add(tenant, requests):
+                    yield response
+        except TriptychError:
+            await _hear_out(requests)
+            raise
+        await _hear_out(requests)
+
+    @contextmanager
+    def _counted(self, tenant: Tenant) -> Iterator[None]:
         if self._under_way[tenant] == _AT_ONCE:
             raise ResourceExhausted(f"{_AT_ONCE} documents are being added already: wait for one of them")
         self._under_way[tenant] += 1
         try:
-            async for response in self._add(tenant, requests):
-                yield response
-            await _hear_out(requests)
-        except TriptychError:
-            await _hear_out(requests)
-            raise
+            yield
         finally:
             self._under_way -= Counter({tenant: 1})  # keeps no zeros
 

@@ -30,7 +30,9 @@ def read(data: bytes) -> Iterator[Block]:
         root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError:
         root = None
-    if parser.error_log.filter_from_fatals():  # it stopped there: what comes behind would be left out
+    for fault in parser.error_log.filter_from_fatals():  # it stopped there: what comes behind would be left out
+        if fault.type == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError
         raise Unreadable("its elements are nested too deep")
     if root is None:
         raise Unreadable("no text found in it")
