@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,8 +25,14 @@ MAX_QUERY = 10_000
 MAX_CONTAINS = 1_000
 MAX_LIMIT = 100
 MAX_ARCHIVES = 100
+MAX_FILE_NAME = 1_000
+MAX_MEDIA_TYPE = 200
+MAX_HEADINGS = 100
+MAX_HEADING = 1_000
+MAX_SOURCES = 100
 DEFAULT_LIMIT = 10
 UPDATABLE = ("name", "description", "metadata")
+_SHA256 = re.compile("[0-9a-f]{64}")
 # The years 1 to 9999: what a Timestamp may hold.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 
@@ -90,6 +97,53 @@ def _passage(field: str, passage: pb.Passage) -> None:
     structs.check(f"{field}.metadata", passage.metadata)
     if passage.HasField("create_time"):
         _time(f"{field}.create_time", passage.create_time)
+    source(f"{field}.source", passage.source)
+
+
+def source(field: str, given: pb.Source) -> None:
+    """Where a passage comes from, in an insert: what `AddDocument` made and an export has kept."""
+    _id("document", f"{field}.document_id", given.document_id)
+    _characters(f"{field}.file_name", given.file_name, MAX_FILE_NAME)
+    if given.page < 0 or not 0 <= given.start <= given.end:
+        raise InvalidArgument.of(field, "must have a page of zero or more, and an end that is not before its start")
+    if len(given.headings) > MAX_HEADINGS:
+        raise InvalidArgument.of(f"{field}.headings", f"must be at most {MAX_HEADINGS}")
+    for heading in given.headings:
+        _characters(f"{field}.headings", heading, MAX_HEADING)
+
+
+def document(header: pb.DocumentHeader) -> None:
+    """The header of a file that is added."""
+    _id("archive", "header.archive_id", header.archive_id)
+    if not header.archive_id:
+        raise InvalidArgument.of("header.archive_id", "must be given")
+    _characters("header.create_archive_name", header.create_archive_name, MAX_NAME)
+    if not header.file_name.strip():
+        raise InvalidArgument.of("header.file_name", "must be given")
+    _characters("header.file_name", header.file_name, MAX_FILE_NAME)
+    _characters("header.media_type", header.media_type, MAX_MEDIA_TYPE)
+    _tags("header.tags", header.tags)
+    structs.check("header.metadata", header.metadata)
+    if header.content_sha256 and not _SHA256.fullmatch(header.content_sha256):
+        raise InvalidArgument.of("header.content_sha256", "must be 64 lower-case hex digits")
+    if header.size_bytes < 0:
+        raise InvalidArgument.of("header.size_bytes", "must not be negative")
+    request_id(header.request_id)
+
+
+def list_documents(request: pb.ListDocumentsRequest) -> None:
+    archive_ids(request.archive_ids)
+    _characters("file_name", request.file_name, MAX_FILE_NAME)
+    order(request.order)
+
+
+def sources(document_ids: Sequence[str], file_names: Sequence[str]) -> None:
+    """Of which documents and files something is wanted."""
+    for field, values in (("document_ids", document_ids), ("file_names", file_names)):
+        if len(values) > MAX_SOURCES:
+            raise InvalidArgument.of(field, f"must be at most {MAX_SOURCES}")
+        for value in values:
+            _characters(field, value, MAX_FILE_NAME)
 
 
 def search(request: pb.SearchPassagesRequest) -> Filters:
@@ -102,6 +156,7 @@ def search(request: pb.SearchPassagesRequest) -> Filters:
     if request.tag_match not in type_pb2.TagMatch.values():
         raise InvalidArgument.of("tag_match", "is not a TagMatch")
     archive_ids(request.archive_ids)
+    sources(request.document_ids, request.file_names)
     _tags("tags", request.tags)
     start = _time("start_time", request.start_time) if request.HasField("start_time") else None
     end = _time("end_time", request.end_time) if request.HasField("end_time") else None
@@ -113,11 +168,14 @@ def search(request: pb.SearchPassagesRequest) -> Filters:
         all_tags=request.tag_match == type_pb2.TAG_MATCH_ALL,
         start=start,
         end=end,
+        document_ids=tuple(request.document_ids),
+        file_names=tuple(request.file_names),
     )
 
 
 def list_passages(request: pb.ListPassagesRequest) -> None:
     archive_ids(request.archive_ids)
+    sources(request.document_ids, request.file_names)
     _characters("contains", request.contains, MAX_CONTAINS)
     order(request.order)
 

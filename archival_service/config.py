@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from archival_service.reading import Limits
 from embedders import EmbedderSettings
 from servicekit.settings import Environment, Running
+
+_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Settings:
     gateway_key: Path
     agent_key: Path
     embedder: EmbedderSettings
+    documents: Limits
     running: Running
 
     @classmethod
@@ -31,5 +35,10 @@ class Settings:
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
             embedder=EmbedderSettings.read(env.environ, "ARCHIVAL"),
+            documents=Limits(
+                document_bytes=int(env.number("TRIPTYCH_DOCUMENT_MAX_MB") * _MIB),
+                read_seconds=env.integer("TRIPTYCH_DOCUMENT_READ_SECONDS"),
+                read_bytes=int(env.number("TRIPTYCH_DOCUMENT_READ_MB") * _MIB),
+            ),
             running=Running.read(env),
         )

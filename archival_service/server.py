@@ -9,7 +9,9 @@ import structlog
 
 from archival_service import opening, reembedding
 from archival_service.config import Settings
+from archival_service.ingest import Ingest
 from archival_service.keeper import Keeper
+from archival_service.reading import Reader
 from archival_service.reembedding import Reembedder
 from archival_service.servicer import ArchivalServicer
 from archival_service.stores.indexed import IndexedStore
@@ -37,7 +39,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(keeper.close)
     stack.push_async_callback(Reembedder(sql, index, embedder, keeper).close)
     service = archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]
-    servicer = ArchivalServicer(IndexedStore(sql, index, embedder, keeper))
+    store = IndexedStore(sql, index, embedder, keeper)
+    servicer = ArchivalServicer(store, Ingest(store, Reader(settings.documents)))
     server = GrpcServer(
         [Guard(signed_principal(verifier)).handler(service, servicer)],
         [service.full_name],

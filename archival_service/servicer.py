@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from archival_service import checks
+from archival_service.ingest import Ingest
 from archival_service.store import ArchivalStore, Query
 from servicekit import paging, principal
 from servicekit.rpc import Context
@@ -12,8 +15,8 @@ from triptych.errors import InvalidArgument
 
 
 class ArchivalServicer(ArchivalServiceServicer):
-    def __init__(self, store: ArchivalStore) -> None:
-        self._store = store
+    def __init__(self, store: ArchivalStore, ingest: Ingest) -> None:
+        self._store, self._ingest = store, ingest
 
     async def CreateArchive(self, request: pb.CreateArchiveRequest, context: Context) -> pb.CreateArchiveResponse:
         checks.request_id(request.request_id)
@@ -55,7 +58,8 @@ class ArchivalServicer(ArchivalServiceServicer):
         tenant = principal.tenant()
         checks.list_passages(request)
         bounds = (list(request.archive_ids), request.contains, request.after_id, request.before_id)
-        query = ("ListPassages", *tenant, *bounds)
+        sources = (list(request.document_ids), list(request.file_names))
+        query = ("ListPassages", *tenant, *bounds, *sources)
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
         found, token = await self._store.list_passages(tenant, request, page)
         return pb.ListPassagesResponse(passages=found, next_page_token=token)
@@ -81,6 +85,29 @@ class ArchivalServicer(ArchivalServiceServicer):
         query = Query(request.query, request.mode, request.query_vector if request.HasField("query_vector") else None)
         hits = await self._store.search(principal.tenant(), query, filters, limit)
         return pb.SearchPassagesResponse(hits=hits)
+
+    async def AddDocument(
+        self, requests: AsyncIterator[pb.AddDocumentRequest], context: Context
+    ) -> AsyncIterator[pb.AddDocumentResponse]:
+        async for response in self._ingest.add(principal.tenant(), requests):
+            yield response
+
+    async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:
+        found = await self._store.get_document(principal.tenant(), request.document_id)
+        return pb.GetDocumentResponse(document=found)
+
+    async def ListDocuments(self, request: pb.ListDocumentsRequest, context: Context) -> pb.ListDocumentsResponse:
+        tenant = principal.tenant()
+        checks.list_documents(request)
+        query = ("ListDocuments", *tenant, list(request.archive_ids), request.file_name)
+        page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
+        found, token = await self._store.list_documents(tenant, request, page)
+        return pb.ListDocumentsResponse(documents=found, next_page_token=token)
+
+    async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Context) -> pb.DeleteDocumentResponse:
+        checks.request_id(request.request_id)
+        await self._store.delete_document(principal.tenant(), request.document_id, request.request_id)
+        return pb.DeleteDocumentResponse()
 
     async def PurgeArchives(self, request: pb.PurgeArchivesRequest, context: Context) -> pb.PurgeArchivesResponse:
         checks.request_id(request.request_id)

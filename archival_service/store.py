@@ -11,14 +11,17 @@ from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.archival.v1.archival_pb2 import (
     Archive,
+    Document,
     InsertPassagesRequest,
     ListArchivesRequest,
+    ListDocumentsRequest,
     ListPassagesRequest,
     Passage,
     PassageHit,
     Vector,
 )
 from triptych.type.v1 import type_pb2
+from triptych.type.v1.type_pb2 import Fence
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Filters:
     all_tags: bool = False
     start: int | None = None
     end: int | None = None
+    document_ids: tuple[str, ...] = ()
+    file_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ class Purged:
 
     archives: int
     passages: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A document that can be added to by whoever has `fence`, until somebody begins it anew."""
+
+    document: Document
+    fence: Fence
 
 
 class ArchivalStore(Protocol):
@@ -118,6 +131,37 @@ class ArchivalStore(Protocol):
         """Deletes these archives (those that are there) with their passages; with None all of the owner's."""
         ...
 
+    async def begin_document(
+        self, tenant: Tenant, wanted: Document, fingerprint: str, create_archive_name: str, request_id: str
+    ) -> Begun:
+        """Says that a document's passages will come. Whoever began it before is fenced off.
+
+        Passages of it that are there already stay if they were made under the same `fingerprint`. A document that is
+        complete is left as it is. Raises: NotFound (archive).
+        """
+        ...
+
+    async def finish_document(self, tenant: Tenant, begun: Begun, request_id: str) -> tuple[Document, list[str]]:
+        """All its passages are there. Gives it, and the ids of those of the same name that it took the place of.
+
+        Raises: FailedPrecondition FENCED if it was begun anew or deleted meanwhile.
+        """
+        ...
+
+    async def get_document(self, tenant: Tenant, document_id: str) -> Document:
+        """Raises: NotFound."""
+        ...
+
+    async def list_documents(
+        self, tenant: Tenant, request: ListDocumentsRequest, page: Page
+    ) -> tuple[list[Document], str]:
+        """A page in the order of creation, and the next one's token. Raises: InvalidArgument for a forged token."""
+        ...
+
+    async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
+        """Deletes it with its passages. Raises: NotFound."""
+        ...
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -134,6 +178,8 @@ class Entry:
     created_at: int
     text: str
     vector: bytes
+    document_id: str
+    file_name: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ metadata goes along but the request id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -22,9 +22,14 @@ def forwarding_handlers(guard: Guard, services: Mapping[Peer, list[ServiceDescri
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for peer, descriptors in services.items():
         for method in (method for descriptor in descriptors for method in descriptor.methods):
-            make = _stream if method.server_streaming else _unary
-            handlers[full_name(method)] = make(guard, peer, method)
+            handlers[full_name(method)] = _maker(method)(guard, peer, method)
     return _Handlers(handlers)
+
+
+def _maker(method: MethodDescriptor) -> Callable[..., grpc.RpcMethodHandler[Any, Any]]:
+    if method.client_streaming:
+        return _both
+    return _stream if method.server_streaming else _unary
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -63,6 +68,24 @@ def _stream(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMetho
                 answers.cancel()
 
     return grpc.unary_stream_rpc_method_handler(forward)
+
+
+def _both(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    """Of a method that takes a stream and answers with one."""
+    name = full_name(method)
+    call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = peer.channel.stream_stream(name)
+
+    async def forward(raws: AsyncIterator[bytes], context: Context) -> None:
+        async with Call(guard, name, context, guard.stream_seconds):
+            timeout = deadline.for_next_hop(guard.stream_seconds)
+            answers = call(raws, metadata=_metadata(peer, context), timeout=timeout)
+            try:
+                async for answer in answers:
+                    await context.write(answer)
+            finally:
+                answers.cancel()
+
+    return grpc.stream_stream_rpc_method_handler(forward)
 
 
 def _metadata(peer: Peer, context: Context) -> tuple[tuple[str, str], ...]:

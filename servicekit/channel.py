@@ -91,6 +91,24 @@ class Peer:
         finally:
             call.cancel()
 
+    async def exchange(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[Request, Response],
+        requests: AsyncIterator[Request],
+        *,
+        caller: Principal | None = None,
+        seconds: float = 3600.0,
+    ) -> AsyncIterator[Response]:
+        """The same for a method that takes a stream too."""
+        call = method(requests, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     def metadata(self, caller: Principal | None = None) -> tuple[tuple[str, str], ...]:
         """What a call carries: the signed principal."""
         return ((principal.METADATA_KEY, self._signer.token(caller or principal.current(), self._audience)),)

@@ -47,11 +47,16 @@ class Guard:
     stream_seconds: float = 3600.0
 
     def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
-        """The generic handler that serves every method of `service` from the servicer's method of the same name."""
+        """The generic handler that serves every method of `service` from the servicer's method of the same name.
+
+        A method that takes a stream has to answer with one too.
+        """
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method in service.methods:
             call = getattr(servicer, method.name)
-            if method.server_streaming:
+            if method.client_streaming:
+                methods[method.name] = grpc.stream_stream_rpc_method_handler(self._both(method, call))
+            elif method.server_streaming:
                 methods[method.name] = grpc.unary_stream_rpc_method_handler(self._stream(method, call))
             else:
                 methods[method.name] = grpc.unary_unary_rpc_method_handler(self._unary(method, call))
@@ -74,6 +79,16 @@ class Guard:
         async def guarded(raw: bytes, context: Context) -> None:
             async with Call(self, name, context, self.stream_seconds):
                 async for response in call(decode(raw), context):
+                    await context.write(response.SerializeToString())
+
+        return guarded
+
+    def _both(self, method: MethodDescriptor, call: Callable[..., AsyncIterator[Message]]) -> Callable[..., Any]:
+        name, decode = full_name(method), _decoder(method)
+
+        async def guarded(raws: AsyncIterator[bytes], context: Context) -> None:
+            async with Call(self, name, context, self.stream_seconds):
+                async for response in call((decode(raw) async for raw in raws), context):
                     await context.write(response.SerializeToString())
 
         return guarded

@@ -53,6 +53,10 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_ARCHIVAL_INDEX", "directory of the embedded Qdrant Edge index", "archival-index"),
     Variable("TRIPTYCH_AGENT_DSN", "SQLAlchemy URL of agent_service's store", "sqlite:///agent.db"),
     Variable("TRIPTYCH_GATEWAY_DSN", "SQLAlchemy URL of the gateway's store", "sqlite:///gateway.db"),
+    # Documents in archival memory
+    Variable("TRIPTYCH_DOCUMENT_MAX_MB", "MiB; the largest file that archival_service takes in", "64"),
+    Variable("TRIPTYCH_DOCUMENT_READ_SECONDS", "CPU seconds that reading one file may take", "120"),
+    Variable("TRIPTYCH_DOCUMENT_READ_MB", "MiB of memory (address space) that reading one file may take", "1536"),
     # Who may call whom
     Variable("TRIPTYCH_GATEWAY_SIGNING_KEY_FILE", "the gateway's Ed25519 private key (PEM)"),
     Variable("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE", "the gateway's public key (PEM), for the tiers"),

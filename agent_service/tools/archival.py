@@ -15,6 +15,7 @@ from triptych.archival.v1.archival_pb2 import (
     Passage,
     PassageHit,
     SearchPassagesRequest,
+    Source,
 )
 from triptych.type.v1 import type_pb2
 
@@ -63,12 +64,22 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
 
 def _shown(hit: PassageHit, context: CallContext) -> dict[str, object]:
     recorded = hit.passage.create_time.ToDatetime(UTC)
-    return {
+    fields: dict[str, object] = {
         "timestamp": recorded.isoformat(timespec="seconds"),
         "time_ago": dates.ago(recorded, context.now),
         "content": hit.passage.text,
         "tags": list(hit.passage.tags),
     }
+    if hit.passage.HasField("source"):
+        fields["source"] = _place(hit.passage.source)
+    return fields
+
+
+def _place(source: Source) -> str:
+    """Where it stands, so that the agent can say where it has it from."""
+    page = f", page {source.page}" if source.page else ""
+    headings = f", under {' > '.join(source.headings)}" if source.headings else ""
+    return f"{source.file_name}{page}{headings}"
 
 
 TOOLS = (

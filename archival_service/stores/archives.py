@@ -13,7 +13,7 @@ from archival_service.store import Purged
 from archival_service.stores import listing, outbox, requests
 from archival_service.stores.outbox import Change
 from archival_service.stores.rows import in_parts, now, owned, owner, timestamp
-from archival_service.stores.tables import archives, inserts, passages
+from archival_service.stores.tables import archives, documents, inserts, passages
 from servicekit import ids
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -124,6 +124,7 @@ def _remove(connection: Connection, tenant: Tenant, archive_ids: Sequence[str] |
     changes = outbox.add(connection, those(passages, passages.c.archive_id))
     connection.execute(delete(passages).where(those(passages, passages.c.archive_id)))
     connection.execute(delete(inserts).where(those(inserts, inserts.c.archive_id)))
+    connection.execute(delete(documents).where(those(documents, documents.c.archive_id)))
     connection.execute(delete(archives).where(those(archives, archives.c.id)))
     return changes
 

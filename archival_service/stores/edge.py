@@ -37,6 +37,8 @@ _FIELDS = {
     "archive": qdrant.PayloadSchemaType.Keyword,
     "tags": qdrant.PayloadSchemaType.Keyword,
     "at": qdrant.PayloadSchemaType.Integer,
+    "document": qdrant.PayloadSchemaType.Keyword,
+    "file": qdrant.PayloadSchemaType.Keyword,
 }
 
 
@@ -54,7 +56,7 @@ class EdgeIndex:
     @classmethod
     async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
         """Opens the shard in `folder`. Raises: IndexUnusable."""
-        return await cls._start(lambda: qdrant.EdgeShard.load(str(folder), _config(dimensions)))
+        return await cls._start(lambda: _load(folder, dimensions))
 
     @classmethod
     async def create(cls, folder: Path, dimensions: int) -> EdgeIndex:
@@ -105,6 +107,8 @@ class EdgeIndex:
                     "archive": _archive(Tenant(entry.account_id, entry.user_id), entry.archive_id),
                     "tags": entry.tags,
                     "at": entry.created_at,
+                    **({"document": entry.document_id} if entry.document_id else {}),
+                    **({"file": entry.file_name} if entry.file_name else {}),
                 },
             )
             for entry in entries
@@ -152,9 +156,19 @@ def _create(folder: Path, dimensions: int) -> qdrant.EdgeShard:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, mode=0o700)
     shard = qdrant.EdgeShard.create(str(folder), _config(dimensions))
+    _index_fields(shard)
+    return shard
+
+
+def _load(folder: Path, dimensions: int) -> qdrant.EdgeShard:
+    shard = qdrant.EdgeShard.load(str(folder), _config(dimensions))
+    _index_fields(shard)  # one that an older version made lacks the newer fields; what is there is left as it is
+    return shard
+
+
+def _index_fields(shard: qdrant.EdgeShard) -> None:
     for field, kind in _FIELDS.items():
         shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
-    return shard
 
 
 def _config(dimensions: int) -> qdrant.EdgeConfig:
@@ -180,11 +194,15 @@ def _of(tenant: Tenant, archive_ids: Sequence[str]) -> Any:
         return _is("owner", _owner(tenant))
     if len(archive_ids) == 1:
         return _is("archive", _archive(tenant, archive_ids[0]))
-    return qdrant.FieldCondition("archive", match=qdrant.MatchAny([_archive(tenant, each) for each in archive_ids]))
+    return _any("archive", [_archive(tenant, each) for each in archive_ids])
 
 
 def _is(field: str, value: str) -> Any:
     return qdrant.FieldCondition(field, match=qdrant.MatchValue(value))
+
+
+def _any(field: str, values: Sequence[str]) -> Any:
+    return qdrant.FieldCondition(field, match=qdrant.MatchAny(list(values)))
 
 
 def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
@@ -192,7 +210,11 @@ def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
     if filters.tags and filters.all_tags:
         must.extend(_is("tags", tag) for tag in filters.tags)
     elif filters.tags:
-        must.append(qdrant.FieldCondition("tags", match=qdrant.MatchAny(list(filters.tags))))
+        must.append(_any("tags", filters.tags))
+    if filters.document_ids:
+        must.append(_any("document", filters.document_ids))
+    if filters.file_names:
+        must.append(_any("file", filters.file_names))
     if filters.start is not None or filters.end is not None:
         # A double holds microseconds exactly until the year 2255.
         must.append(qdrant.FieldCondition("at", range=qdrant.RangeFloat(gte=filters.start, lte=filters.end)))

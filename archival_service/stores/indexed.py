@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from archival_service import given
 from archival_service.keeper import Keeper, bring
 from archival_service.search import Scored, fuse
-from archival_service.store import Filters, PassageIndex, Purged, Query
-from archival_service.stores import archives, inserting, listing, passages
+from archival_service.store import Begun, Filters, PassageIndex, Purged, Query
+from archival_service.stores import archives, documents, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
 from embedders import Embedder, EmbedderUnavailable, TextsRefused, Vectors
@@ -21,8 +21,10 @@ from servicekit.principal import Tenant
 from servicekit.sql import Database
 from triptych.archival.v1.archival_pb2 import (
     Archive,
+    Document,
     InsertPassagesRequest,
     ListArchivesRequest,
+    ListDocumentsRequest,
     ListPassagesRequest,
     Passage,
     PassageHit,
@@ -117,6 +119,36 @@ class IndexedStore:
         )
         await self._forget(changes)
         return purged
+
+    async def begin_document(
+        self, tenant: Tenant, wanted: Document, fingerprint: str, create_archive_name: str, request_id: str
+    ) -> Begun:
+        begun, changes = await self._keeper.write(
+            lambda c: documents.begin(c, tenant, wanted, fingerprint, create_archive_name, request_id),
+            alone=tenant,
+        )
+        await self._forget(changes)
+        return begun
+
+    async def finish_document(self, tenant: Tenant, begun: Begun, request_id: str) -> tuple[Document, list[str]]:
+        document, replaced, changes = await self._keeper.write(
+            lambda c: documents.finish(c, tenant, begun, request_id), alone=tenant
+        )
+        await self._forget(changes)
+        return document, replaced
+
+    async def get_document(self, tenant: Tenant, document_id: str) -> Document:
+        return await self._sql.read(lambda c: documents.get(c, tenant, document_id))
+
+    async def list_documents(
+        self, tenant: Tenant, request: ListDocumentsRequest, page: Page
+    ) -> tuple[list[Document], str]:
+        return await self._sql.read(lambda c: documents.list_page(c, tenant, request, page))
+
+    async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
+        await self._forget(
+            await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id), alone=tenant)
+        )
 
     async def _vectors(self, request: InsertPassagesRequest) -> Vectors:
         if request.vectors:

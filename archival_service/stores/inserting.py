@@ -29,7 +29,7 @@ def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest)
     """
     if _known(connection, tenant, request) is not None:
         return True
-    _check_fence(connection, tenant, request.fence)
+    check_fence(connection, tenant, request.fence)
     if not (request.create_archive_name or archives.exists(connection, tenant, request.archive_id)):
         raise NotFound("archive", request.archive_id)
     return False
@@ -69,6 +69,7 @@ def insert_once(
             "metadata": MessageToDict(given.metadata),
             "created_at": microseconds(given.create_time) if given.HasField("create_time") else now(),
             "vector": vector,
+            **passages.source_columns(given),
         }
         for position, (given, vector) in enumerate(zip(request.passages, vectors, strict=True))
     ]
@@ -110,10 +111,17 @@ def _highest(connection: Connection, tenant: Tenant, scope: str) -> int | None:
     return connection.execute(select(fences.c.token).where(here)).scalar()
 
 
-def _check_fence(connection: Connection, tenant: Tenant, fence: Fence) -> None:
+def check_fence(connection: Connection, tenant: Tenant, fence: Fence) -> None:
     """Raises: FailedPrecondition FENCED for a token lower than the highest seen."""
     if fence.token and fence.token < (_highest(connection, tenant, fence.scope) or 0):
         raise FailedPrecondition("a newer owner of this scope has written", reason=type_pb2.ERROR_REASON_FENCED)
+
+
+def next_fence(connection: Connection, tenant: Tenant, scope: str) -> Fence:
+    """The fence of a new owner: from here on it refuses all who came before."""
+    fence = Fence(scope=scope, token=(_highest(connection, tenant, scope) or 0) + 1)
+    _raise_fence(connection, tenant, fence)
+    return fence
 
 
 def _raise_fence(connection: Connection, tenant: Tenant, fence: Fence) -> None:

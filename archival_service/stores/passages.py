@@ -15,7 +15,7 @@ from archival_service.stores.rows import owned, owner, timestamp
 from archival_service.stores.tables import passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
-from triptych.archival.v1.archival_pb2 import ListPassagesRequest, Passage
+from triptych.archival.v1.archival_pb2 import ListPassagesRequest, Passage, Source
 from triptych.errors import NotFound
 
 # Built once: a search runs it every time. The empty text keeps SQLite from reading all of the owner's rows through an
@@ -55,6 +55,10 @@ def list_page(
     where: list[ColumnElement[bool]] = []
     if request.archive_ids:
         where.append(passages.c.archive_id.in_(request.archive_ids))
+    if request.document_ids:
+        where.append(passages.c.document_id.in_(request.document_ids))
+    if request.file_names:
+        where.append(passages.c.file_name.in_(request.file_names))
     if request.contains:
         where.append(_contains(connection, request.contains))
     window = listing.Window(page, request.after_id, request.before_id)
@@ -108,4 +112,17 @@ def to_passage(row: Mapping[Any, Any]) -> Passage:
     )
     if row["metadata"]:
         passage.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
+    if row["source"] is not None:
+        passage.source.CopyFrom(Source(document_id=row["document_id"], file_name=row["file_name"], **row["source"]))
     return passage
+
+
+def source_columns(passage: Passage) -> dict[str, Any]:
+    """Where a passage comes from, as the table has it; the other way round `to_passage` does it."""
+    source = passage.source
+    place = {"page": source.page, "start": source.start, "end": source.end, "headings": list(source.headings)}
+    return {
+        "document_id": source.document_id,
+        "file_name": source.file_name,
+        "source": place if passage.HasField("source") else None,
+    }

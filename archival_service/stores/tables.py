@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -55,9 +56,38 @@ passages = Table(
     Column("created_at", BigInteger, nullable=False),
     # float16, little-endian: enough to rebuild the index without embedding anything again
     Column("vector", LargeBinary, nullable=False),
+    # Where it comes from. '' and null for what comes from no file.
+    Column("document_id", String(100), nullable=False, server_default=""),
+    Column("file_name", Text, nullable=False, server_default=""),
+    Column("source", JSON(none_as_null=True), nullable=True),
     UniqueConstraint("account_id", "user_id", "id", name="passages_by_id"),
     Index("passages_by_archive", "account_id", "user_id", "archive_id", "n"),
+    Index("passages_by_document", "account_id", "user_id", "document_id", "n"),
     sqlite_autoincrement=True,
+)
+
+# Files that were taken in. `fingerprint`: of what decides its passages; a half-added one goes on only with the same.
+documents = Table(
+    "documents",
+    metadata,
+    *_owner(),
+    Column("id", String(100), primary_key=True),
+    Column("archive_id", String(100), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("media_type", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("passage_count", Integer, nullable=False),
+    Column("characters", BigInteger, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("documents_by_time", "account_id", "user_id", "created_at", "id"),
+    Index("documents_by_archive", "account_id", "user_id", "archive_id"),
 )
 
 inserts = Table(

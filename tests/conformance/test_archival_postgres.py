@@ -13,6 +13,7 @@ from archival_service.stores.tables import metadata
 from embedders.bundled import BundledEmbedder
 from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
+from tests.conformance.archival_documents import Documents
 from tests.conformance.archival_keeping import Keeping
 from tests.support.archival import Opened, opened
 from tests.support.keys import new_user
@@ -34,8 +35,8 @@ def tenant() -> Tenant:
     return new_user().tenant
 
 
-class TestPostgresEdge(InsertingAndFinding, Keeping):
-    """All of both."""
+class TestPostgresEdge(InsertingAndFinding, Keeping, Documents):
+    """All of them."""
 
 
 async def test_the_migrations_make_the_columns_that_the_code_uses(archival: Opened, postgres_dsn: str) -> None:

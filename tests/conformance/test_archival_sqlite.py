@@ -16,6 +16,7 @@ from archival_service.stores.tables import metadata
 from embedders.bundled import BundledEmbedder
 from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
+from tests.conformance.archival_documents import Documents
 from tests.conformance.archival_keeping import Keeping
 from tests.support.archival import Opened, insert_request, opened
 from tests.support.keys import new_user
@@ -37,8 +38,8 @@ def tenant() -> Tenant:
     return new_user().tenant
 
 
-class TestSqliteEdge(InsertingAndFinding, Keeping):
-    """All of both."""
+class TestSqliteEdge(InsertingAndFinding, Keeping, Documents):
+    """All of them."""
 
 
 async def test_index_and_sql_each_keep_owners_apart_by_themselves(archival: Opened, tenant: Tenant) -> None:

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from triptych.type.v1 import type_pb2 as _type_pb2
 import builtins as _builtins
 import sys
@@ -21,6 +22,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DocumentState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DocumentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DocumentState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOCUMENT_STATE_UNSPECIFIED: _DocumentState.ValueType  # 0
+    DOCUMENT_STATE_INCOMPLETE: _DocumentState.ValueType  # 1
+    """Not all of its passages are there: it is being added, or that was cut off and can be sent again."""
+    DOCUMENT_STATE_COMPLETE: _DocumentState.ValueType  # 2
+
+class DocumentState(_DocumentState, metaclass=_DocumentStateEnumTypeWrapper): ...
+
+DOCUMENT_STATE_UNSPECIFIED: DocumentState.ValueType  # 0
+DOCUMENT_STATE_INCOMPLETE: DocumentState.ValueType  # 1
+"""Not all of its passages are there: it is being added, or that was cut off and can be sent again."""
+DOCUMENT_STATE_COMPLETE: DocumentState.ValueType  # 2
+Global___DocumentState: _TypeAlias = DocumentState  # noqa: Y015
+
+class _AddDocumentStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AddDocumentStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AddDocumentStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADD_DOCUMENT_STAGE_UNSPECIFIED: _AddDocumentStage.ValueType  # 0
+    ADD_DOCUMENT_STAGE_RECEIVING: _AddDocumentStage.ValueType  # 1
+    ADD_DOCUMENT_STAGE_READING: _AddDocumentStage.ValueType  # 2
+    ADD_DOCUMENT_STAGE_STORING: _AddDocumentStage.ValueType  # 3
+    ADD_DOCUMENT_STAGE_DONE: _AddDocumentStage.ValueType  # 4
+
+class AddDocumentStage(_AddDocumentStage, metaclass=_AddDocumentStageEnumTypeWrapper): ...
+
+ADD_DOCUMENT_STAGE_UNSPECIFIED: AddDocumentStage.ValueType  # 0
+ADD_DOCUMENT_STAGE_RECEIVING: AddDocumentStage.ValueType  # 1
+ADD_DOCUMENT_STAGE_READING: AddDocumentStage.ValueType  # 2
+ADD_DOCUMENT_STAGE_STORING: AddDocumentStage.ValueType  # 3
+ADD_DOCUMENT_STAGE_DONE: AddDocumentStage.ValueType  # 4
+Global___AddDocumentStage: _TypeAlias = AddDocumentStage  # noqa: Y015
 
 @_typing.final
 class Archive(_message.Message):
@@ -77,6 +118,7 @@ class Passage(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`passage-<uuid>`. In an insert: empty derives one from the request id and the position."""
     archive_id: _builtins.str
@@ -89,6 +131,10 @@ class Passage(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact was recorded. In an insert: empty means now."""
 
+    @_builtins.property
+    def source(self) -> Global___Source:
+        """Where it comes from; not set for a fact that comes from no file."""
+
     def __init__(
         self,
         *,
@@ -98,14 +144,126 @@ class Passage(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        source: Global___Source | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "source", b"source", "tags", b"tags", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Passage: _TypeAlias = Passage  # noqa: Y015
+
+@_typing.final
+class Source(_message.Message):
+    """Where in a file a passage stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    HEADINGS_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    """`document-<uuid>`."""
+    file_name: _builtins.str
+    page: _builtins.int
+    """Counted from 1; 0 for files that have no pages."""
+    start: _builtins.int
+    """Its first character in the text that was read from the file, and the one behind its last, counted in code points."""
+    end: _builtins.int
+    @_builtins.property
+    def headings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The headings that it stands under, the outermost first."""
+
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        page: _builtins.int = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        headings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "end", b"end", "file_name", b"file_name", "headings", b"headings", "page", b"page", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Source: _TypeAlias = Source  # noqa: Y015
+
+@_typing.final
+class Document(_message.Message):
+    """A file that was taken in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PASSAGE_COUNT_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`document-<uuid>`, derived from the archive and the content."""
+    archive_id: _builtins.str
+    file_name: _builtins.str
+    media_type: _builtins.str
+    content_sha256: _builtins.str
+    """Of the file, in lower-case hex."""
+    size_bytes: _builtins.int
+    state: Global___DocumentState.ValueType
+    passage_count: _builtins.int
+    """How many passages it was cut into."""
+    characters: _builtins.int
+    """Characters of the text that was read from it."""
+    pages: _builtins.int
+    """0 for files that have no pages."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        archive_id: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        content_sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        state: Global___DocumentState.ValueType = ...,
+        passage_count: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        pages: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "characters", b"characters", "content_sha256", b"content_sha256", "create_time", b"create_time", "file_name", b"file_name", "id", b"id", "media_type", b"media_type", "metadata", b"metadata", "pages", b"pages", "passage_count", b"passage_count", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
 class CreateArchiveRequest(_message.Message):
@@ -475,6 +633,8 @@ class ListPassagesRequest(_message.Message):
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
     CONTAINS_FIELD_NUMBER: _builtins.int
+    DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    FILE_NAMES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -487,6 +647,12 @@ class ListPassagesRequest(_message.Message):
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all the user's archives."""
 
+    @_builtins.property
+    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only passages of these documents, and of files of these names. Empty: all."""
+
+    @_builtins.property
+    def file_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -497,10 +663,12 @@ class ListPassagesRequest(_message.Message):
         before_id: _builtins.str = ...,
         after_id: _builtins.str = ...,
         contains: _builtins.str = ...,
+        document_ids: _abc.Iterable[_builtins.str] | None = ...,
+        file_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "archive_ids", b"archive_ids", "before_id", b"before_id", "contains", b"contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "archive_ids", b"archive_ids", "before_id", b"before_id", "contains", b"contains", "document_ids", b"document_ids", "file_names", b"file_names", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,6 +793,8 @@ class SearchPassagesRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    FILE_NAMES_FIELD_NUMBER: _builtins.int
     QUERY_VECTOR_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     mode: _type_pb2.SearchMode.ValueType
@@ -644,6 +814,12 @@ class SearchPassagesRequest(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
+    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only passages of these documents, and of files of these names. Empty: all."""
+
+    @_builtins.property
+    def file_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
     def query_vector(self) -> Global___Vector:
         """The query's meaning, made by the caller; not set: the service embeds `query`. The words searched are `query`'s."""
 
@@ -658,11 +834,13 @@ class SearchPassagesRequest(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         limit: _builtins.int = ...,
+        document_ids: _abc.Iterable[_builtins.str] | None = ...,
+        file_names: _abc.Iterable[_builtins.str] | None = ...,
         query_vector: Global___Vector | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "query_vector", b"query_vector", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "end_time", b"end_time", "limit", b"limit", "mode", b"mode", "query", b"query", "query_vector", b"query_vector", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "document_ids", b"document_ids", "end_time", b"end_time", "file_names", b"file_names", "limit", b"limit", "mode", b"mode", "query", b"query", "query_vector", b"query_vector", "start_time", b"start_time", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -718,6 +896,262 @@ class PassageHit(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PassageHit: _TypeAlias = PassageHit  # noqa: Y015
+
+@_typing.final
+class AddDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Then the file's bytes, at most 1 MiB a message."""
+    @_builtins.property
+    def header(self) -> Global___DocumentHeader:
+        """The first message."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___DocumentHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AddDocumentRequest: _TypeAlias = AddDocumentRequest  # noqa: Y015
+
+@_typing.final
+class DocumentHeader(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    CREATE_ARCHIVE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    archive_id: _builtins.str
+    create_archive_name: _builtins.str
+    """Makes the archive if it is not there, with this name; empty: a missing archive is NOT_FOUND."""
+    file_name: _builtins.str
+    """Required. May hold slashes; files of one name in an archive replace each other."""
+    media_type: _builtins.str
+    """Empty: by the file name."""
+    content_sha256: _builtins.str
+    """If given, content that the archive has already is not asked for, and other bytes than these are refused."""
+    size_bytes: _builtins.int
+    """If known, for the progress."""
+    request_id: _builtins.str
+    """At most 200 characters. The content makes the call idempotent, also without it."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    def __init__(
+        self,
+        *,
+        archive_id: _builtins.str = ...,
+        create_archive_name: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        content_sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "content_sha256", b"content_sha256", "create_archive_name", b"create_archive_name", "file_name", b"file_name", "media_type", b"media_type", "metadata", b"metadata", "request_id", b"request_id", "size_bytes", b"size_bytes", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentHeader: _TypeAlias = DocumentHeader  # noqa: Y015
+
+@_typing.final
+class AddDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    EXISTING_FIELD_NUMBER: _builtins.int
+    REPLACED_DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    stage: Global___AddDocumentStage.ValueType
+    done: _builtins.int
+    """Of the stage: bytes while receiving, passages while storing. The total is 0 while it is not known."""
+    total: _builtins.int
+    existing: _builtins.bool
+    """The archive had this content already: nothing was added."""
+    @_builtins.property
+    def document(self) -> Global___Document:
+        """With DONE, which comes last."""
+
+    @_builtins.property
+    def replaced_document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Older documents of that file name, which this one took the place of."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___AddDocumentStage.ValueType = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        document: Global___Document | None = ...,
+        existing: _builtins.bool = ...,
+        replaced_document_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "done", b"done", "existing", b"existing", "replaced_document_ids", b"replaced_document_ids", "stage", b"stage", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddDocumentResponse: _TypeAlias = AddDocumentResponse  # noqa: Y015
+
+@_typing.final
+class GetDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentRequest: _TypeAlias = GetDocumentRequest  # noqa: Y015
+
+@_typing.final
+class GetDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document: ...
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentResponse: _TypeAlias = GetDocumentResponse  # noqa: Y015
+
+@_typing.final
+class ListDocumentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Default 50, at most 1,000."""
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    file_name: _builtins.str
+    """Empty: any name."""
+    @_builtins.property
+    def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all the user's archives."""
+
+    def __init__(
+        self,
+        *,
+        archive_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+        file_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_ids", b"archive_ids", "file_name", b"file_name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDocumentsRequest: _TypeAlias = ListDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class ListDocumentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]: ...
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___Document] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDocumentRequest: _TypeAlias = DeleteDocumentRequest  # noqa: Y015
+
+@_typing.final
+class DeleteDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDocumentResponse: _TypeAlias = DeleteDocumentResponse  # noqa: Y015
 
 @_typing.final
 class PurgeArchivesRequest(_message.Message):

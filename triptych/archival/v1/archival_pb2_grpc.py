@@ -90,6 +90,26 @@ class ArchivalServiceStub(object):
                 request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesRequest.SerializeToString,
                 response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesResponse.FromString,
                 _registered_method=True)
+        self.AddDocument = channel.stream_stream(
+                '/triptych.archival.v1.ArchivalService/AddDocument',
+                request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentRequest.SerializeToString,
+                response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentResponse.FromString,
+                _registered_method=True)
+        self.GetDocument = channel.unary_unary(
+                '/triptych.archival.v1.ArchivalService/GetDocument',
+                request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentResponse.FromString,
+                _registered_method=True)
+        self.ListDocuments = channel.unary_unary(
+                '/triptych.archival.v1.ArchivalService/ListDocuments',
+                request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.SerializeToString,
+                response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.FromString,
+                _registered_method=True)
+        self.DeleteDocument = channel.unary_unary(
+                '/triptych.archival.v1.ArchivalService/DeleteDocument',
+                request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentRequest.SerializeToString,
+                response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentResponse.FromString,
+                _registered_method=True)
         self.PurgeArchives = channel.unary_unary(
                 '/triptych.archival.v1.ArchivalService/PurgeArchives',
                 request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.PurgeArchivesRequest.SerializeToString,
@@ -169,6 +189,34 @@ class ArchivalServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddDocument(self, request_iterator, context):
+        """Takes a file in: the header first, then its bytes; progress comes back while it goes up. The file is read, cut into
+        passages by its structure, and kept with where each passage stands in it. Content that the archive has already adds
+        nothing; a new content of a file name takes the place of the old one. A call that was cut off can be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDocument(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDocuments(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDocument(self, request, context):
+        """Deletes the document with its passages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PurgeArchives(self, request, context):
         """Deletes every archive and passage of the user, or those named, for good.
         """
@@ -233,6 +281,26 @@ def add_ArchivalServiceServicer_to_server(servicer, server):
                     servicer.SearchPassages,
                     request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesRequest.FromString,
                     response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesResponse.SerializeToString,
+            ),
+            'AddDocument': grpc.stream_stream_rpc_method_handler(
+                    servicer.AddDocument,
+                    request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentRequest.FromString,
+                    response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentResponse.SerializeToString,
+            ),
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentRequest.FromString,
+                    response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentResponse.SerializeToString,
+            ),
+            'ListDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDocuments,
+                    request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.FromString,
+                    response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.SerializeToString,
+            ),
+            'DeleteDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDocument,
+                    request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentRequest.FromString,
+                    response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentResponse.SerializeToString,
             ),
             'PurgeArchives': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeArchives,
@@ -538,6 +606,114 @@ class ArchivalService(object):
             '/triptych.archival.v1.ArchivalService/SearchPassages',
             triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesRequest.SerializeToString,
             triptych_dot_archival_dot_v1_dot_archival__pb2.SearchPassagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddDocument(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/triptych.archival.v1.ArchivalService/AddDocument',
+            triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentRequest.SerializeToString,
+            triptych_dot_archival_dot_v1_dot_archival__pb2.AddDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.archival.v1.ArchivalService/GetDocument',
+            triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentRequest.SerializeToString,
+            triptych_dot_archival_dot_v1_dot_archival__pb2.GetDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.archival.v1.ArchivalService/ListDocuments',
+            triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.SerializeToString,
+            triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.archival.v1.ArchivalService/DeleteDocument',
+            triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentRequest.SerializeToString,
+            triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,6 +29,15 @@ class ArchivalServiceStub:
     CountPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.CountPassagesRequest, _archival_pb2.CountPassagesResponse]
     DeletePassage: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeletePassageRequest, _archival_pb2.DeletePassageResponse]
     SearchPassages: _aio.UnaryUnaryMultiCallable[_archival_pb2.SearchPassagesRequest, _archival_pb2.SearchPassagesResponse]
+    AddDocument: _aio.StreamStreamMultiCallable[_archival_pb2.AddDocumentRequest, _archival_pb2.AddDocumentResponse]
+    """Takes a file in: the header first, then its bytes; progress comes back while it goes up. The file is read, cut into
+    passages by its structure, and kept with where each passage stands in it. Content that the archive has already adds
+    nothing; a new content of a file name takes the place of the old one. A call that was cut off can be sent again.
+    """
+    GetDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.GetDocumentRequest, _archival_pb2.GetDocumentResponse]
+    ListDocuments: _aio.UnaryUnaryMultiCallable[_archival_pb2.ListDocumentsRequest, _archival_pb2.ListDocumentsResponse]
+    DeleteDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeleteDocumentRequest, _archival_pb2.DeleteDocumentResponse]
+    """Deletes the document with its passages."""
     PurgeArchives: _aio.UnaryUnaryMultiCallable[_archival_pb2.PurgeArchivesRequest, _archival_pb2.PurgeArchivesResponse]
     """Deletes every archive and passage of the user, or those named, for good."""
 
@@ -113,6 +122,39 @@ class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archival_pb2.SearchPassagesRequest,
         context: _aio.ServicerContext[_archival_pb2.SearchPassagesRequest, _abc.Awaitable[_archival_pb2.SearchPassagesResponse]],
     ) -> _abc.Awaitable[_archival_pb2.SearchPassagesResponse]: ...
+
+    @_abc_1.abstractmethod
+    def AddDocument(
+        self,
+        request_iterator: _abc.AsyncIterator[_archival_pb2.AddDocumentRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_archival_pb2.AddDocumentRequest], _abc.AsyncIterator[_archival_pb2.AddDocumentResponse]],
+    ) -> _abc.AsyncIterator[_archival_pb2.AddDocumentResponse]:
+        """Takes a file in: the header first, then its bytes; progress comes back while it goes up. The file is read, cut into
+        passages by its structure, and kept with where each passage stands in it. Content that the archive has already adds
+        nothing; a new content of a file name takes the place of the old one. A call that was cut off can be sent again.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDocument(
+        self,
+        request: _archival_pb2.GetDocumentRequest,
+        context: _aio.ServicerContext[_archival_pb2.GetDocumentRequest, _abc.Awaitable[_archival_pb2.GetDocumentResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.GetDocumentResponse]: ...
+
+    @_abc_1.abstractmethod
+    def ListDocuments(
+        self,
+        request: _archival_pb2.ListDocumentsRequest,
+        context: _aio.ServicerContext[_archival_pb2.ListDocumentsRequest, _abc.Awaitable[_archival_pb2.ListDocumentsResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.ListDocumentsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteDocument(
+        self,
+        request: _archival_pb2.DeleteDocumentRequest,
+        context: _aio.ServicerContext[_archival_pb2.DeleteDocumentRequest, _abc.Awaitable[_archival_pb2.DeleteDocumentResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.DeleteDocumentResponse]:
+        """Deletes the document with its passages."""
 
     @_abc_1.abstractmethod
     def PurgeArchives(

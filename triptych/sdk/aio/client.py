@@ -9,6 +9,8 @@ from typing import Self
 from triptych.sdk import connection
 from triptych.sdk.aio.access import AsyncKeys, AsyncUsers
 from triptych.sdk.aio.agents import AsyncAgents, AsyncBlocks
+from triptych.sdk.aio.archives import AsyncArchives
+from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.aio.turns import AsyncTurns
@@ -43,6 +45,8 @@ class AsyncTriptych:
         self.turns = AsyncTurns(self._transport)
         self.recall = AsyncRecall(self._transport)
         self.archival = AsyncArchival(self._transport)
+        self.archives = AsyncArchives(self._transport)
+        self.documents = AsyncDocuments(self._transport)
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
 

@@ -69,5 +69,21 @@ class AsyncTransport:
         finally:
             call.cancel()
 
+    async def exchange(
+        self, path: str, requests: AsyncIterator[Message], response_type: type[Response]
+    ) -> AsyncIterator[Response]:
+        """The same for a method that takes a stream too."""
+        method: Any = self._channel.stream_stream(
+            path, lambda request: request.SerializeToString(), response_type.FromString
+        )
+        call: Any = method(requests, metadata=self._metadata, timeout=_STREAM_SECONDS)
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     async def close(self) -> None:
         await self._channel.close()

@@ -10,6 +10,8 @@ from typing import Self
 from triptych.sdk import connection
 from triptych.sdk.sync.access import Keys, Users
 from triptych.sdk.sync.agents import Agents, Blocks
+from triptych.sdk.sync.archives import Archives
+from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.sync.turns import Turns
@@ -44,6 +46,8 @@ class Triptych:
         self.turns = Turns(self._transport)
         self.recall = Recall(self._transport)
         self.archival = Archival(self._transport)
+        self.archives = Archives(self._transport)
+        self.documents = Documents(self._transport)
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
 

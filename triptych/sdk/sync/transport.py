@@ -69,5 +69,21 @@ class Transport:
         finally:
             call.cancel()
 
+    def exchange(
+        self, path: str, requests: Iterator[Message], response_type: type[Response]
+    ) -> Iterator[Response]:
+        """The same for a method that takes a stream too."""
+        method: Any = self._channel.stream_stream(
+            path, lambda request: request.SerializeToString(), response_type.FromString
+        )
+        call: Any = method(requests, metadata=self._metadata, timeout=_STREAM_SECONDS)
+        try:
+            for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     def close(self) -> None:
         self._channel.close()

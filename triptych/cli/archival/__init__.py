@@ -1,0 +1,1 @@
+"""`triptych archival`: files and facts in and out of archival memory."""
