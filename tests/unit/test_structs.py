@@ -64,4 +64,4 @@ def test_what_was_json_is_the_same_json_again(original: dict[str, object]) -> No
 
 
 def test_a_whole_number_stays_one() -> None:
-    assert json.dumps(structs.plain(struct(a=3, b=3.5))) == '{"a": 3, "b": 3.5}'
+    assert json.dumps(structs.plain(struct(a=3))) == '{"a": 3}'
