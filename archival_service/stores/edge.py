@@ -8,18 +8,17 @@ points is faster at every size measured.
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import qdrant_edge as qdrant
 import structlog
 
 from archival_service.store import Entry, Filters, Found
+from archival_service.stores import points
 from embedders import Vectors
 from servicekit.principal import Tenant
 from triptych.errors import Unavailable
@@ -27,19 +26,8 @@ from triptych.errors import Unavailable
 T = TypeVar("T")
 
 _log = structlog.get_logger("edge")
-_DENSE, _WORDS = "dense", "words"
-# Facts are short. BM25 compares lengths with this many words (its own default, 256, is meant for documents).
-_AVERAGE_WORDS = 40
 # So many points go to the engine at once: a search that comes in between waits some milliseconds.
 _AT_ONCE = 200
-_FIELDS = {
-    "owner": qdrant.PayloadSchemaType.Keyword,
-    "archive": qdrant.PayloadSchemaType.Keyword,
-    "tags": qdrant.PayloadSchemaType.Keyword,
-    "at": qdrant.PayloadSchemaType.Integer,
-    "document": qdrant.PayloadSchemaType.Keyword,
-    "file": qdrant.PayloadSchemaType.Keyword,
-}
 
 
 class IndexUnusable(Exception):
@@ -51,7 +39,7 @@ class EdgeIndex:
 
     def __init__(self, shard: qdrant.EdgeShard, thread: ThreadPoolExecutor) -> None:
         self._shard, self._thread = shard, thread
-        self._bm25 = qdrant.Bm25(qdrant.Bm25Config(avg_len=_AVERAGE_WORDS))
+        self._bm25 = qdrant.Bm25(qdrant.Bm25Config(avg_len=points.AVERAGE_WORDS))
 
     @classmethod
     async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
@@ -98,27 +86,14 @@ class EdgeIndex:
         self._thread.shutdown()
 
     def _put(self, entries: Sequence[Entry]) -> None:
-        points = [
-            qdrant.Point(
-                entry.n,
-                self._vectors(entry),
-                {
-                    "owner": _owner(Tenant(entry.account_id, entry.user_id)),
-                    "archive": _archive(Tenant(entry.account_id, entry.user_id), entry.archive_id),
-                    "tags": entry.tags,
-                    "at": entry.created_at,
-                    **({"document": entry.document_id} if entry.document_id else {}),
-                    **({"file": entry.file_name} if entry.file_name else {}),
-                },
-            )
-            for entry in entries
-        ]
-        self._shard.update(qdrant.UpdateOperation.upsert_points(points))
+        made = [qdrant.Point(entry.n, self._vectors(entry), points.payload(entry)) for entry in entries]
+        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
 
     def _vectors(self, entry: Entry) -> dict[str, Any]:
-        made: dict[str, Any] = {_WORDS: self._bm25.embed_document(entry.text)}
-        if entry.vector:
-            made[_DENSE] = np.frombuffer(entry.vector, dtype="<f2").astype(np.float32).tolist()
+        made: dict[str, Any] = {points.WORDS: self._bm25.embed_document(entry.text)}
+        dense = points.dense(entry)
+        if dense is not None:
+            made[points.DENSE] = dense
         return made
 
     def _candidates(
@@ -128,19 +103,19 @@ class EdgeIndex:
         dense: list[Found] = []
         sparse: list[Found] = []
         if vector is not None:
-            nearest = qdrant.Query.Nearest(vector.tolist(), using=_DENSE)
+            nearest = qdrant.Query.Nearest(vector.tolist(), using=points.DENSE)
             dense = self._query(nearest, where, most, qdrant.SearchParams(exact=True))
         terms = self._bm25.embed_query(words)
         if terms.indices:
             # Rarity is counted among the owner's passages alone: others' must not show in a score.
-            mine = qdrant.Filter(must=[_is("owner", _owner(tenant))])
+            mine = _filter(tenant, Filters())
             params = qdrant.SearchParams(idf=qdrant.IdfParams(corpus=mine))
-            sparse = self._query(qdrant.Query.Nearest(terms, using=_WORDS), where, most, params)
+            sparse = self._query(qdrant.Query.Nearest(terms, using=points.WORDS), where, most, params)
         return dense, sparse
 
     def _query(self, query: qdrant.Query, where: qdrant.Filter, most: int, params: qdrant.SearchParams) -> list[Found]:
-        points = self._shard.query(qdrant.QueryRequest(limit=most, query=query, filter=where, params=params))
-        return [Found(int(point.id), point.score) for point in points]
+        found = self._shard.query(qdrant.QueryRequest(limit=most, query=query, filter=where, params=params))
+        return [Found(int(point.id), point.score) for point in found]
 
     async def _run(self, call: Callable[..., T], *args: Any) -> T:
         """Runs it in the shard's thread. Raises: Unavailable if the engine fails."""
@@ -167,55 +142,29 @@ def _load(folder: Path, dimensions: int) -> qdrant.EdgeShard:
 
 
 def _index_fields(shard: qdrant.EdgeShard) -> None:
-    for field, kind in _FIELDS.items():
-        shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
+    for fields, kind in (
+        (points.KEYWORDS, qdrant.PayloadSchemaType.Keyword),
+        (points.INTEGERS, qdrant.PayloadSchemaType.Integer),
+    ):
+        for field in fields:
+            shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
 
 
 def _config(dimensions: int) -> qdrant.EdgeConfig:
     return qdrant.EdgeConfig(
-        vectors={_DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
-        sparse_vectors={_WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        vectors={points.DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
+        sparse_vectors={points.WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
     )
 
 
-def _owner(tenant: Tenant) -> str:
-    """One text that no other tenant has, whatever characters its parts hold."""
-    return json.dumps(tenant)
-
-
-def _archive(tenant: Tenant, archive_id: str) -> str:
-    """An archive's id with its owner's: one condition that says both, which takes half the time of two."""
-    return json.dumps([*tenant, archive_id])
-
-
-def _of(tenant: Tenant, archive_ids: Sequence[str]) -> Any:
-    """That a passage is the owner's, and in one of these archives if some are given."""
-    if not archive_ids:
-        return _is("owner", _owner(tenant))
-    if len(archive_ids) == 1:
-        return _is("archive", _archive(tenant, archive_ids[0]))
-    return _any("archive", [_archive(tenant, each) for each in archive_ids])
-
-
-def _is(field: str, value: str) -> Any:
-    return qdrant.FieldCondition(field, match=qdrant.MatchValue(value))
-
-
-def _any(field: str, values: Sequence[str]) -> Any:
-    return qdrant.FieldCondition(field, match=qdrant.MatchAny(list(values)))
-
-
 def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
-    must = [_of(tenant, filters.archive_ids)]
-    if filters.tags and filters.all_tags:
-        must.extend(_is("tags", tag) for tag in filters.tags)
-    elif filters.tags:
-        must.append(_any("tags", filters.tags))
-    if filters.document_ids:
-        must.append(_any("document", filters.document_ids))
-    if filters.file_names:
-        must.append(_any("file", filters.file_names))
-    if filters.start is not None or filters.end is not None:
+    return qdrant.Filter(must=[_condition(each) for each in points.conditions(tenant, filters)])
+
+
+def _condition(asked: points.Condition) -> qdrant.FieldCondition:
+    if isinstance(asked, points.Between):
         # A double holds microseconds exactly until the year 2255.
-        must.append(qdrant.FieldCondition("at", range=qdrant.RangeFloat(gte=filters.start, lte=filters.end)))
-    return qdrant.Filter(must=must)
+        return qdrant.FieldCondition(asked.field, range=qdrant.RangeFloat(gte=asked.least, lte=asked.most))
+    if len(asked.values) == 1:
+        return qdrant.FieldCondition(asked.field, match=qdrant.MatchValue(asked.values[0]))
+    return qdrant.FieldCondition(asked.field, match=qdrant.MatchAny(list(asked.values)))
