@@ -66,7 +66,9 @@ class BundledEmbedder:
             known = self._known = {}
         if new := [word for word in dict.fromkeys(words) if word not in known]:
             known.update(zip(new, self._embed(new), strict=True))
-        vectors: Vectors = np.array([known[word] for word in words], dtype=np.float32).reshape(-1, self.dimensions)
+        vectors: Vectors = np.empty((len(words), self.dimensions), dtype=np.float32)
+        for row, word in enumerate(words):
+            vectors[row] = known[word]
         return vectors
 
     def _embed(self, texts: Sequence[str]) -> Vectors:

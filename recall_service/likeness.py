@@ -18,8 +18,8 @@ from recall_service.stop_words import STOP_WORDS
 
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 32
-# Of a giant message only so much is compared; it bounds the time of a search.
-_MOST_CHARACTERS = 2_000
+# Of a long message only so much is compared; it bounds the time of a search.
+_MOST_CHARACTERS = 800
 # Unrelated words have a cosine of up to about this.
 _NOISE = 0.2
 # A word that all candidates have still says a little.
