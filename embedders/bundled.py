@@ -26,6 +26,8 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+# Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
+_MOST_KNOWN = 20_000
 
 
 class BundledEmbedder:
@@ -45,6 +47,7 @@ class BundledEmbedder:
         # Half precision, as they come: half the memory, and widened as they are averaged.
         self._weights: NDArray[np.float16] = weights
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self._known: dict[str, Vectors] = {}
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MOST_TOKENS)
 
@@ -55,6 +58,18 @@ class BundledEmbedder:
 
     async def close(self) -> None:
         return None
+
+    def words(self, words: Sequence[str]) -> Vectors:
+        """One row a word, of length 1; those asked for lately are remembered. Safe to call from several threads."""
+        known = self._known
+        if len(known) > _MOST_KNOWN:
+            known = self._known = {}
+        if new := [word for word in dict.fromkeys(words) if word not in known]:
+            known.update(zip(new, self._embed(new), strict=True))
+        vectors: Vectors = np.empty((len(words), self.dimensions), dtype=np.float32)
+        for row, word in enumerate(words):
+            vectors[row] = known[word]
+        return vectors
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)

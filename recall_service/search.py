@@ -1,58 +1,36 @@
-"""Finds messages by words, by meaning, or by both.
-
-Hybrid adds weighted scores, each scaled to its best hit: a weighted sum loses less than rank fusion when one side is
-weak. Hits near a good one are lifted, since an answer often stands beside the words asked for, and so are those of a
-speaker whom the query names.
-"""
+"""Finds messages by words, by meaning, or by both; `ranking` says what a score is made of."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import structlog
 
 from embedders import Embedder, EmbedderUnavailable
+from recall_service.likeness import WordVectors, content_words, likeness
+from recall_service.ranking import Scored, fuse, with_context, with_likeness
 from recall_service.store import Filters, Found, Place, RecallStore
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message, MessageHit
 from triptych.type.v1 import type_pb2
 
 _log = structlog.get_logger("search")
-_WORD = re.compile(r"\w+")
-
-# Chosen on LoCoMo (evidence recall@10, turn level: plain FTS5 gives 56.6, this 75.6) and checked on LongMemEval (84.3
-# and 85.8, where every setting near these is within two questions of it).
-LEXICAL_WEIGHT = 0.7
-SEMANTIC_WEIGHT = 0.3
-NEIGHBOUR_WEIGHT = 0.4
-# What a neighbour counts by its distance: 1, 2 or 3 messages before or behind.
-NEIGHBOUR_DECAY = (1.0, 0.6, 0.36)
-SPEAKER_BOOST = 1.3
 # How many of each side are considered before they are added up.
 _CANDIDATES = 200
+# Of so many, at least, the words are compared with the query's one by one.
+_COMPARED = 60
 # A hybrid search does not wait longer than this for the query's vector: words alone are an answer too.
 _PATIENCE_SECONDS = 2.0
 # The hits of one answer hold no more text than this.
 _MOST_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A message's score and what it was made from."""
-
-    n: int
-    score: float
-    lexical: float
-    semantic: float
-    neighbour: float = 0.0
-
-
 class Searcher:
-    def __init__(self, store: RecallStore, embedder: Embedder) -> None:
-        self._store, self._embedder = store, embedder
+    """Without `word_vectors` words are only compared by their stems, as the store does."""
+
+    def __init__(self, store: RecallStore, embedder: Embedder, word_vectors: WordVectors | None = None) -> None:
+        self._store, self._embedder, self._word_vectors = store, embedder, word_vectors
 
     async def search(
         self, tenant: Tenant, query: str, mode: type_pb2.SearchMode.ValueType, filters: Filters, limit: int
@@ -69,9 +47,25 @@ class Searcher:
             meaning = await self._by_meaning_if_quick(tenant, query, filters, most)
         fused = fuse(words, meaning)
         places = await self._store.places(tenant, [each.n for each in fused])
-        ranked = with_context([each for each in fused if each.n in places], places, query)[:limit]
-        found = await self._store.numbered(tenant, [each.n for each in ranked])
-        return _hits(ranked, found)
+        placed = [each for each in fused if each.n in places]
+        ranked = with_context(placed, places, query)
+        if mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC):
+            ranked = await self._compared(tenant, query, placed, ranked, places)
+        best = ranked[:limit]
+        return _hits(best, await self._store.numbered(tenant, [each.n for each in best]))
+
+    async def _compared(
+        self, tenant: Tenant, query: str, placed: list[Scored], ranked: list[Scored], places: Mapping[int, Place]
+    ) -> list[Scored]:
+        """Ranks anew with what the words of the best say for them."""
+        words = content_words(query)
+        if self._word_vectors is None or not words:
+            return ranked
+        best = [each.n for each in ranked[:_COMPARED]]
+        found = await self._store.numbered(tenant, best)
+        texts = {n: message.text for n, message in found.items()}
+        alike = await asyncio.to_thread(likeness, words, texts, self._word_vectors)
+        return with_context(with_likeness(placed, alike), places, query)
 
     async def _by_meaning(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
         (vector,) = await self._embedder.embed([query])
@@ -84,45 +78,6 @@ class Searcher:
         except (EmbedderUnavailable, TimeoutError) as error:
             _log.warning("searched by words alone", problem=str(error) or "the embedder is slow")
             return []
-
-
-def fuse(words: Iterable[Found], meaning: Iterable[Found]) -> list[Scored]:
-    """Adds up both sides' scores, each divided by its best. One side alone counts fully."""
-    lexical, semantic = _scaled(words), _scaled(meaning)
-    lexical_weight, semantic_weight = (LEXICAL_WEIGHT, SEMANTIC_WEIGHT) if lexical and semantic else (1.0, 1.0)
-    return [
-        Scored(
-            n,
-            lexical_weight * lexical.get(n, 0.0) + semantic_weight * semantic.get(n, 0.0),
-            lexical.get(n, 0.0),
-            semantic.get(n, 0.0),
-        )
-        for n in lexical.keys() | semantic.keys()
-    ]
-
-
-def _scaled(found: Iterable[Found]) -> dict[int, float]:
-    scores = {each.n: each.score for each in found}
-    best = max(scores.values(), default=0.0)
-    return {n: score / best for n, score in scores.items()} if best > 0 else {}
-
-
-def with_context(scored: list[Scored], places: Mapping[int, Place], query: str) -> list[Scored]:
-    """Adds what the hits around each in its conversation say for it, and who spoke; best first."""
-    score_at = {(places[each.n].conversation_id, places[each.n].sequence): each.score for each in scored}
-    named = set(_WORD.findall(query.lower()))
-    lifted = []
-    for each in scored:
-        place = places[each.n]
-        beside = sum(
-            decay * score_at.get((place.conversation_id, place.sequence + step), 0.0)
-            for distance, decay in enumerate(NEIGHBOUR_DECAY, start=1)
-            for step in (-distance, distance)
-        )
-        boost = SPEAKER_BOOST if named.intersection(_WORD.findall(place.name.lower())) else 1.0
-        score = boost * (each.score + NEIGHBOUR_WEIGHT * beside)
-        lifted.append(Scored(each.n, score, each.lexical, each.semantic, beside))
-    return sorted(lifted, key=lambda each: (-each.score, -each.n))
 
 
 def _hits(ranked: Iterable[Scored], found: Mapping[int, Message]) -> list[MessageHit]:

@@ -43,11 +43,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message stands, and who spoke (empty if it has no name)."""
+    """Where and when a message stands (microseconds since 1970), and who spoke (empty if it has no name)."""
 
     conversation_id: str
     sequence: int
     name: str = ""
+    role: int = type_pb2.ROLE_UNSPECIFIED
+    created_at: int = 0
 
 
 @dataclass(frozen=True)

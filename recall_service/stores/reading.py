@@ -30,7 +30,14 @@ _NUMBERED = and_(
     messages.c.n.in_(bindparam("numbers", expanding=True)),
 )
 _BY_NUMBER = select(messages.c.n, messages.c.body).where(_NUMBERED)
-_PLACES = select(messages.c.n, messages.c.conversation_id, messages.c.sequence, messages.c.name).where(_NUMBERED)
+_PLACES = select(
+    messages.c.n,
+    messages.c.conversation_id,
+    messages.c.sequence,
+    messages.c.name,
+    messages.c.role,
+    messages.c.created_at,
+).where(_NUMBERED)
 
 _Key = tuple[Column[Any], ...]
 
@@ -54,7 +61,7 @@ def numbered(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> 
 
 def places(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]:
     rows = connection.execute(_PLACES, owner(tenant, numbers=list(numbers)))
-    return {row.n: Place(row.conversation_id, row.sequence, row.name) for row in rows}
+    return {row.n: Place(row.conversation_id, row.sequence, row.name, row.role, row.created_at) for row in rows}
 
 
 def count(connection: Connection, tenant: Tenant, scope: Scope) -> int:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 
 from sqlalchemy import Connection, bindparam, text
 
+from recall_service.likeness import content_words
 from recall_service.store import Filters, Found
 from recall_service.stores.tables import owner
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
-
-# Words that nearly every message has, and that a question is full of; without them FTS5 finds more of what is meant.
-_STOP_WORDS = frozenset(
-    """
-    a about all also am an and any are as at be because been but by can could did do does doing for from get got had
-    has have he her here hers him his how i if in into is it its just let like may me might my no not of on or our ours
-    out own she should so some such than that the their theirs them then there these they this those to too up us very
-    was we were what when where which while who whom whose why will with would you your yours
-    """.split()
-)
-_WORD = re.compile(r"\w+")
-_MOST_WORDS = 32
 
 _ADD = text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)")
 _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bindparam("numbers", expanding=True))
@@ -91,12 +79,6 @@ def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, m
         most=most,
     )
     return [Found(row.n, row.score) for row in connection.execute(_FIND, parameters)]
-
-
-def content_words(query: str) -> list[str]:
-    """The query's words without those that say nothing; all of them if nothing is left."""
-    words = list(dict.fromkeys(_WORD.findall(query.lower())))
-    return ([word for word in words if word not in _STOP_WORDS] or words)[:_MOST_WORDS]
 
 
 def user_word(tenant: Tenant) -> str:

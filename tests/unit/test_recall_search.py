@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from recall_service.search import (
+from recall_service.likeness import content_words
+from recall_service.ranking import (
     LEXICAL_WEIGHT,
+    LIKENESS_WEIGHT,
     NEIGHBOUR_WEIGHT,
     SEMANTIC_WEIGHT,
+    SESSION_GAP_MICROSECONDS,
     SPEAKER_BOOST,
+    USER_BOOST,
     Scored,
     fuse,
     with_context,
+    with_likeness,
 )
 from recall_service.store import Found, Place
-from recall_service.stores.words import content_words
+from triptych.type.v1 import type_pb2
 
 
 def _by_number(scored: list[Scored]) -> dict[int, Scored]:
@@ -49,6 +54,28 @@ def test_the_same_place_in_another_conversation_is_no_neighbour() -> None:
     scored = [Scored(1, 0.6, 0, 0), Scored(2, 0.5, 0, 0)]
     ranked = with_context(scored, {1: Place("c", 1), 2: Place("d", 2)}, "")
     assert [each.neighbour for each in ranked] == [0, 0]
+
+
+def test_a_message_of_another_session_is_no_neighbour() -> None:
+    scored = [Scored(1, 0.6, 0, 0), Scored(2, 0.5, 0, 0), Scored(3, 0.4, 0, 0)]
+    later = SESSION_GAP_MICROSECONDS + 1
+    places = {1: Place("c", 1), 2: Place("c", 2, created_at=later), 3: Place("c", 3, created_at=later)}
+    ranked = _by_number(with_context(scored, places, ""))
+    assert (ranked[1].neighbour, ranked[2].neighbour) == (0, pytest.approx(0.4))
+
+
+def test_what_the_user_said_counts_more_than_what_was_said_to_them() -> None:
+    scored = [Scored(1, 0.5, 0, 0), Scored(2, 0.5, 0, 0)]
+    places = {1: Place("c", 1, role=type_pb2.ROLE_USER), 2: Place("d", 1, role=type_pb2.ROLE_ASSISTANT)}
+    ranked = with_context(scored, places, "")
+    assert [each.score for each in ranked] == [pytest.approx(0.5 * USER_BOOST), pytest.approx(0.5)]
+
+
+def test_likeness_is_scaled_to_the_best_of_those_compared() -> None:
+    scored = [Scored(1, 0.5, 0, 0), Scored(2, 0.5, 0, 0), Scored(3, 0.5, 0, 0)]
+    added = _by_number(with_likeness(scored, {1: 4.0, 2: 2.0}))
+    assert [added[n].score for n in (1, 2, 3)] == pytest.approx([0.5 + LIKENESS_WEIGHT, 0.5 + LIKENESS_WEIGHT / 2, 0.5])
+    assert with_likeness(scored, {1: 0.0}) == scored
 
 
 def test_a_speaker_whom_the_query_names_comes_first() -> None:

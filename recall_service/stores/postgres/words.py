@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
+from recall_service.likeness import content_words
 from recall_service.store import Filters, Found
 from recall_service.stores.postgres import scope
-from recall_service.stores.words import agent_word, content_words, indexed, user_word
+from recall_service.stores.words import agent_word, indexed, user_word
 from recall_service.times import microseconds
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message

@@ -1,0 +1,70 @@
+"""How alike a query's words and a message's are: "spouse" finds "wife" where no stem does.
+
+Each word of the query looks for the most similar word of the message (late interaction, as in ColBERT, with static
+vectors), and weighs the more the fewer of the candidates have anything like it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedders import Vectors
+from recall_service.stop_words import STOP_WORDS
+
+_WORD = re.compile(r"\w+")
+_MOST_WORDS = 32
+# Of a long message only so much is compared; it bounds the time of a search.
+_MOST_CHARACTERS = 800
+# Unrelated words have a cosine of up to about this.
+_NOISE = 0.2
+# A word that all candidates have still says a little.
+_LEAST_WEIGHT = 0.1
+
+
+@runtime_checkable
+class WordVectors(Protocol):
+    def words(self, words: Sequence[str]) -> Vectors:
+        """One row a word: length 1, or zeros for a word that it does not know."""
+        ...
+
+
+def content_words(query: str) -> list[str]:
+    """The query's words without those that say nothing; all of them if nothing is left."""
+    words = list(dict.fromkeys(_WORD.findall(query.lower())))
+    return ([word for word in words if word not in STOP_WORDS] or words)[:_MOST_WORDS]
+
+
+def likeness(words: Sequence[str], texts: Mapping[int, str], vectors: WordVectors) -> dict[int, float]:
+    """A score for each of `texts`, zero or more. `words`: the query's."""
+    column: dict[str, int] = {}
+    spoken = {n: _columns(text, column) for n, text in texts.items()}
+    if not column or not words:
+        return dict.fromkeys(texts, 0.0)
+    alike = _alike(vectors.words(words), vectors.words(list(column)))
+    nearest = np.stack([alike[:, at].max(axis=1) if at else np.zeros(len(words)) for at in spoken.values()])
+    scores = nearest @ _weights(nearest)
+    return {n: float(score) for n, score in zip(spoken, scores, strict=True)}
+
+
+def _columns(text: str, column: dict[str, int]) -> list[int]:
+    """The numbers of the text's words; new ones are added to `column`."""
+    words = set(_WORD.findall(text[:_MOST_CHARACTERS].lower())) - STOP_WORDS
+    return [column.setdefault(word, len(column)) for word in words]
+
+
+def _alike(query: Vectors, spoken: Vectors) -> NDArray[np.float32]:
+    """Shape (words of the query, words spoken), 0 to 1: squared, as a near match says far more than a vague one."""
+    above: NDArray[np.float32] = np.clip((query @ spoken.T - _NOISE) / (1 - _NOISE), 0, 1)
+    return above * above
+
+
+def _weights(nearest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """BM25's inverse document frequency, with a likeness counting as part of a document."""
+    count, having = len(nearest), nearest.sum(axis=0)
+    weights: NDArray[np.float64] = np.maximum(np.log((count - having + 0.5) / (having + 0.5)), _LEAST_WEIGHT)
+    return weights

@@ -1,0 +1,98 @@
+"""What a message's score is made of.
+
+The scores of words and of meaning are each scaled to their best hit and added with weights: that loses less than rank
+fusion when one side is weak. To these comes how alike the words themselves are. Hits near a good one are lifted, since
+an answer often stands beside the words asked for, and so are those of a speaker whom the query names, and what the
+user said over what was said to them. docs/retrieval.md has the measurements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from recall_service.store import Found, Place
+from triptych.type.v1 import type_pb2
+
+_WORD = re.compile(r"\w+")
+
+LEXICAL_WEIGHT = 0.7
+SEMANTIC_WEIGHT = 0.25
+LIKENESS_WEIGHT = 0.5
+NEIGHBOUR_WEIGHT = 0.4
+# What a neighbour counts by its distance: 1 to 4 messages before or behind.
+NEIGHBOUR_DECAY = (1.0, 0.7, 0.5, 0.3)
+SPEAKER_BOOST = 1.8
+USER_BOOST = 1.5
+# Messages further apart than this belong to two sessions: one says nothing for the other.
+SESSION_GAP_MICROSECONDS = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A message's score and what it was made from."""
+
+    n: int
+    score: float
+    lexical: float
+    semantic: float
+    neighbour: float = 0.0
+
+
+def fuse(words: Iterable[Found], meaning: Iterable[Found]) -> list[Scored]:
+    """Adds up both sides' scores, each divided by its best. One side alone counts fully."""
+    lexical, semantic = _scaled(words), _scaled(meaning)
+    lexical_weight, semantic_weight = (LEXICAL_WEIGHT, SEMANTIC_WEIGHT) if lexical and semantic else (1.0, 1.0)
+    return [
+        Scored(
+            n,
+            lexical_weight * lexical.get(n, 0.0) + semantic_weight * semantic.get(n, 0.0),
+            lexical.get(n, 0.0),
+            semantic.get(n, 0.0),
+        )
+        for n in lexical.keys() | semantic.keys()
+    ]
+
+
+def with_likeness(scored: Iterable[Scored], alike: Mapping[int, float]) -> list[Scored]:
+    """Adds how alike the words are, divided by the best, to those that were compared."""
+    best = max(alike.values(), default=0.0)
+    if best <= 0:
+        return list(scored)
+    return [replace(each, score=each.score + LIKENESS_WEIGHT * alike.get(each.n, 0.0) / best) for each in scored]
+
+
+def with_context(scored: Iterable[Scored], places: Mapping[int, Place], query: str) -> list[Scored]:
+    """Adds what the hits around each in its session say for it, and who spoke; best first."""
+    scored = list(scored)
+    at = {(places[each.n].conversation_id, places[each.n].sequence): each for each in scored}
+    named = set(_WORD.findall(query.lower()))
+    lifted = []
+    for each in scored:
+        place = places[each.n]
+        beside = sum(
+            decay * _score_beside(at.get((place.conversation_id, place.sequence + step)), place, places)
+            for distance, decay in enumerate(NEIGHBOUR_DECAY, start=1)
+            for step in (-distance, distance)
+        )
+        score = _boost(place, named) * (each.score + NEIGHBOUR_WEIGHT * beside)
+        lifted.append(replace(each, score=score, neighbour=beside))
+    return sorted(lifted, key=lambda each: (-each.score, -each.n))
+
+
+def _score_beside(other: Scored | None, place: Place, places: Mapping[int, Place]) -> float:
+    if other is None or abs(places[other.n].created_at - place.created_at) > SESSION_GAP_MICROSECONDS:
+        return 0.0
+    return other.score
+
+
+def _boost(place: Place, named: set[str]) -> float:
+    by_user = USER_BOOST if place.role == type_pb2.ROLE_USER else 1.0
+    return by_user * (SPEAKER_BOOST if named.intersection(_WORD.findall(place.name.lower())) else 1.0)
+
+
+def _scaled(found: Iterable[Found]) -> dict[int, float]:
+    scores = {each.n: each.score for each in found}
+    best = max(scores.values(), default=0.0)
+    return {n: score / best for n, score in scores.items()} if best > 0 else {}
