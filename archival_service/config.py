@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from archival_service.qdrant_settings import QdrantSettings
 from archival_service.reading import Limits
 from embedders import EmbedderSettings
 from servicekit.settings import Environment, Running
@@ -14,11 +15,12 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """`index`: the directory of the Qdrant Edge shard."""
+    """`index`: the directory of the Qdrant Edge shard; `qdrant`: the server that stands in its place, if one does."""
 
     listen: str
     dsn: str
     index: Path
+    qdrant: QdrantSettings | None
     gateway_key: Path
     agent_key: Path
     embedder: EmbedderSettings
@@ -32,6 +34,7 @@ class Settings:
             listen=env.listen("TRIPTYCH_ARCHIVAL_LISTEN"),
             dsn=env.text("TRIPTYCH_ARCHIVAL_DSN"),
             index=Path(env.text("TRIPTYCH_ARCHIVAL_INDEX")).expanduser(),
+            qdrant=QdrantSettings.read(env),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
             embedder=EmbedderSettings.read(env.environ, "ARCHIVAL"),

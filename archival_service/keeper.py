@@ -108,17 +108,19 @@ async def heal(sql: Database, index: PassageIndex) -> None:
     """Brings everything in the outbox to the index and its disk, with progress in the log. For the start."""
     total = await sql.read(outbox.count)
     loop = asyncio.get_running_loop()
-    last, done, logged = 0, 0, loop.time()
-    while changes := await _waiting(sql, last):
+    brought: list[Change] = []
+    logged = loop.time()
+    while changes := await _waiting(sql, brought[-1].seq if brought else 0):
         await bring(sql, index, changes)
-        last, done = changes[-1].seq, done + len(changes)
+        brought.extend(changes)
         if loop.time() - logged > _LOG_SECONDS:
-            _log.info("indexing", done=done, total=total)
+            _log.info("indexing", done=len(brought), total=total)
             logged = loop.time()
-    if done:
+    if brought:
         await index.flush()
-        await sql.write(lambda c: outbox.done_until(c, last))
-        _log.info("indexed", passages=done)
+        # Of these alone: another replica may have added to the outbox meanwhile.
+        await sql.write(lambda c: outbox.done(c, brought), alone=_OUTBOX)
+        _log.info("indexed", passages=len(brought))
 
 
 async def _waiting(sql: Database, after: int) -> list[Change]:

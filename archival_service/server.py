@@ -11,15 +11,18 @@ from archival_service import opening, reembedding
 from archival_service.config import Settings
 from archival_service.ingest import Ingest
 from archival_service.keeper import Keeper
+from archival_service.qdrant_settings import QdrantSettings
 from archival_service.reading import Reader
 from archival_service.reembedding import Reembedder
 from archival_service.servicer import ArchivalServicer
+from archival_service.store import PassageIndex
 from archival_service.stores.indexed import IndexedStore
-from embedders import EmbedderSettings, open_embedder
+from embedders import Embedder, EmbedderSettings, open_embedder
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
+from servicekit.sql import Database, StoreError
 from triptych.archival.v1 import archival_pb2
 
 NAME = "archival_service"
@@ -34,7 +37,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(sql.close)
     embedder = open_embedder(settings.embedder)
     stack.push_async_callback(embedder.close)
-    index = await opening.open_index(sql, settings.index, embedder, stack)
+    index = await _open_index(sql, settings, embedder, stack)
     keeper = Keeper(sql, index)
     stack.push_async_callback(keeper.close)
     stack.push_async_callback(Reembedder(sql, index, embedder, keeper).close)
@@ -50,6 +53,33 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     announce(NAME, grpc=address)
     _log.info("serving", address=address)
+
+
+async def _open_index(sql: Database, settings: Settings, embedder: Embedder, stack: AsyncExitStack) -> PassageIndex:
+    if settings.qdrant is None:
+        return await opening.open_index(sql, settings.index, embedder, stack)
+    from archival_service.shared_index import open_shared  # its client takes more than a second to load
+
+    return await open_shared(sql, settings.qdrant, embedder, stack)
+
+
+async def migrate_index(env: Environment) -> None:
+    """The command `migrate-index`: fills the configured index from the store, counts and tries it.
+
+    Nothing is embedded again. Raises: StoreError, BadEnvironment.
+    """
+    qdrant = QdrantSettings.read(env)
+    if qdrant is None:
+        raise StoreError("set TRIPTYCH_ARCHIVAL_QDRANT_URL: an index of Qdrant Edge is built at the start by itself")
+    from archival_service.shared_index import open_shared, verify
+
+    async with AsyncExitStack() as stack:
+        sql = opening.open_sql(env.text("TRIPTYCH_ARCHIVAL_DSN"))
+        stack.push_async_callback(sql.close)
+        embedder = open_embedder(EmbedderSettings.read(env.environ, "ARCHIVAL"))
+        stack.push_async_callback(embedder.close)
+        index = await open_shared(sql, qdrant, embedder, stack)
+        print(f"{await verify(sql, index):,} passages are there, counted and found")
 
 
 async def reembed(env: Environment) -> None:

@@ -51,6 +51,15 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_RECALL_DSN", "SQLAlchemy URL of recall's store", "sqlite:///recall.db"),
     Variable("TRIPTYCH_ARCHIVAL_DSN", "SQLAlchemy URL of archival's store", "sqlite:///archival.db"),
     Variable("TRIPTYCH_ARCHIVAL_INDEX", "directory of the embedded Qdrant Edge index", "archival-index"),
+    Variable(
+        "TRIPTYCH_ARCHIVAL_QDRANT_URL",
+        "a Qdrant server's gRPC (http://HOST:6334) to use in place of Edge",
+    ),
+    Variable("TRIPTYCH_ARCHIVAL_QDRANT_API_KEY", "that server's key", secret=True),
+    Variable("TRIPTYCH_ARCHIVAL_QDRANT_PREFIX", "how the names of our collections there begin", "triptych"),
+    Variable("TRIPTYCH_ARCHIVAL_QDRANT_REPLICAS", "copies of each shard there", "1"),
+    Variable("TRIPTYCH_ARCHIVAL_QDRANT_SHARDS", "shards of the collection there", "1"),
+    Variable("TRIPTYCH_ARCHIVAL_QDRANT_PROMOTED", "owners with shards of their own there: account/user,account/user"),
     Variable("TRIPTYCH_AGENT_DSN", "SQLAlchemy URL of agent_service's store", "sqlite:///agent.db"),
     Variable("TRIPTYCH_GATEWAY_DSN", "SQLAlchemy URL of the gateway's store", "sqlite:///gateway.db"),
     # Documents in archival memory

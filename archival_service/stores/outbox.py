@@ -54,11 +54,6 @@ def done(connection: Connection, changes: Sequence[Change]) -> None:
         connection.execute(delete(outbox).where(outbox.c.seq.in_([change.seq for change in part])))
 
 
-def done_until(connection: Connection, seq: int) -> None:
-    """The index has all changes up to this one for good."""
-    connection.execute(delete(outbox).where(outbox.c.seq <= seq))
-
-
 def enqueue_all(connection: Connection) -> None:
     """Every passage has to go to the index again."""
     connection.execute(delete(outbox))
@@ -82,3 +77,13 @@ def gone(connection: Connection, numbers: Sequence[int]) -> list[int]:
     for part in in_parts(numbers):
         there.update(connection.execute(select(passages.c.n).where(passages.c.n.in_(part))).scalars())
     return [n for n in numbers if n not in there]
+
+
+def sample(connection: Connection, most: int) -> list[Entry]:
+    """So many embedded passages, from all over the store."""
+    total = connection.execute(select(func.count()).select_from(passages)).scalar_one()
+    step = max(1, total // most)
+    numbers = connection.execute(
+        select(passages.c.n).where(passages.c.n % step == 0, func.length(passages.c.vector) > 0).limit(most)
+    )
+    return entries(connection, list(numbers.scalars()))

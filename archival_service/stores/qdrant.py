@@ -15,9 +15,10 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
+from archival_service.qdrant_settings import QdrantSettings
 from archival_service.store import Entry, Filters, Found
 from archival_service.stores import points
-from archival_service.stores.qdrant_set_up import QdrantSettings, shard_key
+from archival_service.stores.qdrant_set_up import shard_key
 from embedders import Vectors
 from servicekit.principal import Tenant
 from triptych.errors import Unavailable
@@ -30,7 +31,7 @@ _AT_ONCE = 200
 _DENSE_SEARCH = models.SearchParams(
     hnsw_ef=128, quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0)
 )
-_FAULTS = (grpc.aio.AioRpcError, ApiException, QdrantException, ConnectionError)
+_FAULTS = (ApiException, QdrantException, ConnectionError)
 
 
 class QdrantIndex:
@@ -48,13 +49,13 @@ class QdrantIndex:
         for key, part in self._by_shard(entries):
             for at in range(0, len(part), _AT_ONCE):
                 made = [self._point(entry) for entry in part[at : at + _AT_ONCE]]
-                await _answer(self._client.upsert(self._collection, made, wait=True, shard_key_selector=key))
+                await answer(self._client.upsert(self._collection, made, wait=True, shard_key_selector=key))
 
     async def forget(self, numbers: Sequence[int]) -> None:
         # Of no particular shard: whose they were is not known any more.
         for at in range(0, len(numbers), _AT_ONCE):
             ids: list[Any] = list(numbers[at : at + _AT_ONCE])
-            await _answer(self._client.delete(self._collection, models.PointIdsList(points=ids), wait=True))
+            await answer(self._client.delete(self._collection, models.PointIdsList(points=ids), wait=True))
 
     async def flush(self) -> None:
         """Nothing to do: what was answered is in the server's log."""
@@ -75,14 +76,14 @@ class QdrantIndex:
             asked.append(self._request(tenant, sparse, points.WORDS, where, most, params))
         if not asked:
             return [], []
-        answers = await _answer(self._client.query_batch_points(self._collection, asked))
+        answers = await answer(self._client.query_batch_points(self._collection, asked))
         sides = [[Found(int(point.id), point.score) for point in answer.points] for answer in answers]
         if vector is None:
             return [], sides[0]
         return sides[0], sides[1] if len(sides) > 1 else []
 
     async def count(self) -> int:
-        return (await _answer(self._client.count(self._collection, exact=True))).count
+        return (await answer(self._client.count(self._collection, exact=True))).count
 
     async def close(self) -> None:
         await self._client.close()
@@ -109,12 +110,15 @@ class QdrantIndex:
         return list(parts.items())
 
 
-async def _answer(call: Awaitable[T]) -> T:
+async def answer(call: Awaitable[T]) -> T:
     """Raises: Unavailable if the server fails or can't be reached."""
     try:
         return await call
+    except grpc.aio.AioRpcError as error:
+        _log.error("the engine failed", code=error.code().name, error=error.details())
+        raise Unavailable("the passage index failed: retry later") from error
     except _FAULTS as error:
-        _log.error("the engine failed", error=str(getattr(error, "details", lambda: error)()))
+        _log.error("the engine failed", error=str(error))
         raise Unavailable("the passage index failed: retry later") from error
 
 

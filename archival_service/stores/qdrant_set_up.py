@@ -1,34 +1,23 @@
 """How the collection on a Qdrant server is made: said in one place, and made as it is said or not used at all.
 
 Every search is one owner's. So the owner's field is the tenant index (its points lie together on the disk), and graphs
-are built for each owner (`payload_m`) and none for the whole (`m` = 0). Vectors and payload are on the disk, and vectors
-of one byte a number in memory, from which a search chooses what it then reads in full.
+are built for each owner (`payload_m`) and none for the whole (`m` = 0). Vectors and payload are on the disk; in memory
+are vectors of one byte a number, from which a search chooses what it then reads in full.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient, models
 
+from archival_service.qdrant_settings import QdrantSettings
 from archival_service.stores import points
 from servicekit.principal import Tenant
 
 # The shard key of all owners that have none of their own.
 SHARED = "shared"
 _TIMEOUT_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class QdrantSettings:
-    """`prefix`: how the names of our collections begin. `promoted`: owners (`account/user`) with shards of their own."""
-
-    url: str
-    prefix: str
-    api_key: str = field(default="", repr=False)
-    replication_factor: int = 1
-    shards: int = 1
-    promoted: tuple[str, ...] = ()
 
 
 def connect(settings: QdrantSettings) -> AsyncQdrantClient:
@@ -45,8 +34,6 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
 
 def _port(url: str) -> int:
     """The URL's own: it names the gRPC port, as all addresses do here. 6334 if it names none."""
-    from urllib.parse import urlsplit
-
     return urlsplit(url).port or 6334
 
 

@@ -26,6 +26,7 @@ _PASSED_ON = {
     "archival_service": (
         "TRIPTYCH_EMBEDDER",
         "TRIPTYCH_ARCHIVAL_EMBEDDER",
+        "TRIPTYCH_ARCHIVAL_QDRANT",
         "TRIPTYCH_DOCUMENT",
         "TRIPTYCH_LOG",
         "TRIPTYCH_DRAIN",

@@ -1,0 +1,141 @@
+"""Opens the index on a Qdrant server, which all replicas of the service share, and builds it where it is not there.
+
+A collection belongs to the store whose mark is in its name. So a first start, a move from Qdrant Edge, other settings
+and a collection that was lost are one thing: a new mark, a new collection, filled from SQL without embedding anything
+again. One replica builds, the others wait for it; the old collection goes when the new one is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from contextlib import AsyncExitStack
+
+import numpy as np
+import structlog
+from qdrant_client import AsyncQdrantClient
+from sqlalchemy import Connection
+
+from archival_service import reembedding
+from archival_service.keeper import heal
+from archival_service.qdrant_settings import QdrantSettings
+from archival_service.store import Filters, PassageIndex
+from archival_service.stores import outbox, points, qdrant_set_up, vectors
+from archival_service.stores.qdrant import QdrantIndex, answer
+from embedders import Embedder
+from servicekit.principal import Tenant
+from servicekit.sql import Database, StoreError
+from triptych.errors import Unavailable
+
+_log = structlog.get_logger("shared_index")
+_BUILDING = "building-until"
+# A replica that builds says so again and again; one that has died is believed for so long.
+_CLAIM_SECONDS = 15
+_POLL_SECONDS = 1.0
+_SAMPLE = 50
+_THE_SAME = 0.99
+
+
+async def open_shared(
+    sql: Database, settings: QdrantSettings, embedder: Embedder, stack: AsyncExitStack
+) -> QdrantIndex:
+    """The index, which has all that the store has; the stack closes it. Raises: StoreError."""
+    await reembedding.use(sql, embedder)
+    client = qdrant_set_up.connect(settings)
+    stack.push_async_callback(client.close)
+    try:
+        return await _open(sql, client, settings, embedder.dimensions)
+    except Unavailable as error:
+        raise StoreError(f"the Qdrant server at {settings.url}: {error.__cause__ or error.message}") from error
+
+
+async def verify(sql: Database, index: PassageIndex) -> int:
+    """That the index has as many passages as the store, and finds a sample of them by their own vectors.
+
+    Gives how many there are. Raises: StoreError.
+    """
+    has, should = await index.count(), await sql.read(vectors.count)
+    if has != should:
+        raise StoreError(f"the index has {has:,} passages and the store {should:,}: run the command again")
+    for entry in await sql.read(lambda c: outbox.sample(c, _SAMPLE)):
+        tenant, asked = Tenant(entry.account_id, entry.user_id), Filters(archive_ids=(entry.archive_id,))
+        vector = np.array(points.dense(entry), dtype=np.float32)
+        near, _ = await index.candidates(tenant, asked, 10, vector=vector, words="")
+        # Ten others that say the same are no worse.
+        if entry.n not in {found.n for found in near} and not (near and near[-1].score > _THE_SAME):
+            raise StoreError("the index does not find a passage by its own vector: run the command again")
+    return should
+
+
+async def _open(sql: Database, client: AsyncQdrantClient, settings: QdrantSettings, dimensions: int) -> QdrantIndex:
+    while True:
+        mark = await sql.read(lambda c: vectors.setting(c, vectors.MARK))
+        index = await _known(sql, client, settings, mark, dimensions) if mark else None
+        if index is not None:
+            return index
+        if await sql.write(_claim):
+            return await _build(sql, client, settings, mark, dimensions)
+        _log.info("another replica builds the index: waiting for it")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _known(
+    sql: Database, client: AsyncQdrantClient, settings: QdrantSettings, mark: str, dimensions: int
+) -> QdrantIndex | None:
+    """The collection of that mark, if it is there, whole, and made as it would be made now."""
+    name = _name(settings, mark)
+    if not await answer(client.collection_exists(name)):
+        return None
+    different = qdrant_set_up.mismatch(settings, await answer(client.get_collection(name)), dimensions)
+    if different:
+        _log.warning("the collection was made otherwise: it is built anew", collection=name, different=different)
+        return None
+    index = QdrantIndex(client, settings, name)
+    await heal(sql, index)
+    return index
+
+
+async def _build(
+    sql: Database, client: AsyncQdrantClient, settings: QdrantSettings, old: str, dimensions: int
+) -> QdrantIndex:
+    """A new collection of all passages. The mark is written last: a build that was cut short starts over."""
+    mark = str(uuid.uuid4())
+    name = _name(settings, mark)
+    keeping = asyncio.get_running_loop().create_task(_keep_claim(sql))
+    try:
+        await answer(qdrant_set_up.create(client, settings, name, dimensions))
+        index = QdrantIndex(client, settings, name)
+        await sql.write(outbox.enqueue_all)
+        await heal(sql, index)
+        await sql.write(lambda c: vectors.set_setting(c, vectors.MARK, mark))
+    finally:
+        keeping.cancel()
+        await sql.write(lambda c: vectors.set_setting(c, _BUILDING, ""))
+    # The mark may be of an index of Qdrant Edge.
+    if old and await answer(client.collection_exists(_name(settings, old))):
+        await answer(client.delete_collection(_name(settings, old)))
+    _log.info("built the index", collection=name)
+    return index
+
+
+def _claim(connection: Connection) -> bool:
+    """Whether it is this replica that builds."""
+    if float(vectors.setting(connection, _BUILDING) or 0) > time.time():
+        return False
+    _claim_longer(connection)
+    return True
+
+
+def _claim_longer(connection: Connection) -> None:
+    vectors.set_setting(connection, _BUILDING, str(time.time() + _CLAIM_SECONDS))
+
+
+async def _keep_claim(sql: Database) -> None:
+    while True:
+        await asyncio.sleep(_CLAIM_SECONDS / 3)
+        await sql.write(_claim_longer)
+
+
+def _name(settings: QdrantSettings, mark: str) -> str:
+    return f"{settings.prefix}-{mark}"
