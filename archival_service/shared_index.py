@@ -12,6 +12,7 @@ import time
 import uuid
 from contextlib import AsyncExitStack
 
+import grpc
 import numpy as np
 import structlog
 from qdrant_client import AsyncQdrantClient
@@ -47,7 +48,9 @@ async def open_shared(
     try:
         return await _open(sql, client, settings, embedder.dimensions)
     except Unavailable as error:
-        raise StoreError(f"the Qdrant server at {settings.url}: {error.__cause__ or error.message}") from error
+        cause = error.__cause__
+        problem = cause.details() if isinstance(cause, grpc.aio.AioRpcError) else cause or error.message
+        raise StoreError(f"the Qdrant server at {settings.url} does not serve: {problem}") from error
 
 
 async def verify(sql: Database, index: PassageIndex) -> int:
@@ -113,8 +116,10 @@ async def _build(
         keeping.cancel()
         await sql.write(lambda c: vectors.set_setting(c, _BUILDING, ""))
     # The mark may be of an index of Qdrant Edge.
-    if old and await answer(client.collection_exists(_name(settings, old))):
-        await answer(client.delete_collection(_name(settings, old)))
+    before = _name(settings, old)
+    is_there = await answer(client.collection_exists(before)) if old else False
+    if is_there:
+        await answer(client.delete_collection(before))
     _log.info("built the index", collection=name)
     return index
 

@@ -9,12 +9,14 @@ import typer
 from rich.console import Console
 
 from triptych.archival.v1 import archival_pb2 as pb
-from triptych.cli.archival import adding, files, moving
+from triptych.cli.archival import adding, files, moving, upkeep
 from triptych.cli.archival.target import find, resolve
 from triptych.cli.connect import Address, ApiKey, Data, client
 from triptych.cli.errors import CommandError
 
 app = typer.Typer(help="Archival memory: files and facts, found by meaning and by words.", no_args_is_help=True)
+app.command()(upkeep.migrate)
+app.command()(upkeep.reembed)
 Archive = Annotated[str, typer.Option("--archive", help="The archive's name or id.")]
 
 

@@ -57,6 +57,11 @@ def stores(path: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def passed_on(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What of a user's environment is for this service."""
+    return {key: value for key, value in environ.items() if key.startswith(_PASSED_ON[service])}
+
+
 @dataclass
 class Plan:
     """Call `services` when the local model (if there is one) is up and its URL known."""
@@ -79,7 +84,12 @@ class Plan:
         """In the order in which they are named; they may all start at once."""
         own, kept = self._own_settings(model_url), stores(self.data.path)
         return [
-            Process(name, name, clean_environment() | self._passed_on(name) | own[name] | kept[name], self._log(name))
+            Process(
+                name,
+                name,
+                clean_environment() | passed_on(name, self.environ) | own[name] | kept[name],
+                self._log(name),
+            )
             for name in SERVICES
         ]
 
@@ -139,9 +149,6 @@ class Plan:
             "TRIPTYCH_MODEL": self.model.name,
             "TRIPTYCH_MODEL_API_KEY": self.model.api_key,
         }
-
-    def _passed_on(self, name: str) -> dict[str, str]:
-        return {key: value for key, value in self.environ.items() if key.startswith(_PASSED_ON[name])}
 
     def _socket(self, name: str) -> str:
         return f"unix:{self.sockets / name}"
