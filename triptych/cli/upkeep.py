@@ -29,7 +29,7 @@ def take(data: Path) -> DataDir:
 
 
 def run(directory: DataDir, service: str, command: str, more: Mapping[str, str] | None = None) -> str:
-    """`python -m SERVICE COMMAND` with a progress bar; gives what it printed. Raises: CommandError with what it said."""
+    """`python -m SERVICE COMMAND` with a progress bar; gives what it printed. Raises: CommandError with its words."""
     environ = clean_environment() | passed_on(service, os.environ) | stores(directory.path)[service] | dict(more or {})
     environ["TRIPTYCH_LOG_FORMAT"] = "json"
     process = subprocess.Popen(
