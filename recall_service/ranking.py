@@ -9,8 +9,11 @@ user said over what was said to them. docs/retrieval.md has the measurements.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recall_service.store import Found, Place
 from triptych.type.v1 import type_pb2
@@ -60,31 +63,49 @@ def with_likeness(scored: Iterable[Scored], alike: Mapping[int, float]) -> list[
     best = max(alike.values(), default=0.0)
     if best <= 0:
         return list(scored)
-    return [replace(each, score=each.score + LIKENESS_WEIGHT * alike.get(each.n, 0.0) / best) for each in scored]
+    return [
+        replace(each, score=each.score + LIKENESS_WEIGHT * alike[each.n] / best) if each.n in alike else each
+        for each in scored
+    ]
 
 
-def with_context(scored: Iterable[Scored], places: Mapping[int, Place], query: str) -> list[Scored]:
-    """Adds what the hits around each in its session say for it, and who spoke; best first."""
-    scored = list(scored)
-    at = {(places[each.n].conversation_id, places[each.n].sequence): each for each in scored}
+def with_context(
+    scored: Sequence[Scored], places: Mapping[int, Place], query: str, most: int | None = None
+) -> list[Scored]:
+    """Adds what the hits around each in its session say for it, and who spoke; gives the best `most`, in order."""
+    if not scored:
+        return []
+    here = [places[each.n] for each in scored]
     named = set(_WORD.findall(query.lower()))
-    lifted = []
-    for each in scored:
-        place = places[each.n]
-        beside = sum(
-            decay * _score_beside(at.get((place.conversation_id, place.sequence + step)), place, places)
-            for distance, decay in enumerate(NEIGHBOUR_DECAY, start=1)
-            for step in (-distance, distance)
+    scores = np.array([each.score for each in scored])
+    beside = _beside(here, scores)
+    lifted = np.array([_boost(place, named) for place in here]) * (scores + NEIGHBOUR_WEIGHT * beside)
+    order = np.lexsort((np.array([-each.n for each in scored]), -lifted))[:most]
+    return [replace(scored[at], score=float(lifted[at]), neighbour=float(beside[at])) for at in order]
+
+
+def _beside(here: Sequence[Place], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the hits beside each count for it, one number each."""
+    codes: dict[str, int] = {}
+    conversations = np.array([codes.setdefault(place.conversation_id, len(codes)) for place in here])
+    sequences = np.array([place.sequence for place in here])
+    order = np.lexsort((sequences, conversations))
+    conversations, sequences, scores = conversations[order], sequences[order], scores[order]
+    times = np.array([place.created_at for place in here])[order]
+    decay = np.array([*NEIGHBOUR_DECAY, 0.0])
+    sums = np.zeros(len(here))
+    # In this order a neighbour is at most as many places away as it is in sequence.
+    for step in range(1, min(len(NEIGHBOUR_DECAY), len(here) - 1) + 1):
+        distance = np.clip(sequences[step:] - sequences[:-step] - 1, 0, len(NEIGHBOUR_DECAY))
+        together = (conversations[step:] == conversations[:-step]) & (
+            np.abs(times[step:] - times[:-step]) <= SESSION_GAP_MICROSECONDS
         )
-        score = _boost(place, named) * (each.score + NEIGHBOUR_WEIGHT * beside)
-        lifted.append(replace(each, score=score, neighbour=beside))
-    return sorted(lifted, key=lambda each: (-each.score, -each.n))
-
-
-def _score_beside(other: Scored | None, place: Place, places: Mapping[int, Place]) -> float:
-    if other is None or abs(places[other.n].created_at - place.created_at) > SESSION_GAP_MICROSECONDS:
-        return 0.0
-    return other.score
+        weight = np.where(together, decay[distance], 0.0)
+        sums[:-step] += weight * scores[step:]
+        sums[step:] += weight * scores[:-step]
+    beside = np.empty(len(here))
+    beside[order] = sums
+    return beside
 
 
 def _boost(place: Place, named: set[str]) -> float:

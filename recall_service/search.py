@@ -19,7 +19,7 @@ _log = structlog.get_logger("search")
 # How many of each side are considered before they are added up.
 _CANDIDATES = 200
 # Of so many, at least, the words are compared with the query's one by one.
-_COMPARED = 60
+_COMPARED = 40
 # A hybrid search does not wait longer than this for the query's vector: words alone are an answer too.
 _PATIENCE_SECONDS = 2.0
 # The hits of one answer hold no more text than this.
@@ -38,17 +38,20 @@ class Searcher:
         """The best `limit` hits, best first. Raises: EmbedderUnavailable in semantic mode only."""
         most = max(_CANDIDATES, limit)
         words: list[Found] = []
-        if mode != type_pb2.SEARCH_MODE_SEMANTIC:
-            words = await self._store.find_words(tenant, query, filters, most)
         meaning: list[Found] = []
         if mode == type_pb2.SEARCH_MODE_SEMANTIC:
             meaning = await self._by_meaning(tenant, query, filters, most)
-        elif mode != type_pb2.SEARCH_MODE_LEXICAL:
-            meaning = await self._by_meaning_if_quick(tenant, query, filters, most)
+        elif mode == type_pb2.SEARCH_MODE_LEXICAL:
+            words = await self._store.find_words(tenant, query, filters, most)
+        else:
+            words, meaning = await asyncio.gather(
+                self._store.find_words(tenant, query, filters, most),
+                self._by_meaning_if_quick(tenant, query, filters, most),
+            )
         fused = fuse(words, meaning)
         places = await self._store.places(tenant, [each.n for each in fused])
         placed = [each for each in fused if each.n in places]
-        ranked = with_context(placed, places, query)
+        ranked = with_context(placed, places, query, max(_COMPARED, limit))
         if mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC):
             ranked = await self._compared(tenant, query, placed, ranked, places)
         best = ranked[:limit]
@@ -65,7 +68,7 @@ class Searcher:
         found = await self._store.numbered(tenant, best)
         texts = {n: message.text for n, message in found.items()}
         alike = await asyncio.to_thread(likeness, words, texts, self._word_vectors)
-        return with_context(with_likeness(placed, alike), places, query)
+        return with_context(with_likeness(placed, alike), places, query, len(ranked))
 
     async def _by_meaning(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
         (vector,) = await self._embedder.embed([query])

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from embedders import Vectors
 from recall_service.store import Filters, Found, Waiting
-from recall_service.stores import pending, words
+from recall_service.stores import finding, pending, words
 from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
 from servicekit.sql import Database
@@ -32,7 +32,7 @@ class SqliteIndex:
     def find_words(
         self, connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int
     ) -> list[Found]:
-        return words.find(connection, tenant, query, filters, most)
+        return finding.find(connection, tenant, query, filters, most)
 
     def waiting(self, connection: Connection, most: int) -> list[Waiting]:
         return pending.oldest(connection, most)

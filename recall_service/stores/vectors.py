@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedders import Vectors
-from recall_service.store import Filters, Found
+from recall_service.store import ALL_ROLES, Filters, Found
 from recall_service.stores import pending
 from recall_service.stores.pending import VectorRows
 from servicekit.principal import Tenant
@@ -20,6 +20,7 @@ _MOST_BYTES = 256 * 1024 * 1024
 # More rows than this are searched in a thread: the loop must not stand still for longer than about a millisecond.
 _INLINE_ROWS = 4_000
 _Key = tuple[Tenant, str]
+_ANYTHING = Filters()
 
 
 @dataclass
@@ -42,19 +43,21 @@ class Matrix:
 
     def nearest(self, query: Vectors, filters: Filters, most: int) -> list[Found]:
         """The best rows that pass the filters by cosine, best first. `query`: shape (dimensions,)."""
-        passing = np.flatnonzero(self._passing(filters))
-        if not len(passing):
+        if not len(self.n):
             return []
-        scores = (self.vectors @ query)[passing]
+        scores = np.where(self._passing(filters), self.vectors @ query, 0.0)
+        best = np.flatnonzero(scores > 0)
         if len(scores) > most:
-            best = np.argpartition(-scores, most - 1)[:most]
-            scores, passing = scores[best], passing[best]
-        order = np.lexsort((-passing, -scores))
-        return [Found(int(self.n[passing[at]]), float(scores[at])) for at in order if scores[at] > 0]
+            best = np.argpartition(scores, len(scores) - most)[-most:]
+        order = best[np.lexsort((-best, -scores[best]))]
+        return [Found(int(self.n[at]), float(scores[at])) for at in order if scores[at] > 0]
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
-        passing: NDArray[np.bool_] = np.isin(self.role, filters.roles)
-        passing &= (self.created_at >= filters.start) & (self.created_at <= filters.end)
+        allowed = np.zeros(max(ALL_ROLES) + 1, dtype=np.bool_)
+        allowed[list(filters.roles)] = True
+        passing: NDArray[np.bool_] = allowed[self.role]
+        if (filters.start, filters.end) != (_ANYTHING.start, _ANYTHING.end):
+            passing &= (self.created_at >= filters.start) & (self.created_at <= filters.end)
         if filters.scope.conversation_id:
             passing &= self.conversation == filters.scope.conversation_id
         return passing

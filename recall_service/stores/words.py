@@ -8,34 +8,20 @@ from datetime import UTC
 
 from sqlalchemy import Connection, bindparam, text
 
-from recall_service.likeness import content_words
-from recall_service.store import Filters, Found
-from recall_service.stores.tables import owner
+from recall_service.store import ALL_ROLES, Filters
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 _ADD = text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)")
+_SPOKEN = set(ALL_ROLES) - {type_pb2.ROLE_TOOL}
 _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bindparam("numbers", expanding=True))
-# bm25 is negative, the better the lower; the scope's words count nothing. CROSS JOIN: the words come first, else SQLite
-# may walk through all of the owner's messages and ask FTS5 about each.
-_FIND = text(
-    """
-    SELECT f.rowid AS n, -bm25(messages_fts, 0.0, 1.0) AS score
-    FROM messages_fts AS f CROSS JOIN messages AS m ON m.n = f.rowid
-    WHERE messages_fts MATCH :match AND m.account_id = :owner_account AND m.user_id = :owner_user
-        AND (:agent_id = '' OR m.agent_id = :agent_id)
-        AND (:conversation_id = '' OR m.conversation_id = :conversation_id)
-        AND m.role IN :roles AND m.created_at BETWEEN :start AND :end
-    ORDER BY bm25(messages_fts, 0.0, 1.0), f.rowid DESC LIMIT :most
-    """
-).bindparams(bindparam("roles", expanding=True))
 
 
 def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
     """Indexes messages by their numbers; one without text has no words to find."""
     rows = [
-        {"n": n, "scope": f"{user_word(tenant)} {agent_word(tenant, message.agent_id)}", "body": indexed(message)}
+        {"n": n, "scope": " ".join(_scope_words(tenant, message)), "body": indexed(message)}
         for n, message in numbered.items()
         if message.text
     ]
@@ -59,26 +45,21 @@ def indexed(message: Message) -> str:
     return f"{speaker}: {message.text} ({day.day} {day:%B %Y})"
 
 
-def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
-    """As `RecallStore.find_words`; scores are BM25's with the sign turned."""
-    words = content_words(query)
-    if not words:
-        return []
+def scope_word(tenant: Tenant, filters: Filters) -> str:
+    """The word that all messages have which the filters' scope holds; see `is_spoken`."""
     agent_id = filters.scope.agent_id
-    scope = agent_word(tenant, agent_id) if agent_id else user_word(tenant)
-    # Each word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
-    any_word = " OR ".join(f'"{word}"' for word in words)
-    parameters = owner(
-        tenant,
-        match=f"scope : {scope} AND body : ({any_word})",
-        agent_id=agent_id,
-        conversation_id=filters.scope.conversation_id,
-        roles=filters.roles,
-        start=filters.start,
-        end=filters.end,
-        most=most,
-    )
-    return [Found(row.n, row.score) for row in connection.execute(_FIND, parameters)]
+    word = agent_word(tenant, agent_id) if agent_id else user_word(tenant)
+    return f"s{word}" if is_spoken(filters) else word
+
+
+def is_spoken(filters: Filters) -> bool:
+    """Whether they ask for what is usually searched, all but what tools said: that has a scope word of its own."""
+    return set(filters.roles) == _SPOKEN
+
+
+def _scope_words(tenant: Tenant, message: Message) -> list[str]:
+    words = [user_word(tenant), agent_word(tenant, message.agent_id)]
+    return words + [f"s{word}" for word in words] if message.role in _SPOKEN else words
 
 
 def user_word(tenant: Tenant) -> str:

@@ -1,4 +1,4 @@
-"""Words by tsvector and GIN, ranked by BM25, which PostgreSQL does not have of its own."""
+"""Words by tsvector and GIN, weighed by their rarity, which PostgreSQL does not do of its own."""
 
 from __future__ import annotations
 
@@ -28,14 +28,12 @@ _ADD = text(
         to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
     """
 )
-# BM25 (Robertson and Zaragoza 2009) with k1 = 1.2 and b = 0.75. For its part of the term's frequency stands `ts_rank`
-# of the single word, by its value for one occurrence (0.0607927): 1, 1.25, 1.36, … up to 1.64, where BM25 has 1, 1.38,
-# 1.57, … up to 2.2. `total` counts what the scope has had, `df` what passes the filters.
+# The weights are those of `stores.finding`. `total` counts what the scope has had, `df` what passes the filters.
 _FIND = """
     WITH terms AS (
         SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
     ), hits AS MATERIALIZED (
-        SELECT n, words, length(words) AS long FROM message_words
+        SELECT n, words FROM message_words
         WHERE words @@ (CAST(:scope AS tsquery) && to_tsquery('triptych', :any_word))
             AND numnode(to_tsquery('triptych', :any_word)) > 0 AND {where}
     ), total AS (
@@ -46,10 +44,8 @@ _FIND = """
         FROM terms CROSS JOIN total LEFT JOIN hits ON words @@ term
         WHERE numnode(term) > 0 GROUP BY term, messages
     )
-    SELECT n, sum(weight * ts_rank(words, term) / 0.0607927)
-        * 2.2 / (1 + 1.2 * (0.25 + 0.75 * long / (SELECT avg(long) FROM hits))) AS score
-    FROM hits JOIN weights ON words @@ term
-    GROUP BY n, long ORDER BY score DESC, n DESC LIMIT :most
+    SELECT n, sum(weight) AS score FROM hits JOIN weights ON words @@ term
+    GROUP BY n ORDER BY score DESC, n DESC LIMIT :most
 """
 
 

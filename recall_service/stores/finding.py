@@ -1,0 +1,116 @@
+"""Finds messages by their words in FTS5.
+
+A message's score is the sum of the weights of the query's words that it has, and a word weighs the more the fewer of
+the scope's messages have it (Robertson and Sparck Jones 1976). FTS5's own `bm25` counts rarity over everybody's
+messages, and takes time for all of them. How often a message has a word, and how long it is, was measured to add
+nothing here (docs/retrieval.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, bindparam, func, select, text
+
+from recall_service.likeness import content_words
+from recall_service.store import Filters, Found, Scope
+from recall_service.stores.tables import conversations, messages, owned, owner
+from recall_service.stores.words import is_spoken, scope_word
+from servicekit.principal import Tenant
+
+# Of a word that so many messages have, or more, only the newest of them count: it says little, and a search must not
+# take longer with every year.
+_MOST_ROWS = 1_000
+# A word is not counted further than this: what is more common weighs the same.
+_MOST_COUNTED = 8_000
+_AT_ONCE = 400
+_LEAST_WEIGHT = 1e-6
+
+_HAVING = text("SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match ORDER BY rowid DESC LIMIT :most")
+_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH :match LIMIT :most)")
+# CROSS JOIN: the words come first, else SQLite may walk through all of the owner's messages and ask FTS5 about each.
+_HAVING_WITHIN = text(
+    """
+    SELECT f.rowid FROM messages_fts AS f CROSS JOIN messages AS m ON m.n = f.rowid
+    WHERE messages_fts MATCH :match AND m.account_id = :owner_account AND m.user_id = :owner_user
+        AND (:conversation_id = '' OR m.conversation_id = :conversation_id) AND m.created_at BETWEEN :start AND :end
+    ORDER BY f.rowid DESC LIMIT :most
+    """
+)
+# The empty text: see `reading`.
+_OF_ROLES = select(messages.c.n).where(
+    messages.c.account_id.concat("") == bindparam("owner_account"),
+    messages.c.user_id.concat("") == bindparam("owner_user"),
+    messages.c.n.in_(bindparam("numbers", expanding=True)),
+    messages.c.role.in_(bindparam("roles", expanding=True)),
+)
+
+_Numbers = NDArray[np.int64]
+
+
+def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+    """As `RecallStore.find_words`."""
+    having = [_having(connection, tenant, word, filters) for word in content_words(query)]
+    total = _total(connection, tenant, filters.scope)
+    numbers = np.concatenate([rows for rows, _ in having]) if having else np.empty(0, dtype=np.int64)
+    if not len(numbers):
+        return []
+    weights = np.concatenate([np.full(len(rows), _weight(total, count)) for rows, count in having])
+    unique, at = np.unique(numbers, return_inverse=True)
+    scores = np.bincount(at, weights)
+    order = np.lexsort((-unique, -scores))
+    best = order[:most] if is_spoken(filters) else _of_roles(connection, tenant, unique, order, filters.roles, most)
+    return [Found(int(unique[at]), float(scores[at])) for at in best]
+
+
+def _having(connection: Connection, tenant: Tenant, word: str, filters: Filters) -> tuple[_Numbers, int]:
+    """The newest messages that have the word, and how many there are."""
+    # The word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
+    match = {"match": f'scope : {scope_word(tenant, filters)} AND body : "{word}"', "most": _MOST_ROWS}
+    if _is_narrow(filters):
+        bounds = {"conversation_id": filters.scope.conversation_id, "start": filters.start, "end": filters.end}
+        rows = connection.execute(_HAVING_WITHIN, owner(tenant, **match, **bounds)).scalars().all()
+    else:
+        rows = connection.execute(_HAVING, match).scalars().all()
+    count = len(rows)
+    if count == _MOST_ROWS:
+        count = connection.execute(_COUNT, {**match, "most": _MOST_COUNTED}).scalar_one()
+    return np.array(rows, dtype=np.int64), count
+
+
+def _is_narrow(filters: Filters) -> bool:
+    """Whether more is filtered by than the scope's own word says, and the role, which is looked at in the end."""
+    anything = Filters()
+    return bool(filters.scope.conversation_id) or (filters.start, filters.end) != (anything.start, anything.end)
+
+
+def _total(connection: Connection, tenant: Tenant, scope: Scope) -> int:
+    """How many messages the scope has had."""
+    query = select(func.coalesce(func.sum(conversations.c.last_sequence), 0)).where(owned(conversations))
+    if scope.agent_id:
+        query = query.where(conversations.c.agent_id == scope.agent_id)
+    total: int = connection.execute(query, owner(tenant)).scalar_one()
+    return total
+
+
+def _weight(total: int, count: int) -> float:
+    return max(math.log((max(total - count, 0) + 0.5) / (count + 0.5)), _LEAST_WEIGHT)
+
+
+def _of_roles(
+    connection: Connection, tenant: Tenant, unique: _Numbers, order: NDArray[Any], roles: Sequence[int], most: int
+) -> list[int]:
+    """The first `most` of `order` whose messages are of these roles."""
+    found: list[int] = []
+    for start in range(0, len(order), _AT_ONCE):
+        part = order[start : start + _AT_ONCE]
+        parameters = owner(tenant, numbers=unique[part].tolist(), roles=list(roles))
+        passing = set(connection.execute(_OF_ROLES, parameters).scalars())
+        found.extend(int(at) for at in part if int(unique[at]) in passing)
+        if len(found) >= most:
+            break
+    return found[:most]
