@@ -105,7 +105,7 @@ turns = Table(
     "turns",
     metadata,
     # Turns of a conversation run in this order.
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("account_id", String(100), nullable=False),
     Column("user_id", String(100), nullable=False),
     Column("id", String(64), nullable=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +70,11 @@ _SERVE = {
 
 
 @asynccontextmanager
-async def running(folder: Path, *services: str, model_url: str = "") -> AsyncIterator[Stack]:
-    """Starts the named services, and stops them in reverse order."""
-    environ = environment(folder, model_url)
+async def running(
+    folder: Path, *services: str, model_url: str = "", more: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
+    """Starts the named services, and stops them in reverse order. `more`: settings in place of the usual ones."""
+    environ = {**environment(folder, model_url), **(more or {})}
     async with AsyncExitStack() as stack:
         for service in services:
             await _SERVE[service](Environment(environ), stack)

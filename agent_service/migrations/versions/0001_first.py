@@ -100,7 +100,7 @@ def upgrade() -> None:
 def _create_turns() -> None:
     op.create_table(
         "turns",
-        sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("account_id", sa.String(100), nullable=False),
         sa.Column("user_id", sa.String(100), nullable=False),
         sa.Column("id", sa.String(64), nullable=False),

@@ -1,0 +1,63 @@
+"""Every service with its store on PostgreSQL: turns, memory tools, and a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import postgres
+from tests.support.keys import ANN
+from tests.support.scripted_model import ScriptedModel
+from tests.support.stack import Stack, running
+from triptych.agent.v1 import agent_pb2 as pb
+from triptych.agent.v1 import turn_pb2
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
+from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
+from triptych.type.v1 import type_pb2
+
+_SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
+
+
+@pytest.fixture
+def stores(postgres_server: str) -> Iterator[dict[str, str]]:
+    """A database for each service."""
+    with ExitStack() as stack:
+        yield {
+            f"TRIPTYCH_{name}_DSN": stack.enter_context(postgres.database(postgres_server))
+            for name in ("RECALL", "ARCHIVAL", "AGENT", "GATEWAY")
+        }
+
+
+async def _send(stack: Stack, agent_id: str, text: str) -> str:
+    """What came back: the model's words, or what its tool returned."""
+    peer = stack.peer("agent_service")
+    request = turn_pb2.StartTurnRequest(
+        agent_id=agent_id, request_id=text, messages=[turn_pb2.InputMessage(text=text, role=type_pb2.ROLE_USER)]
+    )
+    stream = peer.stream(TurnServiceStub(peer.channel).StartTurn, request, caller=ANN)
+    said = [response.event async for response in stream]
+    await peer.close()
+    assert said[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
+    return " ".join(event.tool_result.text or event.message.text for event in said)
+
+
+async def test_what_an_agent_was_told_outlives_a_restart(
+    tmp_path: Path, stores: dict[str, str], model: ScriptedModel
+) -> None:
+    fact, look = json.dumps({"content": "Eva is a glaciologist"}), json.dumps({"query": "glaciologist"})
+    edit = json.dumps({"label": "human", "new_string": "allergic to walnuts"})
+    async with running(tmp_path, *_SERVICES, model_url=model.url, more=stores) as stack:
+        peer = stack.peer("agent_service")
+        wanted = pb.Agent(name="keeper", blocks=[pb.Block(label="human", value="Ann.")])
+        request = pb.CreateAgentRequest(agent=wanted, include_base_tools=True)
+        agent = (await peer.unary(AgentServiceStub(peer.channel).CreateAgent, request, caller=ANN)).agent
+        await peer.close()
+        await _send(stack, agent.id, f"[[call:memory_insert {edit}]] note")
+        await _send(stack, agent.id, f"[[call:archival_memory_insert {fact}]] save")
+    async with running(tmp_path, *_SERVICES, model_url=model.url, more=stores) as stack:
+        assert "allergic to walnuts" in await _send(stack, agent.id, "[[recite]]")
+        assert "Eva is a glaciologist" in await _send(stack, agent.id, f"[[call:archival_memory_search {look}]] look")
