@@ -97,20 +97,20 @@ class Reembedder:
         await asyncio.wait([self._task])
 
     async def _loop(self) -> None:
+        while True:
+            try:
+                await self._embed_all()
+                return
+            except (Unavailable, SQLAlchemyError) as error:
+                _log.warning("passages wait to be embedded anew", problem=str(error))
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _embed_all(self) -> None:
         total = await self._sql.read(awaiting.count)
         if not total:
             return
         progress = Progress(total)
         _log.warning("another embedder: meanwhile passages are found by their words", passages=total)
-        while True:
-            try:
-                await self._embed_all(progress)
-                return
-            except (Unavailable, SQLAlchemyError) as error:
-                _log.warning("passages wait to be embedded anew", problem=str(error), done=progress.done, total=total)
-            await asyncio.sleep(self._retry_seconds)
-
-    async def _embed_all(self, progress: Progress) -> None:
         while made := await _make(self._sql, self._embedder):
             changes = await self._keeper.write(_keep(made))
             progress.add(len(made))

@@ -17,6 +17,7 @@ _BATCH = 64
 # Messages of one moment are embedded together, and not while their turn is still being answered.
 _GATHER_SECONDS = 0.1
 _RETRY_SECONDS = 5.0
+_LOOK_SECONDS = 60.0
 # While messages wait, the log says so often how many, and since when.
 _TELL_SECONDS = 30.0
 
@@ -24,8 +25,16 @@ _TELL_SECONDS = 30.0
 class EmbeddingWorker:
     """`wake` it after each append; what an earlier process has left is taken up at the start."""
 
-    def __init__(self, store: RecallStore, embedder: Embedder, *, retry_seconds: float = _RETRY_SECONDS) -> None:
-        self._store, self._embedder, self._retry_seconds = store, embedder, retry_seconds
+    def __init__(
+        self,
+        store: RecallStore,
+        embedder: Embedder,
+        *,
+        retry_seconds: float = _RETRY_SECONDS,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self._store, self._embedder = store, embedder
+        self._retry_seconds, self._look_seconds = retry_seconds, look_seconds
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._told = float("-inf")
@@ -45,7 +54,7 @@ class EmbeddingWorker:
 
     async def _loop(self) -> None:
         while True:
-            await self._wanted.wait()
+            await self._until_wanted()
             await asyncio.sleep(_GATHER_SECONDS)
             self._wanted.clear()
             try:
@@ -56,6 +65,14 @@ class EmbeddingWorker:
             except Exception:  # a full disk, a fault of ours: the log has it, and messages must not wait for ever
                 _log.exception("embedding failed")
                 self._retry()
+
+    async def _until_wanted(self) -> None:
+        """Returns when it was woken, and now and then: another replica may have died with what it had claimed."""
+        try:
+            async with asyncio.timeout(self._look_seconds):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
 
     def _retry(self) -> None:
         asyncio.get_running_loop().call_later(self._retry_seconds, self._wanted.set)

@@ -63,6 +63,17 @@ async def test_what_an_earlier_process_left_is_embedded_at_the_start(
     assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 1_000)) == 150
 
 
+async def test_what_comes_without_a_word_is_found_by_looking_now_and_then(
+    store: RecallStore, embedder: OpenAIEmbedder
+) -> None:
+    worker = EmbeddingWorker(store, embedder, look_seconds=0.01)
+    worker.start()
+    await _all_embedded(store)
+    await store.append(ANN, batch("left by another"))
+    await _all_embedded(store)
+    await worker.close()
+
+
 async def test_an_outage_delays_and_loses_nothing(
     store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
 ) -> None:
