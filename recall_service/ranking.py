@@ -41,6 +41,7 @@ class Scored:
     lexical: float
     semantic: float
     neighbour: float = 0.0
+    likeness: float = 0.0
 
 
 def fuse(words: Iterable[Found], meaning: Iterable[Found]) -> list[Scored]:
@@ -63,8 +64,11 @@ def with_likeness(scored: Iterable[Scored], alike: Mapping[int, float]) -> list[
     best = max(alike.values(), default=0.0)
     if best <= 0:
         return list(scored)
+    scaled = {n: score / best for n, score in alike.items()}
     return [
-        replace(each, score=each.score + LIKENESS_WEIGHT * alike[each.n] / best) if each.n in alike else each
+        replace(each, score=each.score + LIKENESS_WEIGHT * scaled[each.n], likeness=scaled[each.n])
+        if each.n in scaled
+        else each
         for each in scored
     ]
 

@@ -100,6 +100,7 @@ def _hits(ranked: Iterable[Scored], found: Mapping[int, Message]) -> list[Messag
                 lexical=each.lexical,
                 semantic=each.semantic,
                 neighbour=each.neighbour,
+                likeness=each.likeness,
             )
         )
     return hits

@@ -391,12 +391,15 @@ class MessageHit(_message.Message):
     LEXICAL_FIELD_NUMBER: _builtins.int
     SEMANTIC_FIELD_NUMBER: _builtins.int
     NEIGHBOUR_FIELD_NUMBER: _builtins.int
+    LIKENESS_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """What the hits are ordered by; comparable within one answer only."""
     lexical: _builtins.float
     """The parts that the score was made from."""
     semantic: _builtins.float
     neighbour: _builtins.float
+    likeness: _builtins.float
+    """How alike the query's words and the message's are, by the embedder's vectors of single words; hybrid search only."""
     @_builtins.property
     def message(self) -> Global___Message: ...
     def __init__(
@@ -407,10 +410,11 @@ class MessageHit(_message.Message):
         lexical: _builtins.float = ...,
         semantic: _builtins.float = ...,
         neighbour: _builtins.float = ...,
+        likeness: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lexical", b"lexical", "message", b"message", "neighbour", b"neighbour", "score", b"score", "semantic", b"semantic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lexical", b"lexical", "likeness", b"likeness", "message", b"message", "neighbour", b"neighbour", "score", b"score", "semantic", b"semantic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
