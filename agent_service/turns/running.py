@@ -1,0 +1,47 @@
+"""A claimed turn while it runs: what it is, and how its events reach the journal and those who read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_service.context.window import Window
+from agent_service.stores import turns
+from agent_service.stores.turns import Claimed
+from agent_service.tools import registry
+from agent_service.turns.events import EventMaker
+from agent_service.turns.feed import Feed
+from agent_service.turns.parts import Parts
+from agent_service.turns.recall_log import RecallLog
+from servicekit.principal import Principal
+from triptych.agent.v1.turn_pb2 import TurnEvent
+
+
+class Running:
+    """Shared by the parts that run one turn. `agent` is kept as the last committed step left it."""
+
+    def __init__(self, parts: Parts, claimed: Claimed, feed: Feed) -> None:
+        self.parts, self.claimed, self.feed = parts, claimed, feed
+        self.turn, self.agent, self.lease = claimed.record.turn, claimed.agent, claimed.lease
+        self.principal = Principal(claimed.record.tenant)
+        self.tenant = self.principal.tenant
+        self.tools = registry.schemas(self.agent.tools)
+        self.events = EventMaker(self.turn, claimed.record.attempt)
+        self.recall = RecallLog(parts.tiers, self.principal, self.turn, self.lease, feed)
+        self.window = Window(0)
+
+    async def commit(self, made: Sequence[TurnEvent]) -> None:
+        """Journals events, then sends them. Raises: FailedPrecondition FENCED."""
+        numbered = self.numbered(made)
+        await self.parts.store.write(lambda c: turns.commit(c, self.tenant, self.lease, self.turn, numbered))
+        self.publish(numbered)
+
+    def publish(self, made: Sequence[TurnEvent]) -> None:
+        """Sends events that are in the journal."""
+        self.feed.record(made)
+        self.feed.send(made)
+
+    def numbered(self, made: Sequence[TurnEvent]) -> list[TurnEvent]:
+        """The events with the journal's next numbers."""
+        for sequence, event in enumerate(made, start=len(self.feed.journalled) + 1):
+            event.sequence = sequence
+        return list(made)
