@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import corpus
 from benchmarks.common import Measured, measured, percentiles, progress, rate, table, timed
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Principal
 from tests.support.archival import environment, insert_request
 from tests.support.keys import new_user
@@ -36,7 +36,7 @@ class Archival:
 
     def __init__(self, target: Measured) -> None:
         self._peer, self._stub = target.peer, ArchivalServiceStub(target.peer.channel)
-        self._embedder = BundledEmbedder()
+        self._embedder = WordLlamaEmbedder()
 
     async def request(self, texts: list[str], archive: str, *, vectors: bool) -> pb.InsertPassagesRequest:
         made = insert_request(*texts, archive_id=archive)
@@ -87,7 +87,7 @@ async def _inserting(archival: Archival) -> list[tuple[str, str]]:
         ]
         a_second = await rate(_calls(archival, ann, bulk), clients=2, each=_BATCH)
         rows.append((f"insert in batches of {_BATCH}, {made_by}, 2 clients", f"{a_second:,.0f} passages/s"))
-    embedder, some = BundledEmbedder(), list(itertools.islice(texts, 5_000))
+    embedder, some = WordLlamaEmbedder(), list(itertools.islice(texts, 5_000))
     began = time.perf_counter()
     await embedder.embed(some)
     rows.append(("the default embedder alone", f"{len(some) / (time.perf_counter() - began):,.0f} passages/s"))

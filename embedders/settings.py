@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from embedders.protocol import Embedder
 from triptych import environment
 from triptych.environment import BadEnvironment
 
+if TYPE_CHECKING:
+    from embedders.wordllama import WordLlamaEmbedder
+
 _COMMON = "TRIPTYCH_EMBEDDER"
-_NEEDS = {"openai": ("BASE_URL", "MODEL", "DIMENSIONS"), "fastembed": ("MODEL",), "bundled": ()}
+_NEEDS = {
+    "openai": ("BASE_URL", "MODEL", "DIMENSIONS"),
+    "fastembed": ("MODEL",),
+    "bundled": (),
+    "use": (),
+    "wordllama": (),
+}
+# What `bundled` means. Recall's texts are few and short, and asked for in other words: a better model pays there.
+# Archival takes documents by the thousand passages, for which only the faster one will do. docs/retrieval.md measures.
+_BUNDLED = {"RECALL": "use"}
+_BUNDLED_ELSEWHERE = "wordllama"
 
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    """`kind`: `bundled`, `openai` or `fastembed`; `dimensions`: 0 where the model says it itself."""
+    """`kind`: `use`, `wordllama`, `openai` or `fastembed`; `dimensions`: 0 where the model says it itself."""
 
     kind: str
     base_url: str
@@ -36,7 +50,9 @@ class EmbedderSettings:
         prefix = _prefix(environ, service)
         kind = environment.get(environ, prefix)
         if kind not in _NEEDS:
-            raise BadEnvironment(f"{prefix} is bundled or openai or fastembed, not {kind!r}")
+            raise BadEnvironment(f"{prefix} is bundled or openai or fastembed or use or wordllama, not {kind!r}")
+        if kind == "bundled":
+            kind = _BUNDLED.get(service, _BUNDLED_ELSEWHERE)
         base_url, model, api_key, dimensions = (
             environment.get(environ, f"{prefix}_{name}") for name in ("BASE_URL", "MODEL", "API_KEY", "DIMENSIONS")
         )
@@ -78,12 +94,12 @@ def _number(environ: Mapping[str, str], name: str, least: float = 0.0) -> float:
 
 
 def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """Loads it. All but the bundled one are wrapped: a cache without, within it a breaker and a deadline.
+    """Loads it. All but the bundled ones are wrapped: a cache without, within it a breaker and a deadline.
 
     Raises: BadEnvironment if what it needs is not installed, or its model can't be had.
     """
-    if settings.kind == "bundled":
-        return _open_bundled()
+    if settings.kind in ("use", "wordllama"):
+        return _open_bundled(settings.kind)
     from embedders.breaker import BreakingEmbedder
     from embedders.cached import CachedEmbedder
 
@@ -93,15 +109,24 @@ def open_embedder(settings: EmbedderSettings) -> Embedder:
     )
 
 
-def _open_bundled() -> Embedder:
-    from embedders.bundled import BundledEmbedder
-
+def _open_bundled(kind: str) -> Embedder:
     try:
-        return BundledEmbedder()
+        if kind == "use":
+            from embedders.sentence import SentenceEmbedder
+
+            return SentenceEmbedder()
+        return open_word_vectors()
     except ImportError as error:
         raise BadEnvironment(
-            f"TRIPTYCH_EMBEDDER=bundled: {error}; or set TRIPTYCH_EMBEDDER=openai and an endpoint"
+            f"the embedder {kind}: {error}; install 'triptych[server]', or set TRIPTYCH_EMBEDDER=openai and an endpoint"
         ) from error
+
+
+def open_word_vectors() -> WordLlamaEmbedder:
+    """Vectors of single words, beside any embedder. Raises: ImportError if their package is not installed."""
+    from embedders.wordllama import WordLlamaEmbedder
+
+    return WordLlamaEmbedder()
 
 
 def _open_openai(settings: EmbedderSettings) -> Embedder:

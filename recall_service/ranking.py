@@ -21,7 +21,7 @@ from triptych.type.v1 import type_pb2
 _WORD = re.compile(r"\w+")
 
 LEXICAL_WEIGHT = 0.7
-SEMANTIC_WEIGHT = 0.25
+SEMANTIC_WEIGHT = 0.4
 LIKENESS_WEIGHT = 0.5
 NEIGHBOUR_WEIGHT = 0.4
 # What a neighbour counts by its distance: 1 to 4 messages before or behind.

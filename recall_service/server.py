@@ -6,10 +6,9 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from embedders import open_embedder
+from embedders import open_embedder, open_word_vectors
 from recall_service.config import Settings
 from recall_service.embedding import EmbeddingWorker
-from recall_service.likeness import WordVectors
 from recall_service.search import Searcher
 from recall_service.servicer import RecallServicer
 from recall_service.stores import open_store
@@ -36,8 +35,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     worker = EmbeddingWorker(store, embedder)
     stack.push_async_callback(worker.close)
     service = recall_pb2.DESCRIPTOR.services_by_name["RecallService"]
-    word_vectors = embedder if isinstance(embedder, WordVectors) else None
-    servicer = RecallServicer(store, Searcher(store, embedder, word_vectors), worker)
+    servicer = RecallServicer(store, Searcher(store, embedder, open_word_vectors()), worker)
     server = GrpcServer(
         [Guard(signed_principal(verifier)).handler(service, servicer)],
         [service.full_name],

@@ -25,7 +25,11 @@ def _variables(*rows: Variable) -> dict[str, Variable]:
 
 def _embedder(prefix: str, default: str = "", of: str = "") -> tuple[Variable, ...]:
     return (
-        Variable(prefix, f"`bundled`, `openai` for any /v1/embeddings, or `fastembed` (an extra){of}", default),
+        Variable(
+            prefix,
+            f"`bundled`, `use`, `wordllama`, `openai` for any /v1/embeddings, or `fastembed` (an extra){of}",
+            default,
+        ),
         Variable(f"{prefix}_BASE_URL", f"the embeddings endpoint, up to and with /v1{of}"),
         Variable(f"{prefix}_MODEL", f"the embedding model's name there, or in fastembed{of}"),
         Variable(f"{prefix}_API_KEY", f"that endpoint's key{of}", secret=True),
@@ -84,7 +88,9 @@ VARIABLES = _variables(
     *_embedder("TRIPTYCH_RECALL_EMBEDDER", of="; for recall alone"),
     *_embedder("TRIPTYCH_ARCHIVAL_EMBEDDER", of="; for archival alone"),
     Variable("TRIPTYCH_EMBEDDER_REQUESTS_PER_SECOND", "most requests to an embeddings endpoint; 0: any number", "0"),
-    Variable("TRIPTYCH_EMBEDDER_CACHE_MB", "memory for vectors of texts embedded lately (not bundled)", "16"),
+    Variable(
+        "TRIPTYCH_EMBEDDER_CACHE_MB", "memory for vectors of texts embedded lately (not those of bundled ones)", "16"
+    ),
     Variable("TRIPTYCH_EMBEDDER_TIMEOUT_SECONDS", "longest wait for an embedder, its retries included", "60"),
     # Running
     Variable("TRIPTYCH_LOG_LEVEL", "debug, info, warning or error", "info"),

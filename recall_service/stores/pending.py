@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from embedders import Vectors
 from recall_service.store import Waiting
+from recall_service.stores import words
 from recall_service.stores.tables import messages, owned, owner, pending, vectors
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
@@ -51,7 +52,7 @@ def oldest(connection: Connection, most: int) -> list[Waiting]:
     found = []
     for row in connection.execute(_WAITING, {"most": most}):
         message = Message.FromString(row.body)
-        found.append(Waiting(row.n, message.revision, message.text))
+        found.append(Waiting(row.n, message.revision, words.spoken(message)))
     return found
 
 

@@ -39,10 +39,15 @@ def compact(connection: Connection) -> None:
 
 
 def indexed(message: Message) -> str:
-    """The text that is searched."""
-    speaker = message.name or type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()
+    """The text whose words are searched."""
     day = message.create_time.ToDatetime(UTC)
-    return f"{speaker}: {message.text} ({day.day} {day:%B %Y})"
+    return f"{spoken(message)} ({day.day} {day:%B %Y})"
+
+
+def spoken(message: Message) -> str:
+    """The text whose meaning is searched: who said it is a part of that."""
+    speaker = message.name or type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()
+    return f"{speaker}: {message.text}"
 
 
 def scope_word(tenant: Tenant, filters: Filters) -> str:

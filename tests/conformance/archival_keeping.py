@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 
 from archival_service.store import ArchivalStore
 from archival_service.stores import listing
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit import ids
 from servicekit.principal import Tenant
 from tests.conformance.archival_contract import BOAT, CAT, HYBRID, JOB, LEXICAL, SEMANTIC, find, page
@@ -137,7 +137,7 @@ class Keeping:
         made = await store.create_archive(tenant, wanted, "r")
         assert await store.create_archive(tenant, wanted, "r") == made == await store.get_archive(tenant, wanted.id)
         assert (made.name, made.description, made.metadata) == (wanted.name, wanted.description, wanted.metadata)
-        assert (made.embedding_model, made.dimensions) == (BundledEmbedder.model, BundledEmbedder.dimensions)
+        assert (made.embedding_model, made.dimensions) == (WordLlamaEmbedder.model, WordLlamaEmbedder.dimensions)
         with pytest.raises(AlreadyExists):
             await store.create_archive(tenant, wanted, "")
         with pytest.raises(FailedPrecondition):

@@ -191,7 +191,7 @@ class RecallReadingContract:
         await store.update(ANN, first.id, "green", "")
         await store.put_vectors(waiting, np.array([_axis(0)]))
         assert await _found(store, _axis(0)) == []
-        assert [each.text for each in await store.waiting(10)] == ["green"]
+        assert [each.text for each in await store.waiting(10)] == ["user: green"]
 
     async def test_a_vector_of_what_was_purged_meanwhile_is_not_kept(self, store: RecallStore) -> None:
         await store.append(ANN, batch("purple"))
@@ -232,4 +232,4 @@ class RecallReadingContract:
         assert await store.waiting(10) == []
         assert await store.use_model("second", 2)
         assert await _found(store, np.ones(2, dtype=np.float32)) == []
-        assert [each.text for each in await store.waiting(10)] == ["one", "two"]
+        assert [each.text for each in await store.waiting(10)] == ["user: one", "user: two"]

@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from archival_service.store import Filters, Query
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from tests.support.archival import insert_request, opened
 from tests.support.keys import new_user
 from triptych.archival.v1 import archival_pb2 as pb
@@ -28,10 +28,10 @@ def back_to(revision: str, path: Path) -> None:
 
 async def test_passages_of_before_there_were_documents_are_kept_and_come_from_no_file(tmp_path: Path) -> None:
     tenant = new_user().tenant
-    async with opened(tmp_path, BundledEmbedder()) as archival:
+    async with opened(tmp_path, WordLlamaEmbedder()) as archival:
         (boat,) = await archival.store.insert(tenant, insert_request("a boat"))
     back_to("0001", tmp_path / "archival.db")
-    async with opened(tmp_path, BundledEmbedder()) as archival:
+    async with opened(tmp_path, WordLlamaEmbedder()) as archival:
         (hit,) = await archival.store.search(tenant, Query("boat"), Filters(), 10)
         assert hit.passage == boat
         assert not boat.HasField("source")

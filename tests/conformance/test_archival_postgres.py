@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, inspect
 
 from archival_service.store import ArchivalStore
 from archival_service.stores.tables import metadata
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
 from tests.conformance.archival_documents import Documents
@@ -21,7 +21,7 @@ from tests.support.keys import new_user
 
 @pytest.fixture
 async def archival(tmp_path: Path, postgres_dsn: str) -> AsyncIterator[Opened]:
-    async with opened(tmp_path, BundledEmbedder(), dsn=postgres_dsn) as all_of_it:
+    async with opened(tmp_path, WordLlamaEmbedder(), dsn=postgres_dsn) as all_of_it:
         yield all_of_it
 
 

@@ -23,7 +23,7 @@ from archival_service.qdrant_settings import QdrantSettings
 from archival_service.store import ArchivalStore, Filters
 from archival_service.stores import qdrant_set_up
 from archival_service.stores.indexed import IndexedStore
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Tenant
 from servicekit.sql import StoreError
 from tests.conformance.archival_contract import HYBRID, InsertingAndFinding, find
@@ -55,7 +55,7 @@ async def replica(dsn: str, settings: QdrantSettings) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
         sql = opening.open_sql(dsn)
         stack.push_async_callback(sql.close)
-        embedder = BundledEmbedder()
+        embedder = WordLlamaEmbedder()
         index = FaultyIndex(await shared_index.open_shared(sql, settings, embedder, stack))
         keeper = Keeper(sql, index, settle_seconds=0.01)
         stack.push_async_callback(keeper.close)
@@ -154,7 +154,7 @@ async def test_moving_from_edge_brings_every_passage_and_embeds_none(
     tmp_path: Path, postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, facade: Facade
 ) -> None:
     texts = [f"boat number {number}" for number in range(30)]
-    async with opened(tmp_path, BundledEmbedder(), dsn=postgres_dsn) as before:
+    async with opened(tmp_path, WordLlamaEmbedder(), dsn=postgres_dsn) as before:
         await before.store.insert(tenant, insert_request(*texts))
         expected = await find(before.store, tenant, "boat number 7")
     async with replica(postgres_dsn, settings) as after:
@@ -188,7 +188,7 @@ async def test_each_owner_is_apart_in_the_index_itself(archival: Opened, tenant:
     other = Tenant(tenant.account_id, "another-user")
     request = insert_request("a boat")
     await archival.store.insert(tenant, request)
-    (vector,) = await BundledEmbedder().embed(["a boat"])
+    (vector,) = await WordLlamaEmbedder().embed(["a boat"])
     for filters in (Filters(), Filters(archive_ids=(request.archive_id,))):
         mine = await archival.index.candidates(tenant, filters, 10, vector=vector, words="boat")
         assert [len(side) for side in mine] == [1, 1]

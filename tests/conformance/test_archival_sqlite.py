@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from archival_service.store import ArchivalStore, Filters
 from archival_service.stores import passages
 from archival_service.stores.tables import metadata
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
 from tests.conformance.archival_documents import Documents
@@ -24,7 +24,7 @@ from tests.support.keys import new_user
 
 @pytest.fixture
 async def archival(tmp_path: Path) -> AsyncIterator[Opened]:
-    async with opened(tmp_path, BundledEmbedder()) as all_of_it:
+    async with opened(tmp_path, WordLlamaEmbedder()) as all_of_it:
         yield all_of_it
 
 
@@ -46,7 +46,7 @@ async def test_index_and_sql_each_keep_owners_apart_by_themselves(archival: Open
     other = Tenant(tenant.account_id, "another-user")
     request = insert_request("a boat")
     await archival.store.insert(tenant, request)
-    (vector,) = await BundledEmbedder().embed(["a boat"])
+    (vector,) = await WordLlamaEmbedder().embed(["a boat"])
     for filters in (
         Filters(),
         Filters(archive_ids=(request.archive_id,)),

@@ -61,7 +61,7 @@ class TestSqliteReading(RecallReadingContract):
         assert await second.get(ANN, [message.id for message in kept]) == kept
         assert len(await second.find_words(ANN, "elephant", Filters(), 10)) == 1
         assert len(await second.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
-        assert [each.text for each in await second.waiting(10)] == ["waiting"]
+        assert [each.text for each in await second.waiting(10)] == ["user: waiting"]
         (third,) = await second.append(ANN, batch("more"))
         assert third.sequence == 3
         await second.close()

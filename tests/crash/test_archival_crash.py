@@ -10,7 +10,7 @@ import pytest
 
 from archival_service import opening
 from archival_service.store import Filters, Query
-from embedders.bundled import BundledEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.channel import Peer
 from servicekit.principal import Tenant
 from tests.support.archival import environment, insert_request, opened
@@ -26,7 +26,7 @@ BOATS = ["a red boat", "a blue boat", "a green boat"]
 
 async def found(folder: Path, tenant: Tenant, query: str = "boat") -> set[str]:
     """What a store opened anew finds by words, and the same by meaning."""
-    async with opened(folder, BundledEmbedder()) as archival:
+    async with opened(folder, WordLlamaEmbedder()) as archival:
         sides = [
             {hit.passage.text for hit in await archival.store.search(tenant, Query(query, mode), Filters(), 100)}
             for mode in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC)
@@ -37,7 +37,7 @@ async def found(folder: Path, tenant: Tenant, query: str = "boat") -> set[str]:
 
 
 async def insert(folder: Path, tenant: Tenant, *texts: str) -> None:
-    async with opened(folder, BundledEmbedder()) as archival:
+    async with opened(folder, WordLlamaEmbedder()) as archival:
         await archival.store.insert(tenant, insert_request(*texts))
 
 
@@ -64,7 +64,7 @@ async def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
 
 async def test_an_insert_that_died_between_store_and_index_is_healed_at_the_start(tmp_path: Path) -> None:
     tenant = new_user().tenant
-    async with opened(tmp_path, BundledEmbedder(), settle_seconds=3600) as archival:
+    async with opened(tmp_path, WordLlamaEmbedder(), settle_seconds=3600) as archival:
         archival.index.failing = True
         with pytest.raises(Unavailable):
             await archival.store.insert(tenant, insert_request(*BOATS))
@@ -74,7 +74,7 @@ async def test_an_insert_that_died_between_store_and_index_is_healed_at_the_star
 
 async def test_a_delete_that_died_between_store_and_index_is_healed_at_the_start(tmp_path: Path) -> None:
     tenant = new_user().tenant
-    async with opened(tmp_path, BundledEmbedder(), settle_seconds=3600) as archival:
+    async with opened(tmp_path, WordLlamaEmbedder(), settle_seconds=3600) as archival:
         red, *_ = await archival.store.insert(tenant, insert_request(*BOATS))
         archival.index.failing = True
         with pytest.raises(Unavailable):

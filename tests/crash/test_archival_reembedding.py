@@ -9,8 +9,8 @@ from pathlib import Path
 
 from archival_service.reembedding import Reembedder
 from archival_service.store import Filters, Query
-from embedders.bundled import BundledEmbedder
 from embedders.openai import OpenAIEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from servicekit.channel import Peer
 from servicekit.principal import Principal, Tenant
 from tests.support.archival import Client, Opened, environment, insert_request, opened
@@ -26,7 +26,7 @@ TEXTS = [f"boat number {number}" for number in range(100)]
 
 
 async def insert(folder: Path, tenant: Tenant, *texts: str) -> None:
-    async with opened(folder, BundledEmbedder()) as archival:
+    async with opened(folder, WordLlamaEmbedder()) as archival:
         await archival.store.insert(tenant, insert_request(*texts))
 
 
@@ -122,7 +122,7 @@ async def test_an_embedder_that_gives_nothing_does_not_cost_the_old_vectors(tmp_
         refused = run("archival_service", environ=other_embedder(tmp_path, endpoint))
     assert refused.returncode == 2
     assert "go back to that one" in refused.stderr
-    async with opened(tmp_path, BundledEmbedder()) as archival:
+    async with opened(tmp_path, WordLlamaEmbedder()) as archival:
         assert await found(archival, tenant, type_pb2.SEARCH_MODE_SEMANTIC) == set(TEXTS)
 
 

@@ -144,7 +144,7 @@ def test_a_tier_may_have_an_embedder_of_its_own_and_takes_nothing_of_the_common_
         "TRIPTYCH_EMBEDDER_API_KEY": "sesame",
     }
     both = {**common, "TRIPTYCH_RECALL_EMBEDDER": "bundled"}
-    assert EmbedderSettings.read(both, "RECALL").kind == "bundled"
+    assert EmbedderSettings.read(both, "RECALL").kind == "use"
     assert EmbedderSettings.read(both, "RECALL").api_key == ""
     assert EmbedderSettings.read(both, "ARCHIVAL").api_key == "sesame"
     with pytest.raises(BadEnvironment, match="TRIPTYCH_ARCHIVAL_EMBEDDER_BASE_URL"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
 
-from embedders import EmbedderSettings, EmbedderUnavailable, TextsRefused, open_embedder
-from embedders.bundled import BundledEmbedder
+from embedders import Embedder, EmbedderSettings, EmbedderUnavailable, TextsRefused, open_embedder
 from embedders.openai import OpenAIEmbedder
+from embedders.sentence import SentenceEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving
 from triptych.environment import BadEnvironment
 
@@ -28,33 +30,52 @@ async def remote(endpoint: EmbeddingsServer) -> AsyncIterator[OpenAIEmbedder]:
     await embedder.close()
 
 
-async def test_bundled_gives_unit_rows_and_zeros_for_a_text_without_words() -> None:
-    vectors = await BundledEmbedder().embed(["My dog is called Rex", "", "Aktienmärkte \0 😀"])
-    assert vectors.shape == (3, 256)
+@pytest.fixture(params=[WordLlamaEmbedder, SentenceEmbedder], scope="module")
+def bundled(request: pytest.FixtureRequest) -> Embedder:
+    made: Embedder = request.param()
+    return made
+
+
+async def test_bundled_gives_unit_rows_and_zeros_for_a_text_without_words(bundled: Embedder) -> None:
+    vectors = await bundled.embed(["My dog is called Rex", "", "Aktienmärkte \0 😀"])
+    assert vectors.shape == (3, bundled.dimensions)
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1], abs=1e-5)
 
 
-async def test_bundled_puts_like_meanings_nearer_than_unlike_ones() -> None:
-    pet, question, market = await BundledEmbedder().embed(
+async def test_bundled_puts_like_meanings_nearer_than_unlike_ones(bundled: Embedder) -> None:
+    pet, question, market = await bundled.embed(
         ["My dog is called Rex", "What is the name of your pet?", "The stock market fell by two percent"]
     )
     assert pet @ question > pet @ market + 0.1
 
 
-async def test_bundled_gives_the_same_for_a_text_alone_in_a_batch_and_in_a_thread() -> None:
-    embedder = BundledEmbedder()
-    alone = await embedder.embed(["a text among others"])
-    among = await embedder.embed(["a text among others", "word " * 5_000])
-    assert np.array_equal(alone[0], among[0])
+async def test_bundled_gives_the_same_for_a_text_alone_in_a_batch_and_beside_others(bundled: Embedder) -> None:
+    alone = await bundled.embed(["a text among others"])
+    batches = await asyncio.gather(*(bundled.embed(["a text among others", "word " * 5_000]) for _ in range(4)))
+    for among in batches:
+        assert np.allclose(alone[0], among[0], atol=1e-6)
 
 
-async def test_bundled_never_opens_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bundled_takes_a_giant_text_in_no_time(bundled: Embedder) -> None:
+    giant = "one of very many words " * 50_000
+    vectors = await bundled.embed([giant, giant[:4_000]])
+    assert vectors[0] @ vectors[1] > 0.99
+
+
+async def test_bundled_never_opens_a_connection(monkeypatch: pytest.MonkeyPatch, bundled: Embedder) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("the bundled embedder must not use the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert (await BundledEmbedder().embed(["hello"])).any()
+    assert (await bundled.embed(["hello"])).any()
+
+
+async def test_the_sentence_encoder_knows_the_same_sentence_in_another_language() -> None:
+    english, german, other = await SentenceEmbedder().embed(
+        ["I have a dog and a cat", "Ich habe einen Hund und eine Katze", "The stock market fell by two percent"]
+    )
+    assert english @ german > 0.6 > english @ other
 
 
 async def test_openai_rows_follow_the_indexes_and_are_normalised(
@@ -156,5 +177,7 @@ def test_settings_need_what_the_endpoint_needs_and_hide_the_key() -> None:
         EmbedderSettings.read({"TRIPTYCH_EMBEDDER": "magic"})
 
 
-def test_the_bundled_embedder_is_the_default() -> None:
-    assert isinstance(open_embedder(EmbedderSettings.read({})), BundledEmbedder)
+def test_each_tier_has_its_own_default() -> None:
+    assert isinstance(open_embedder(EmbedderSettings.read({}, "RECALL")), SentenceEmbedder)
+    assert isinstance(open_embedder(EmbedderSettings.read({}, "ARCHIVAL")), WordLlamaEmbedder)
+    assert isinstance(open_embedder(EmbedderSettings.read({"TRIPTYCH_EMBEDDER": "use"}, "ARCHIVAL")), SentenceEmbedder)

@@ -88,7 +88,7 @@ async def test_an_outage_delays_and_loses_nothing(
 async def test_one_refused_message_does_not_hold_up_the_others(
     store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
 ) -> None:
-    endpoint.always = lambda texts: (400, b"") if "poison" in texts else vectors(texts)
+    endpoint.always = lambda texts: (400, b"") if "user: poison" in texts else vectors(texts)
     await store.append(ANN, batch("before", "poison", "after"))
     worker.start()
     await _all_embedded(store)
@@ -119,8 +119,8 @@ async def test_hybrid_finds_what_either_side_finds(
     searcher = Searcher(store, embedder)
     found: dict[int, set[str]] = {}
     for mode in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC, type_pb2.SEARCH_MODE_HYBRID):
-        # The endpoint's vectors point where a text's length modulo 4 says: "purple" and "abcdef" mean the same.
-        hits = await searcher.search(ANN, "purple", mode, Filters(), 10)
+        # The endpoint's vectors point where a text's length modulo 4 says: this is as long as "user: abcdef" is.
+        hits = await searcher.search(ANN, "purple ?!?!?", mode, Filters(), 10)
         found[mode] = {hit.message.text for hit in hits}
     assert list(found.values()) == [{"purple"}, {"purple", "abcdef"}, {"purple", "abcdef"}]
 

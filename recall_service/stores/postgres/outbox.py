@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, text
 
 from recall_service.store import Waiting
+from recall_service.stores import words
 from triptych.recall.v1.recall_pb2 import Message
 
 # What a replica claimed and did not embed by then (it died, its embedder is away) is for the others.
@@ -54,7 +55,7 @@ def claim(connection: Connection, replica: str, most: int) -> list[Waiting]:
     found = []
     for row in connection.execute(_CLAIM, claims):
         message = Message.FromString(row.body)
-        found.append(Waiting(row.n, message.revision, message.text))
+        found.append(Waiting(row.n, message.revision, words.spoken(message)))
     return found
 
 

@@ -1,4 +1,7 @@
-"""The default: WordLlama's token vectors, averaged. No network, no torch; 0.1 ms a text.
+"""WordLlama: token vectors, averaged. No network, no torch; 0.1 ms a text.
+
+Archival's default, and what recall compares single words by.
+
 
 The weights come in the wheel of the package `wordllama` (MIT). They are read directly: its own loader looks for the
 tokenizer in a folder that its wheel does not have, and then asks a hub on the network.
@@ -30,7 +33,7 @@ _MOST_TOKENS = 8_192
 _MOST_KNOWN = 20_000
 
 
-class BundledEmbedder:
+class WordLlamaEmbedder:
     """Raises ImportError if the package `wordllama` is not installed, or is one without these weights."""
 
     model = "wordllama-l2-supercat-256"
@@ -82,5 +85,5 @@ class BundledEmbedder:
 def _package_folder() -> Path:
     spec = importlib.util.find_spec("wordllama")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("the bundled embedder needs the package wordllama: pip install 'triptych[server]'")
+        raise ImportError("the bundled embedder needs the package wordllama")
     return Path(next(iter(spec.submodule_search_locations)))
