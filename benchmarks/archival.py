@@ -20,15 +20,18 @@ import numpy as np
 
 from benchmarks import corpus
 from benchmarks.common import Measured, measured, percentiles, progress, rate, table, timed
+from embedders import Vectors
 from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Principal
 from tests.support.archival import environment, insert_request
 from tests.support.keys import new_user
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
+from triptych.type.v1 import type_pb2
 
 _SEARCHES = 300
 _BATCH = 500
+_FILLING = 3
 
 
 class Archival:
@@ -47,8 +50,18 @@ class Archival:
     async def insert(self, caller: Principal, request: pb.InsertPassagesRequest) -> None:
         await self._peer.unary(self._stub.InsertPassages, request, caller=caller)
 
-    async def search(self, caller: Principal, query: str) -> list[str]:
-        found = await self._peer.unary(self._stub.SearchPassages, pb.SearchPassagesRequest(query=query), caller=caller)
+    async def vectors(self, texts: list[str]) -> Vectors:
+        """Shape (texts, dimensions)."""
+        return await self._embedder.embed(texts)
+
+    async def search(
+        self,
+        caller: Principal,
+        query: str,
+        mode: type_pb2.SearchMode.ValueType = type_pb2.SEARCH_MODE_HYBRID,
+    ) -> list[str]:
+        request = pb.SearchPassagesRequest(query=query, mode=mode)
+        found = await self._peer.unary(self._stub.SearchPassages, request, caller=caller)
         return [hit.passage.text for hit in found.hits]
 
 
@@ -63,6 +76,9 @@ async def main(passages: int, users: int, large: int, folder: Path | None) -> No
             rows.append(
                 (f"search, {name}, {passages + large:,} passages, p50 / p95", await _searching(archival, callers))
             )
+        if large:
+            said = list(corpus.passages(passages + large, seed=_FILLING))[passages // users * users :][:large]
+            rows.append(("the large one, by meaning: of the exact ten, found", await _found(archival, big, said)))
         rows.append(("RSS, files", f"{target.rss_mib():,.0f} MiB, {target.disk_mib():,.0f} MiB"))
         kept = target.folder
         if folder is not None:
@@ -102,7 +118,7 @@ def _calls(
 
 
 async def _fill(archival: Archival, wanted: list[tuple[Principal, int]]) -> None:
-    texts = corpus.passages(sum(count for _, count in wanted), seed=3)
+    texts = corpus.passages(sum(count for _, count in wanted), seed=_FILLING)
     with progress() as bar:
         task = bar.add_task("filling", total=sum(count for _, count in wanted))
         for user, count in wanted:
@@ -111,6 +127,18 @@ async def _fill(archival: Archival, wanted: list[tuple[Principal, int]]) -> None
                 part = list(itertools.islice(texts, min(_BATCH, count - at)))
                 await archival.insert(user, await archival.request(part, archive, vectors=True))
                 bar.advance(task, len(part))
+
+
+async def _found(archival: Archival, user: Principal, texts: list[str]) -> str:
+    """How many of the ten nearest of all the user's `texts` a search by meaning gives, over all questions."""
+    vectors, queries = await archival.vectors(texts), list(corpus.questions(_SEARCHES))
+    hits, total = 0, 0
+    for query, vector in zip(queries, await archival.vectors(queries), strict=True):
+        scores = vectors @ vector
+        exact = {texts[at] for at in np.argpartition(scores, -10)[-10:]}
+        hits += len(exact & set(await archival.search(user, query, type_pb2.SEARCH_MODE_SEMANTIC)))
+        total += len(exact)
+    return f"{hits / total:.3f} ({hits} of {total})"
 
 
 async def _searching(archival: Archival, users: list[Principal]) -> str:
