@@ -69,10 +69,9 @@ class WordLlamaEmbedder:
             known = self._known = {}
         if new := [word for word in dict.fromkeys(words) if word not in known]:
             known.update(zip(new, self._embed(new), strict=True))
-        vectors: Vectors = np.empty((len(words), self.dimensions), dtype=np.float32)
-        for row, word in enumerate(words):
-            vectors[row] = known[word]
-        return vectors
+        if not words:
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        return np.array([known[word] for word in words])
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)

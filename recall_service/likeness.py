@@ -46,7 +46,7 @@ def likeness(words: Sequence[str], texts: Mapping[int, str], vectors: WordVector
     if not column or not words:
         return dict.fromkeys(texts, 0.0)
     alike = _alike(vectors.words(words), vectors.words(list(column)))
-    nearest = np.stack([alike[:, at].max(axis=1) if at else np.zeros(len(words)) for at in spoken.values()])
+    nearest = _nearest(alike, list(spoken.values()))
     scores = nearest @ _weights(nearest)
     return {n: float(score) for n, score in zip(spoken, scores, strict=True)}
 
@@ -61,6 +61,16 @@ def _alike(query: Vectors, spoken: Vectors) -> NDArray[np.float32]:
     """Shape (words of the query, words spoken), 0 to 1: squared, as a near match says far more than a vague one."""
     above: NDArray[np.float32] = np.clip((query @ spoken.T - _NOISE) / (1 - _NOISE), 0, 1)
     return above * above
+
+
+def _nearest(alike: NDArray[np.float32], columns: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """For each text the best of its words for each of the query's: shape (texts, words of the query)."""
+    nearest = np.zeros((len(columns), len(alike)))
+    spoken = [row for row, at in enumerate(columns) if at]
+    starts = np.cumsum([0, *(len(columns[row]) for row in spoken[:-1])])
+    gathered = alike[:, np.concatenate([columns[row] for row in spoken])]
+    nearest[spoken] = np.maximum.reduceat(gathered, starts, axis=1).T
+    return nearest
 
 
 def _weights(nearest: NDArray[np.float64]) -> NDArray[np.float64]:

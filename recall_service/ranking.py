@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ USER_BOOST = 1.5
 SESSION_GAP_MICROSECONDS = 3_600_000_000
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A message's score and what it was made from."""
 
     n: int
@@ -66,7 +65,7 @@ def with_likeness(scored: Iterable[Scored], alike: Mapping[int, float]) -> list[
         return list(scored)
     scaled = {n: score / best for n, score in alike.items()}
     return [
-        replace(each, score=each.score + LIKENESS_WEIGHT * scaled[each.n], likeness=scaled[each.n])
+        each._replace(score=each.score + LIKENESS_WEIGHT * scaled[each.n], likeness=scaled[each.n])
         if each.n in scaled
         else each
         for each in scored
@@ -77,39 +76,63 @@ def with_context(
     scored: Sequence[Scored], places: Mapping[int, Place], query: str, most: int | None = None
 ) -> list[Scored]:
     """Adds what the hits around each in its session say for it, and who spoke; gives the best `most`, in order."""
-    if not scored:
-        return []
-    here = [places[each.n] for each in scored]
-    named = set(_WORD.findall(query.lower()))
-    scores = np.array([each.score for each in scored])
-    beside = _beside(here, scores)
-    lifted = np.array([_boost(place, named) for place in here]) * (scores + NEIGHBOUR_WEIGHT * beside)
-    order = np.lexsort((np.array([-each.n for each in scored]), -lifted))[:most]
-    return [replace(scored[at], score=float(lifted[at]), neighbour=float(beside[at])) for at in order]
+    return Surroundings([each.n for each in scored], places, query).ranked(scored, most)
 
 
-def _beside(here: Sequence[Place], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the hits beside each count for it, one number each."""
+class Surroundings:
+    """What stands around each hit, to be asked for any scores of theirs. `numbers`: the hits, all in `places`."""
+
+    def __init__(self, numbers: Sequence[int], places: Mapping[int, Place], query: str) -> None:
+        here = [places[n] for n in numbers]
+        named = set(_WORD.findall(query.lower()))
+        boosts: dict[tuple[str, int], float] = {}
+        for place in here:
+            if (place.name, place.role) not in boosts:
+                boosts[place.name, place.role] = _boost(place, named)
+        self._numbers = np.array(numbers, dtype=np.int64)
+        self._boosts = np.array([boosts[place.name, place.role] for place in here])
+        self._order, self._pairs = _neighbours(here)
+
+    def ranked(self, scored: Sequence[Scored], most: int | None = None) -> list[Scored]:
+        """The best `most` with what stands around them. `scored`: one for each of the hits, in their order."""
+        if not scored:
+            return []
+        scores = np.array([each.score for each in scored])
+        beside = self._beside(scores)
+        lifted = self._boosts * (scores + NEIGHBOUR_WEIGHT * beside)
+        order = np.lexsort((-self._numbers, -lifted))[:most]
+        return [scored[at]._replace(score=float(lifted[at]), neighbour=float(beside[at])) for at in order]
+
+    def _beside(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the hits beside each count for it, one number each."""
+        ordered = scores[self._order]
+        sums = np.zeros(len(scores))
+        for step, weight in self._pairs:
+            sums[:-step] += weight * ordered[step:]
+            sums[step:] += weight * ordered[:-step]
+        beside = np.empty(len(scores))
+        beside[self._order] = sums
+        return beside
+
+
+def _neighbours(here: Sequence[Place]) -> tuple[NDArray[np.intp], list[tuple[int, NDArray[np.float64]]]]:
+    """An order in which neighbours are near each other; and for each distance in it, what such two count together."""
     codes: dict[str, int] = {}
     conversations = np.array([codes.setdefault(place.conversation_id, len(codes)) for place in here])
     sequences = np.array([place.sequence for place in here])
     order = np.lexsort((sequences, conversations))
-    conversations, sequences, scores = conversations[order], sequences[order], scores[order]
+    conversations, sequences = conversations[order], sequences[order]
     times = np.array([place.created_at for place in here])[order]
     decay = np.array([*NEIGHBOUR_DECAY, 0.0])
-    sums = np.zeros(len(here))
+    pairs = []
     # In this order a neighbour is at most as many places away as it is in sequence.
     for step in range(1, min(len(NEIGHBOUR_DECAY), len(here) - 1) + 1):
         distance = np.clip(sequences[step:] - sequences[:-step] - 1, 0, len(NEIGHBOUR_DECAY))
         together = (conversations[step:] == conversations[:-step]) & (
             np.abs(times[step:] - times[:-step]) <= SESSION_GAP_MICROSECONDS
         )
-        weight = np.where(together, decay[distance], 0.0)
-        sums[:-step] += weight * scores[step:]
-        sums[step:] += weight * scores[:-step]
-    beside = np.empty(len(here))
-    beside[order] = sums
-    return beside
+        pairs.append((step, np.where(together, decay[distance], 0.0)))
+    return order, pairs
 
 
 def _boost(place: Place, named: set[str]) -> float:

@@ -9,8 +9,8 @@ import structlog
 
 from embedders import Embedder, EmbedderUnavailable
 from recall_service.likeness import WordVectors, content_words, likeness
-from recall_service.ranking import Scored, fuse, with_context, with_likeness
-from recall_service.store import Filters, Found, Place, RecallStore
+from recall_service.ranking import Scored, Surroundings, fuse, with_likeness
+from recall_service.store import Filters, Found, RecallStore
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message, MessageHit
 from triptych.type.v1 import type_pb2
@@ -49,26 +49,28 @@ class Searcher:
                 self._by_meaning_if_quick(tenant, query, filters, most),
             )
         fused = fuse(words, meaning)
-        places = await self._store.places(tenant, [each.n for each in fused])
+        places = await self._store.places(tenant, [each.n for each in fused], filters.scope)
         placed = [each for each in fused if each.n in places]
-        ranked = with_context(placed, places, query, max(_COMPARED, limit))
-        if mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC):
-            ranked = await self._compared(tenant, query, placed, ranked, places)
+        around = Surroundings([each.n for each in placed], places, query)
+        ranked = around.ranked(placed, max(_COMPARED, limit))
+        messages: dict[int, Message] = {}
+        if mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC) and self._word_vectors:
+            messages = await self._store.numbered(tenant, [each.n for each in ranked[:_COMPARED]])
+            ranked = around.ranked(await self._compared(query, placed, messages, self._word_vectors), limit)
         best = ranked[:limit]
-        return _hits(best, await self._store.numbered(tenant, [each.n for each in best]))
+        if others := [each.n for each in best if each.n not in messages]:
+            messages |= await self._store.numbered(tenant, others)
+        return _hits(best, messages)
 
     async def _compared(
-        self, tenant: Tenant, query: str, placed: list[Scored], ranked: list[Scored], places: Mapping[int, Place]
+        self, query: str, placed: list[Scored], messages: Mapping[int, Message], word_vectors: WordVectors
     ) -> list[Scored]:
-        """Ranks anew with what the words of the best say for them."""
+        """The scores, with what the words of these messages add to them."""
         words = content_words(query)
-        if self._word_vectors is None or not words:
-            return ranked
-        best = [each.n for each in ranked[:_COMPARED]]
-        found = await self._store.numbered(tenant, best)
-        texts = {n: message.text for n, message in found.items()}
-        alike = await asyncio.to_thread(likeness, words, texts, self._word_vectors)
-        return with_context(with_likeness(placed, alike), places, query, len(ranked))
+        if not words:
+            return placed
+        texts = {n: message.text for n, message in messages.items()}
+        return with_likeness(placed, await asyncio.to_thread(likeness, words, texts, word_vectors))
 
     async def _by_meaning(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
         (vector,) = await self._embedder.embed([query])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import structlog
+from threadpoolctl import threadpool_limits
 
 from embedders import open_embedder, open_word_vectors
 from recall_service.config import Settings
@@ -25,6 +26,8 @@ _log = structlog.get_logger("server")
 async def serve(env: Environment, stack: AsyncExitStack) -> None:
     """Starts everything; the stack stops it in reverse. Raises: BadEnvironment, StoreError, PortInUse."""
     settings = Settings.read(env)
+    # A search's matrices are small: a second thread costs more CPU than it saves, and waits for a core that others use.
+    threadpool_limits(limits=1, user_api="blas")
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key, "agent_service": settings.agent_key})
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from embedders import Vectors
 from servicekit.paging import Page
@@ -33,16 +33,15 @@ class Filters:
     end: int = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Found:
+# A search makes hundreds of these two, and a tuple is made in a third of a dataclass's time.
+class Found(NamedTuple):
     """A message that a search has come upon. `n`: the store's number of it; `score`: above zero, better is more."""
 
     n: int
     score: float
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where and when a message stands (microseconds since 1970), and who spoke (empty if it has no name)."""
 
     conversation_id: str
@@ -117,7 +116,9 @@ class RecallStore(Protocol):
         """Messages nearest to `vector` (shape: dimensions) by cosine, best first; not those that still wait."""
         ...
 
-    async def places(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]: ...
+    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> dict[int, Place]:
+        """Of those that are there. `scope`: where they were found."""
+        ...
 
     async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]: ...
 

@@ -18,20 +18,14 @@ from sqlalchemy import Connection, bindparam, func, select, text
 
 from recall_service.likeness import content_words
 from recall_service.store import Filters, Found, Scope
+from recall_service.stores.postings import MOST_ROWS, Numbers, Postings, count_of
 from recall_service.stores.tables import conversations, messages, owned, owner
 from recall_service.stores.words import is_spoken, scope_word
 from servicekit.principal import Tenant
 
-# Of a word that so many messages have, or more, only the newest of them count: it says little, and a search must not
-# take longer with every year.
-_MOST_ROWS = 1_000
-# A word is not counted further than this: what is more common weighs the same.
-_MOST_COUNTED = 8_000
 _AT_ONCE = 400
 _LEAST_WEIGHT = 1e-6
 
-_HAVING = text("SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match ORDER BY rowid DESC LIMIT :most")
-_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH :match LIMIT :most)")
 # CROSS JOIN: the words come first, else SQLite may walk through all of the owner's messages and ask FTS5 about each.
 _HAVING_WITHIN = text(
     """
@@ -49,12 +43,17 @@ _OF_ROLES = select(messages.c.n).where(
     messages.c.role.in_(bindparam("roles", expanding=True)),
 )
 
-_Numbers = NDArray[np.int64]
 
-
-def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+def find(
+    connection: Connection, postings: Postings, tenant: Tenant, query: str, filters: Filters, most: int
+) -> list[Found]:
     """As `RecallStore.find_words`."""
-    having = [_having(connection, tenant, word, filters) for word in content_words(query)]
+    words, scope, told = content_words(query), scope_word(tenant, filters), postings.told
+    if _is_narrow(filters):
+        having = [_within(connection, tenant, f'scope : {scope} AND body : "{word}"', filters) for word in words]
+    else:
+        known = [postings.of(connection, told, tenant, scope, word) for word in words]
+        having = [(posting.numbers, posting.count) for posting in known]
     total = _total(connection, tenant, filters.scope)
     numbers = np.concatenate([rows for rows, _ in having]) if having else np.empty(0, dtype=np.int64)
     if not len(numbers):
@@ -64,22 +63,18 @@ def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, m
     scores = np.bincount(at, weights)
     order = np.lexsort((-unique, -scores))
     best = order[:most] if is_spoken(filters) else _of_roles(connection, tenant, unique, order, filters.roles, most)
-    return [Found(int(unique[at]), float(scores[at])) for at in best]
+    return list(map(Found, unique[best].tolist(), scores[best].tolist()))
 
 
-def _having(connection: Connection, tenant: Tenant, word: str, filters: Filters) -> tuple[_Numbers, int]:
-    """The newest messages that have the word, and how many there are."""
-    # The word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
-    match = {"match": f'scope : {scope_word(tenant, filters)} AND body : "{word}"', "most": _MOST_ROWS}
-    if _is_narrow(filters):
-        bounds = {"conversation_id": filters.scope.conversation_id, "start": filters.start, "end": filters.end}
-        rows = connection.execute(_HAVING_WITHIN, owner(tenant, **match, **bounds)).scalars().all()
-    else:
-        rows = connection.execute(_HAVING, match).scalars().all()
+def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters) -> tuple[Numbers, int]:
+    """The newest messages of a conversation or a time that match, and how many there are of them."""
+    bounds = {"conversation_id": filters.scope.conversation_id, "start": filters.start, "end": filters.end}
+    parameters = owner(tenant, match=match, most=MOST_ROWS, **bounds)
+    rows = np.array(connection.execute(_HAVING_WITHIN, parameters).scalars().all(), dtype=np.int64)
     count = len(rows)
-    if count == _MOST_ROWS:
-        count = connection.execute(_COUNT, {**match, "most": _MOST_COUNTED}).scalar_one()
-    return np.array(rows, dtype=np.int64), count
+    if count == MOST_ROWS:
+        count = count_of(connection, match)
+    return rows, count
 
 
 def _is_narrow(filters: Filters) -> bool:
@@ -102,7 +97,7 @@ def _weight(total: int, count: int) -> float:
 
 
 def _of_roles(
-    connection: Connection, tenant: Tenant, unique: _Numbers, order: NDArray[Any], roles: Sequence[int], most: int
+    connection: Connection, tenant: Tenant, unique: Numbers, order: NDArray[Any], roles: Sequence[int], most: int
 ) -> list[int]:
     """The first `most` of `order` whose messages are of these roles."""
     found: list[int] = []

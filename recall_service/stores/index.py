@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Waiting
+from recall_service.store import Filters, Found, Place, Scope, Waiting
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -43,6 +43,14 @@ class MessageIndex(Protocol):
         ...
 
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
+
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
+        """As `RecallStore.places`, of those that are in memory."""
+        ...
+
+    def appended(self) -> None:
+        """Messages came: a commit has just said so."""
+        ...
 
     def changed(self, tenant: Tenant) -> None:
         """Some of the user's messages were changed or purged: a commit has just said so."""

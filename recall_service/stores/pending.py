@@ -27,7 +27,15 @@ _CURRENT = (
     .where(pending.c.n.in_(bindparam("numbers", expanding=True)))
 )
 _SINCE = (
-    select(messages.c.n, messages.c.role, messages.c.created_at, messages.c.conversation_id, vectors.c.vector)
+    select(
+        messages.c.n,
+        messages.c.role,
+        messages.c.created_at,
+        messages.c.sequence,
+        messages.c.conversation_id,
+        messages.c.name,
+        vectors.c.vector,
+    )
     .join_from(messages, vectors, messages.c.n == vectors.c.n)
     .where(owned(messages), messages.c.n > bindparam("after"))
     .order_by(messages.c.n)

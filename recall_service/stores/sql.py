@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from embedders import Vectors
 from recall_service.store import Filters, Found, Lag, Place, Scope, Waiting
@@ -10,7 +11,7 @@ from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
 from servicekit.principal import Tenant
-from servicekit.sql import Database
+from servicekit.sql import Database, T, Work
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
 
 # What all replicas do for all owners goes on beside what each does for one.
@@ -24,14 +25,16 @@ class SqlRecallStore:
         self._database, self._index = database, index
 
     async def append(self, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
-        return await self._database.write(lambda c: appending.append(c, self._index, tenant, request), alone=tenant)
+        return await self._write(
+            lambda c: appending.append(c, self._index, tenant, request), tenant, self._index.appended
+        )
 
     async def update(self, tenant: Tenant, message_id: str, text: str, request_id: str) -> Message:
-        message = await self._database.write(
-            lambda c: changing.change(c, self._index, tenant, message_id, text, request_id), alone=tenant
+        return await self._write(
+            lambda c: changing.change(c, self._index, tenant, message_id, text, request_id),
+            tenant,
+            lambda: self._index.changed(tenant),
         )
-        self._index.changed(tenant)
-        return message
 
     async def get(self, tenant: Tenant, message_ids: Sequence[str]) -> list[Message]:
         return await self._database.read(lambda c: reading.get(c, tenant, message_ids))
@@ -43,11 +46,11 @@ class SqlRecallStore:
         return await self._database.read(lambda c: reading.count(c, tenant, scope))
 
     async def purge(self, tenant: Tenant, scope: Scope, before: int | None, request_id: str) -> int:
-        purged = await self._database.write(
-            lambda c: changing.purge(c, self._index, tenant, scope, before, request_id), alone=tenant
+        return await self._write(
+            lambda c: changing.purge(c, self._index, tenant, scope, before, request_id),
+            tenant,
+            lambda: self._index.changed(tenant),
         )
-        self._index.changed(tenant)
-        return purged
 
     async def find_words(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
         return await self._database.read(lambda c: self._index.find_words(c, tenant, query, filters, most))
@@ -55,8 +58,11 @@ class SqlRecallStore:
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._index.find_meaning(tenant, vector, filters, most)
 
-    async def places(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]:
-        return await self._database.read(lambda c: reading.places(c, tenant, numbers))
+    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> dict[int, Place]:
+        known = self._index.places(tenant, scope, numbers)
+        if others := [n for n in numbers if n not in known]:
+            known |= await self._database.read(lambda c: reading.places(c, tenant, others))
+        return known
 
     async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]:
         return await self._database.read(lambda c: reading.numbered(c, tenant, numbers))
@@ -85,3 +91,14 @@ class SqlRecallStore:
 
     async def close(self) -> None:
         await self._database.close()
+
+    async def _write(self, work: Work[T], tenant: Tenant, tell: Callable[[], None]) -> T:
+        """Writes, and tells what is in memory of it, though the caller should have gone away before the commit."""
+
+        async def write_and_tell() -> T:
+            try:
+                return await self._database.write(work, alone=tenant)
+            finally:
+                tell()
+
+        return await asyncio.shield(asyncio.ensure_future(write_and_tell()))

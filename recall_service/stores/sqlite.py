@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Waiting
+from recall_service.store import Filters, Found, Place, Scope, Waiting
 from recall_service.stores import finding, pending, words
+from recall_service.stores.postings import Postings
 from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
 from servicekit.sql import Database
@@ -20,6 +21,7 @@ class SqliteIndex:
 
     def __init__(self, database: Database) -> None:
         self._cache = VectorCache(database)
+        self._postings = Postings()
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         words.add(connection, tenant, numbered)
@@ -32,7 +34,7 @@ class SqliteIndex:
     def find_words(
         self, connection: Connection, tenant: Tenant, query: str, filters: Filters, most: int
     ) -> list[Found]:
-        return finding.find(connection, tenant, query, filters, most)
+        return finding.find(connection, self._postings, tenant, query, filters, most)
 
     def waiting(self, connection: Connection, most: int) -> list[Waiting]:
         return pending.oldest(connection, most)
@@ -49,7 +51,14 @@ class SqliteIndex:
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._cache.nearest(tenant, vector, filters, most)
 
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
+        return self._cache.places(tenant, scope.agent_id, numbers)
+
+    def appended(self) -> None:
+        self._postings.came()
+
     def changed(self, tenant: Tenant) -> None:
+        self._postings.forget(tenant)
         self._cache.forget(tenant)
 
     def came(self, first: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Waiting
+from recall_service.store import Filters, Found, Place, Scope, Waiting
 from recall_service.stores.postgres import outbox, vectors, words
 from servicekit.principal import Tenant
 from servicekit.sql import Database
@@ -56,6 +56,12 @@ class PostgresIndex:
 
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._database.read(lambda c: vectors.find(c, tenant, vector, filters, most))
+
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
+        return {}
+
+    def appended(self) -> None:
+        """Nothing is kept in memory."""
 
     def changed(self, tenant: Tenant) -> None:
         """Nothing is kept in memory."""
