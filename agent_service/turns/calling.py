@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from agent_service import failpoints
 from agent_service.stores import attached, conversations, turns
 from agent_service.turns import journal
 from agent_service.turns.running import Running
@@ -34,7 +35,9 @@ class Calling:
         running = self._running
         key = f"{running.turn.id}/{step}/{index}"
         tenant, lease, turn = running.tenant, running.lease, running.turn
+        failpoints.reach("call:before")
         outcome = None if self._caller.edits_block(call) else await self._caller.call(call, key)
+        failpoints.reach("call:effect")
 
         def work(connection: Connection) -> tuple[list[TurnEvent], list[Block]]:
             conversations.check_lease(connection, tenant, lease)
@@ -44,6 +47,7 @@ class Calling:
             return made, attached.of_agent(connection, tenant, running.agent.id)
 
         made, current = await running.parts.store.write(work)
+        failpoints.reach("call:journalled")
         running.agent.ClearField("blocks")
         running.agent.blocks.extend(current)
         running.publish(made)

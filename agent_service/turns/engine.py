@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import Connection
 
-from agent_service import clock
+from agent_service import clock, failpoints
 from agent_service.stores import conversations, turns
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.turns.feed import Feed
@@ -134,7 +134,10 @@ class TurnEngine:
             _mark(connection, acknowledged)
             return turns.accept(connection, tenant, request, claimant)
 
-        return await self._parts.store.write(work)
+        failpoints.reach("accept:before")
+        accepted = await self._parts.store.write(work)
+        failpoints.reach("accept:after")
+        return accepted
 
     def _launch(self, live: _Live, claimed: Claimed | None) -> None:
         self._live[live.record.turn.id] = live
@@ -179,6 +182,7 @@ class TurnEngine:
         self._live.pop(turn_id, None)
         live.over.set()
         await runner.settle()
+        failpoints.reach("settled")
         self._acknowledged[tenant].append(turn_id)
 
     async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from agent_service import failpoints
 from agent_service.context.window import Window
 from agent_service.stores.conversations import Lease
 from agent_service.tiers import Tiers
@@ -49,11 +50,13 @@ class RecallLog:
                 fence=Fence(scope=self._lease.conversation_id, token=self._lease.fence),
                 messages=batch.messages,
             )
+            failpoints.reach("recall:before")
             try:
                 stored = await self._tiers.append_messages(self._principal, request, seconds=seconds)
             except (Unavailable, DeadlineExceeded) as error:
                 _log.warning("recall unreachable", reason=error.reason_name, turn=self._turn.id)
                 return False
+            failpoints.reach("recall:after")
             self._sent += 1
             if window is not None:
                 window.extend(stored)

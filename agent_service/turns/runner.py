@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_service import clock
+from agent_service import clock, failpoints
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
 from agent_service.tools import speech
@@ -63,7 +63,9 @@ class TurnRunner:
                 return await self._finish(step, turn_pb2.STOP_REASON_END_TURN)
             if step >= max_steps:
                 return await self._finish(step, turn_pb2.STOP_REASON_MAX_STEPS)
+            failpoints.reach("model:before")
             answer = await self._asker.ask(step + 1)
+            failpoints.reach("model:after")
             message = running.events.answer(step + 1, answer)
             made = [running.events.journalled(step + 1, message=message)]
             if not answer.tool_calls:
@@ -72,6 +74,7 @@ class TurnRunner:
                 return await self._finish(step + 1, reason, made)
             made += [running.events.journalled(step + 1, tool_call=call) for call in message.tool_calls]
             await running.commit(made)
+            failpoints.reach("step:committed")
             await self._calling.run_calls(step + 1, message)
             await running.recall.send(running.window, ended=False)
 
@@ -129,7 +132,9 @@ class TurnRunner:
         ]
         last = running.numbered([*made, *ending])
         tenant, lease = running.tenant, running.lease
+        failpoints.reach("finish:before")
         await running.parts.store.write(lambda c: turns.commit(c, tenant, lease, turn, last))
+        failpoints.reach("finish:committed")
         running.feed.record(last)
         await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
         running.feed.send(last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent_service import failpoints
 from agent_service.context.window import Window
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
@@ -37,6 +38,7 @@ class Running:
 
     def publish(self, made: Sequence[TurnEvent]) -> None:
         """Sends events that are in the journal."""
+        failpoints.reach("events:before")
         self.feed.record(made)
         self.feed.send(made)
 

@@ -38,6 +38,15 @@ class Service:
         self._process.kill()
         self._process.wait()
 
+    def died(self, seconds: float) -> bool:
+        """Waits for it to end by itself; whether it did."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return False
+        return True
+
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
         self._process.terminate()

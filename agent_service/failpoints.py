@@ -1,0 +1,40 @@
+"""Places at which the crash tests kill the process. Outside of these tests passing one does nothing.
+
+`TRIPTYCH_TEST_FAILPOINT=step:committed:n=2` kills it with SIGKILL when it passes there for the second time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+# In the order in which a turn passes them. `docs/promises.md` says of each what is promised there.
+NAMES = (
+    "accept:before",
+    "accept:after",
+    "model:before",
+    "model:after",
+    "step:committed",
+    "call:before",
+    "call:effect",
+    "call:journalled",
+    "recall:before",
+    "recall:after",
+    "finish:before",
+    "finish:committed",
+    "events:before",
+    "settled",
+)
+
+_name, _, _times = os.environ.get("TRIPTYCH_TEST_FAILPOINT", "").partition(":n=")
+_left = int(_times or 1)
+
+
+def reach(name: str) -> None:
+    """Kills the process here if the environment says so."""
+    global _left
+    if name != _name:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
