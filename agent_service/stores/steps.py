@@ -34,9 +34,10 @@ _INSERT_TEXTS = {
 class Reference:
     """What a request was made of; texts by their hash.
 
-    `prompt`: the system message's segments. `tools`: the schemas, each as JSON. `first`: sequence of the first message of the
-    conversation in it, 0 if there was none before the turn. `messages`: how many of recall's it has. `revised`: those
-    that were not of revision 1. `cuts`: what was left out of the running turn. `settings`: the request's other fields.
+    `prompt`: the system message's segments. `tools`: the schemas, each as JSON. `first`: sequence of the first message
+    of the conversation in it, 0 if there was none before the turn. `messages`: how many of recall's it has. `revised`:
+    those that were not of revision 1. `cuts`: what was left out of the running turn. `settings`: the request's other
+    fields.
     """
 
     prompt: list[str]

@@ -1,4 +1,4 @@
-"""What a conversation's model sees of what was said: from where on word for word, and the summary of what was before."""
+"""What an agent sees of a conversation: from where on word for word, and the summary of what was before."""
 
 from __future__ import annotations
 
