@@ -78,11 +78,15 @@ class Window:
         """The oldest whole turns, as few as leave at most `target` tokens before the turn `keep`, which stays."""
         end = len(self.messages) - (len(self.of_turn(keep)) if keep is not None else 0)
         turns = list(turns_of(self.messages[:end]))
-        costs = [cost(turn) for turn in turns]
-        total, gone = sum(costs), 0
-        while gone < len(turns) and total > target:
-            total -= costs[gone]
+        renderer = Renderer(self._renderer.timezone)
+        costs = [count.of_messages(renderer.turn(turn)) for turn in turns]
+        left, gone = sum(costs), 0
+        while gone < len(turns) and left > target:
+            left -= costs[gone]
             gone += 1
+            if gone < len(turns):  # what is then the first turn is told its time
+                told = count.of_messages(Renderer(self._renderer.timezone).turn(turns[gone]))
+                left, costs[gone] = left - costs[gone] + told, told
         return [message for turn in turns[:gone] for message in turn]
 
     def without(self, messages: int, view: View) -> Window:
