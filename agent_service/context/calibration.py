@@ -79,6 +79,5 @@ class Calibration:
 
 def _named_limit(message: str) -> int:
     """The limit that an error message names; 0 if it names none that can be one."""
-    found = _LIMIT.search(message)
-    limit = int(found.group(1).replace(",", "")) if found else 0
-    return limit if limit >= LEAST_WINDOW else 0
+    named = (int(found.group(1).replace(",", "")) for found in _LIMIT.finditer(message))
+    return next((limit for limit in named if limit >= LEAST_WINDOW), 0)

@@ -131,7 +131,7 @@ def asks_for_summary(body: Json) -> bool:
 
 
 def _tokens(body: Json) -> int:
-    texts = [message.get("content") or json.dumps(message["tool_calls"]) for message in body["messages"]]
+    texts = [message.get("content") or json.dumps(message.get("tool_calls", "")) for message in body["messages"]]
     return len(json.dumps(body.get("tools", [])).encode()) // 4 + sum(4 + len(text.encode()) // 4 for text in texts)
 
 
