@@ -50,7 +50,7 @@ class Replayer:
         def work(connection: Connection) -> _Kept:
             step, reference = steps.get(connection, caller.tenant, step_id)
             hashes = [*reference.prompt, *reference.tools, reference.summary]
-            found = steps.texts(connection, caller.tenant, step.agent_id, hashes)
+            found = steps.texts(connection, caller.tenant, step, hashes)
             return _Kept(step, reference, found, turns.events(connection, caller.tenant, step.turn_id))
 
         kept = await self._store.read(work)

@@ -53,7 +53,10 @@ class Reference:
 
 
 def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference, texts: Mapping[str, str]) -> None:
-    """Keeps a step and the texts that it is the first to refer to. A step that is there already stays as it is."""
+    """Keeps a step and those `texts`, by hash, that it is the first to refer to.
+
+    A step that is there already stays as it is.
+    """
     if connection.execute(_KNOWN, {**owner(tenant), "step_id": step.id}).one_or_none() is not None:
         return
     connection.execute(
@@ -62,6 +65,7 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
             **owner(tenant),
             "id": step.id,
             "agent_id": step.agent_id,
+            "conversation_id": step.conversation_id,
             "turn_id": step.turn_id,
             "created_at": clock.microseconds(step.create_time),
             "body": step.SerializeToString(),
@@ -70,7 +74,13 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
     )
     if texts:
         rows = [
-            {**owner(tenant), "agent_id": step.agent_id, "hash": name, "text": zlib.compress(text.encode())}
+            {
+                **owner(tenant),
+                "agent_id": step.agent_id,
+                "conversation_id": step.conversation_id if name == reference.summary else "",
+                "hash": name,
+                "text": zlib.compress(text.encode()),
+            }
             for name, text in texts.items()
         ]
         connection.execute(_INSERT_TEXTS[connection.dialect.name], rows)
@@ -97,13 +107,22 @@ def list_page(
     return [Step.FromString(row.body) for row in rows], token
 
 
-def texts(connection: Connection, tenant: Tenant, agent_id: str, hashes: Iterable[str]) -> dict[str, str]:
-    """The agent's texts of these hashes."""
+def texts(connection: Connection, tenant: Tenant, step: Step, hashes: Iterable[str]) -> dict[str, str]:
+    """The step's texts of these hashes."""
     wanted: Sequence[str] = list(set(hashes))
     query = select(step_texts.c.hash, step_texts.c.text).where(
-        owned(step_texts, tenant), step_texts.c.agent_id == agent_id, step_texts.c.hash.in_(wanted)
+        owned(step_texts, tenant),
+        step_texts.c.agent_id == step.agent_id,
+        step_texts.c.conversation_id.in_(("", step.conversation_id)),
+        step_texts.c.hash.in_(wanted),
     )
     return {row.hash: zlib.decompress(row.text).decode() for row in connection.execute(query)}
+
+
+def remove_of_conversation(connection: Connection, tenant: Tenant, conversation_id: str) -> None:
+    """Deletes its steps and summaries; what its agent's other conversations share stays."""
+    for table in (steps, step_texts):
+        connection.execute(delete(table).where(owned(table, tenant), table.c.conversation_id == conversation_id))
 
 
 def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:

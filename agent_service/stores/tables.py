@@ -173,6 +173,7 @@ steps = Table(
     *_owner(),
     Column("id", String(64), primary_key=True),
     Column("agent_id", String(64), nullable=False),
+    Column("conversation_id", String(64), nullable=False),
     Column("turn_id", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     # triptych.agent.v1.Step
@@ -183,12 +184,15 @@ steps = Table(
     Index("steps_by_turn", "account_id", "user_id", "turn_id", "created_at", "id"),
 )
 
-# Parts of requests (blocks, instructions, tools, summaries), each once for its agent however many steps sent it.
+# Parts of requests, each once however many steps sent it: instructions, blocks and tools for the agent, summaries for
+# the conversation.
 step_texts = Table(
     "step_texts",
     metadata,
     *_owner(),
     Column("agent_id", String(64), primary_key=True),
+    # '' for what all the agent's conversations share
+    Column("conversation_id", String(64), primary_key=True),
     # SHA-256 of the text, hex
     Column("hash", String(64), primary_key=True),
     # UTF-8, compressed by zlib

@@ -73,12 +73,12 @@ class Recorder:
         step = self._step(asked, answer, watch)
         known = running.parts.texts
         made_of, all_texts = self._reference(asked)
-        new = known.new(step.agent_id, all_texts)
+        new = known.new(step.conversation_id, all_texts)
 
         def work(connection: Connection) -> None:
             steps.add(connection, running.tenant, step, made_of, new)
 
-        running.with_next_commit(work, lambda: known.stored(step.agent_id, new))
+        running.with_next_commit(work, lambda: known.stored(step.conversation_id, new))
 
     def _step(self, asked: Asked, answer: ModelAnswer, watch: Watch) -> Step:
         turn = self._running.turn

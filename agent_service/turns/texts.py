@@ -15,7 +15,7 @@ _MOST_TOOLS = 1_000
 
 
 class KnownTexts:
-    """Hashes by agent. One that was forgotten here is written again, which changes nothing."""
+    """Hashes by place, which is the conversation. One forgotten here is written again, which changes nothing."""
 
     def __init__(self) -> None:
         self._known: LRUCache[tuple[str, str], bool] = LRUCache(_MOST)
@@ -29,13 +29,13 @@ class KnownTexts:
             made = self._tools[tool.text] = digest(text), text
         return made
 
-    def new(self, agent_id: str, texts: Mapping[str, str]) -> dict[str, str]:
+    def new(self, place: str, texts: Mapping[str, str]) -> dict[str, str]:
         """Those that have to be written."""
-        return {name: text for name, text in texts.items() if (agent_id, name) not in self._known}
+        return {name: text for name, text in texts.items() if (place, name) not in self._known}
 
-    def stored(self, agent_id: str, hashes: Iterable[str]) -> None:
+    def stored(self, place: str, hashes: Iterable[str]) -> None:
         for name in hashes:
-            self._known[agent_id, name] = True
+            self._known[place, name] = True
 
 
 def digest(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,7 +31,14 @@ async def store(dsn: str) -> AsyncIterator[Store]:
 
 def step(number: int, agent_id: str = "agent-1") -> Step:
     at = Timestamp(seconds=1_700_000_000 + number)
-    return Step(id=f"step-{number}", turn_id=f"run-{number // 2}", agent_id=agent_id, number=number, create_time=at)
+    return Step(
+        id=f"step-{number}",
+        turn_id=f"run-{number // 2}",
+        agent_id=agent_id,
+        conversation_id="conv-1",
+        number=number,
+        create_time=at,
+    )
 
 
 REFERENCE = Reference(
@@ -53,13 +61,26 @@ async def test_a_step_and_its_texts_are_kept_once_and_only_for_their_owner(store
     await store.write(lambda c: steps.add(c, TENANT, step(1), REFERENCE, texts))
     await store.write(lambda c: steps.add(c, TENANT, step(2), REFERENCE, {**texts, "c": "tool"}))
     assert await store.read(lambda c: steps.get(c, TENANT, "step-1")) == (step(1), REFERENCE)
-    found = await store.read(lambda c: steps.texts(c, TENANT, "agent-1", ["a", "b", "c", "d"]))
+    found = await store.read(lambda c: steps.texts(c, TENANT, step(1), ["a", "b", "c", "d"]))
     assert found == {**texts, "c": "tool"}
-    assert await store.read(lambda c: steps.texts(c, BOB.tenant, "agent-1", ["a"])) == {}
+    assert await store.read(lambda c: steps.texts(c, BOB.tenant, step(1), ["a"])) == {}
     with pytest.raises(NotFound):
         await store.read(lambda c: steps.get(c, BOB.tenant, "step-1"))
     await store.write(lambda c: steps.remove_of_agent(c, TENANT, "agent-1"))
-    assert await store.read(lambda c: steps.texts(c, TENANT, "agent-1", ["a"])) == {}
+    assert await store.read(lambda c: steps.texts(c, TENANT, step(1), ["a"])) == {}
+    with pytest.raises(NotFound):
+        await store.read(lambda c: steps.get(c, TENANT, "step-1"))
+
+
+async def test_a_conversation_takes_its_steps_and_summaries_with_it_and_no_more(store: Store) -> None:
+    with_summary = replace(REFERENCE, summary="s")
+    await store.write(lambda c: steps.add(c, TENANT, step(1), with_summary, {"a": "shared", "s": "a summary"}))
+    other = step(2)
+    other.conversation_id = "conv-2"
+    await store.write(lambda c: steps.add(c, TENANT, other, with_summary, {"a": "shared", "s": "a summary"}))
+    await store.write(lambda c: steps.remove_of_conversation(c, TENANT, "conv-1"))
+    assert await store.read(lambda c: steps.texts(c, TENANT, step(1), ["a", "s"])) == {"a": "shared"}
+    assert await store.read(lambda c: steps.texts(c, TENANT, other, ["a", "s"])) == {"a": "shared", "s": "a summary"}
     with pytest.raises(NotFound):
         await store.read(lambda c: steps.get(c, TENANT, "step-1"))
 

@@ -40,6 +40,8 @@ class ScriptedModel:
         self.context_window = 0
         # What it answers when it is asked for a summary; '' for an error.
         self.summary = "what was said before"
+        # Whether a request for a summary hangs until the test calls `release`.
+        self.holds_summaries = False
         self.waiting = threading.Event()
         self._released = threading.Event()
         routes = [
@@ -89,6 +91,9 @@ class ScriptedModel:
             told = f"This model's maximum context length is {self.context_window} tokens"
             return JSONResponse({"error": {"message": told, "code": "context_length_exceeded"}}, 400)
         if asks_for_summary(body):
+            if self.holds_summaries and not self._released.is_set():
+                self.waiting.set()
+                await asyncio.to_thread(self._released.wait, 60)
             if not self.summary:
                 return JSONResponse({"error": {"message": "no summary, as scripted"}}, 400)
             return StreamingResponse(_stream({"content": self.summary}, cut=False), media_type="text/event-stream")

@@ -25,6 +25,7 @@ def upgrade() -> None:
         *_owner(),
         sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("agent_id", sa.String(64), nullable=False),
+        sa.Column("conversation_id", sa.String(64), nullable=False),
         sa.Column("turn_id", sa.String(64), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
@@ -36,6 +37,7 @@ def upgrade() -> None:
         "step_texts",
         *_owner(),
         sa.Column("agent_id", sa.String(64), primary_key=True),
+        sa.Column("conversation_id", sa.String(64), primary_key=True),
         sa.Column("hash", sa.String(64), primary_key=True),
         sa.Column("text", sa.LargeBinary, nullable=False),
     )
