@@ -78,7 +78,7 @@ class Window:
         """The oldest whole turns, as few as leave at most `target` tokens before the turn `keep`, which stays."""
         end = len(self.messages) - (len(self.of_turn(keep)) if keep is not None else 0)
         turns = list(turns_of(self.messages[:end]))
-        renderer = Renderer(self._renderer.timezone)
+        renderer = Renderer(self._renderer.timezone, self.view.notice_step)
         costs = [count.of_messages(renderer.turn(turn)) for turn in turns]
         left, gone = sum(costs), 0
         while gone < len(turns) and left > target:

@@ -11,22 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent_service import clock
-from agent_service.stores.rows import Window, fetch, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, owned, owner
 from agent_service.stores.tables import step_texts, steps
 from servicekit.principal import Tenant
 from triptych.agent.v1.step_pb2 import Step
 from triptych.errors import NotFound
 
-_INSERT = insert(steps)
-_KNOWN = select(steps.c.id).where(mine(steps), steps.c.id == bindparam("step_id"))
-# Two conversations of an agent may send the same text for the first time at once.
-_INSERT_TEXTS = {
-    "sqlite": sqlite.insert(step_texts).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(step_texts).on_conflict_do_nothing(),
+# What is there already stays. Two conversations of an agent may send the same text for the first time at once.
+_INSERT = {
+    name: (insert(steps).on_conflict_do_nothing(), insert(step_texts).on_conflict_do_nothing())
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
 
@@ -57,10 +55,9 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
 
     A step that is there already stays as it is.
     """
-    if connection.execute(_KNOWN, {**owner(tenant), "step_id": step.id}).one_or_none() is not None:
-        return
+    insert_step, insert_texts = _INSERT[connection.dialect.name]
     connection.execute(
-        _INSERT,
+        insert_step,
         {
             **owner(tenant),
             "id": step.id,
@@ -83,7 +80,7 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
             }
             for name, text in texts.items()
         ]
-        connection.execute(_INSERT_TEXTS[connection.dialect.name], rows)
+        connection.execute(insert_texts, rows)
 
 
 def get(connection: Connection, tenant: Tenant, step_id: str) -> tuple[Step, Reference]:

@@ -90,7 +90,7 @@ class Asker:
     async def _compact(self, step: int, built: Built, target: int) -> Built:
         """Brings history down to `target` tokens; gives the request as it then is."""
         running = self._running
-        leaving = running.window.leaving(target, running.turn.id)
+        leaving = running.window.leaving(target, running.turn.id) or running.window.leaving(0, running.turn.id)
         folded = await self._compactor.fold(
             running.tenant, running.agent, running.window, leaving, built.budget, insist=False
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from agent_service.context import tokens
@@ -77,19 +77,23 @@ class Conversation:
         message = Message(sequence=self.count, role=role, text=text, turn_id=turn_id, create_time=at, **more)  # type: ignore[arg-type]
         self.turn.append(message)
 
-    def request(self, turn_id: str) -> tuple[Built, bool]:
+    def request(self, turn_id: str, step_id: str) -> tuple[Built, bool]:
         """The step's request, and whether turns had to leave for it."""
         agent, budget = self.builder.agent, Budget.of(self.builder.agent, self.budget_window, self.ratio)
         built = self.builder.build(budget, self.window, turn_id, self.turn, self.cuts)
         left = False
         if not built.fits and built.history.messages:
             available = built.room - built.cuts.cost(built.turn)
-            leaving = self.window.leaving(history_target(agent, COMPACTION_MODE_UNSPECIFIED, available), turn_id)
+            target = history_target(agent, COMPACTION_MODE_UNSPECIFIED, available)
+            leaving = self.window.leaving(target, turn_id) or self.window.leaving(0, turn_id)
             view = View(leaving[-1].sequence + 1, "s" * min(len(leaving) * 50, 40_000))
             self.window = self.window.without(len(leaving), view)
             built = self.builder.build(budget, self.window, turn_id, self.turn, self.cuts)
             left = True
         self.cuts = built.cuts
+        if built.presses and not self.window.view.notice_step:
+            self.window.view = replace(self.window.view, notice_step=step_id)
+            built = built.noticed()
         return built, left
 
     @property
@@ -136,7 +140,8 @@ def check(conversation: Conversation, turns: Sequence[Turn]) -> None:
         conversation.seconds += 60 * turn.minutes_later
         conversation.say(type_pb2.ROLE_USER, turn.said, turn_id)
         for step, calls in enumerate([*turn.steps, []]):
-            built, left = conversation.request(turn_id)
+            step_id = f"{turn_id}-{step}"
+            built, left = conversation.request(turn_id, step_id)
             if can_fit(conversation.builder, built.budget):
                 assert_fits(built)
             assert_valid(built.messages)
@@ -158,13 +163,14 @@ def add_step(
         ToolCall(id=f"{turn_id}-{step}-{index}", name="f", arguments='{"a": "' + "x" * length + '"}')
         for index, (length, _) in enumerate(calls)
     ]
-    conversation.say(type_pb2.ROLE_ASSISTANT, "" if calls else turn.answer, turn_id, tool_calls=made)
+    step_id = f"{turn_id}-{step}"
+    conversation.say(type_pb2.ROLE_ASSISTANT, "" if calls else turn.answer, turn_id, tool_calls=made, step_id=step_id)
     for call, (_, result) in zip(made, calls, strict=True):
         if result is not None:
             conversation.say(type_pb2.ROLE_TOOL, result, turn_id, tool_return=ToolReturn(tool_call_id=call.id))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(_AGENTS, _TOOLS, st.lists(_TURNS, min_size=1, max_size=12), st.sampled_from([0.6, 1.0, 1.7, 3.0]))
 def test_every_request_fits_is_valid_and_begins_as_the_one_before(
     agent: Agent, tools: list[ToolSchema], turns: list[Turn], ratio: float
