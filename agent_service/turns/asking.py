@@ -95,6 +95,8 @@ class Asker:
             running.tenant, running.agent, running.window, leaving, built.budget, insist=False
         )
         before, running.window = running.window, folded.window
+        # With the window the notice in the turn goes, and so the places that were cut are others now.
+        self._cuts = Cuts()
         smaller = self._build(built.budget)
         try:
             await self._store(step, folded, built, smaller)

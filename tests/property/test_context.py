@@ -88,6 +88,7 @@ class Conversation:
             leaving = self.window.leaving(target, turn_id) or self.window.leaving(0, turn_id)
             view = View(leaving[-1].sequence + 1, "s" * min(len(leaving) * 50, 40_000))
             self.window = self.window.without(len(leaving), view)
+            self.cuts = Cuts()
             built = self.builder.build(budget, self.window, turn_id, self.turn, self.cuts)
             left = True
         self.cuts = built.cuts
