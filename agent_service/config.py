@@ -12,7 +12,10 @@ from triptych.environment import BadEnvironment
 
 @dataclass(frozen=True)
 class ModelEndpoint:
-    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens."""
+    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens.
+
+    `prices`: a price list (see agent_service.models.prices), if there is one.
+    """
 
     base_url: str
     model: str
@@ -20,6 +23,7 @@ class ModelEndpoint:
     context_window: int
     timeout_seconds: float
     tool_mode: ToolMode
+    prices: Path | None = None
 
     @classmethod
     def read(cls, env: Environment) -> ModelEndpoint:
@@ -34,6 +38,7 @@ class ModelEndpoint:
             context_window=env.integer("TRIPTYCH_MODEL_CONTEXT_WINDOW"),
             timeout_seconds=env.number("TRIPTYCH_MODEL_TIMEOUT_SECONDS"),
             tool_mode=tool_mode,
+            prices=Path(prices) if (prices := env.text("TRIPTYCH_MODEL_PRICES")) else None,
         )
 
 

@@ -3,53 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from agent_service.context import build, prompt
-from agent_service.context.window import WindowCache
-from agent_service.models.client import ModelClient
-from agent_service.store import Store
+from agent_service import clock
+from agent_service.context import prompt
+from agent_service.context.build import Builder
+from agent_service.context.render import Renderer
 from agent_service.stores import agents, conversations
-from agent_service.tiers import Tiers
+from agent_service.stores.views import View
 from agent_service.tools import registry
+from agent_service.turns.parts import Parts
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse
 from triptych.errors import NotFound
+from triptych.recall.v1.recall_pb2 import Message
 
 
 class Previewer:
-    def __init__(self, store: Store, tiers: Tiers, windows: WindowCache, model: ModelClient) -> None:
-        self._store, self._tiers, self._windows, self._model = store, tiers, windows, model
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     async def preview(self, caller: Principal, request: PreviewContextRequest) -> PreviewContextResponse:
         """Raises: NotFound (agent, or conversation of this agent); Unavailable if a tier can't be reached."""
+        parts = self._parts
 
-        def work(connection: Connection) -> tuple[Agent, str, int]:
+        def work(connection: Connection) -> tuple[Agent, str, View]:
             agent = agents.get(connection, caller.tenant, request.agent_id)
             conversation_id = request.conversation_id or agent.default_conversation_id
             if conversations.get(connection, caller.tenant, conversation_id).agent_id != agent.id:
                 raise NotFound("conversation", conversation_id)
-            return agent, conversation_id, conversations.window_start(connection, caller.tenant, conversation_id)
+            return agent, conversation_id, conversations.view(connection, caller.tenant, conversation_id)
 
-        agent, conversation_id, start = await self._store.read(work)
-        tools = registry.schemas(agent.tools)
-        window_tokens = agent.model.context_window or self._model.context_window
-        budget = build.history_budget(agent, tools, window_tokens)
+        agent, conversation_id, view = await parts.store.read(work)
+        budget = parts.budget(caller.tenant, agent)
+        builder = Builder(parts.compiler, agent, registry.schemas(agent.tools))
         window, recall_count, archival_count = await asyncio.gather(
-            self._windows.get(caller, agent.id, conversation_id, start, budget),
-            self._tiers.count_messages(caller, agent.id),
-            self._tiers.count_passages(caller, agent.archive_ids),
+            parts.windows.look(caller, agent.id, conversation_id, view, builder.room(budget)),
+            parts.tiers.count_messages(caller, agent.id),
+            parts.tiers.count_passages(caller, agent.archive_ids),
         )
-        now = datetime.now(UTC)
-        built = build.build(agent, window.before(""), [], now, hidden=window.hidden)
+        built = builder.build(budget, window)
+        facts = Renderer(agent.timezone).turn([Message(create_time=clock.timestamp(clock.now()))])
         return PreviewContextResponse(
-            context_window=window_tokens,
-            tokens=build.measured(agent, tools, built),
-            system_prompt=agent.system or prompt.DEFAULT_INSTRUCTIONS,
+            context_window=budget.window,
+            tokens=built.parts(),
+            system_prompt=prompt.instructions(agent),
             core_memory=prompt.core_memory(agent.blocks),
-            memory_facts=built.facts,
+            memory_facts=facts[0]["content"],
+            summary=view.summary,
             messages=window.messages,
             tools=[registry.described(name) for name in agent.tools],
             recall_count=recall_count,

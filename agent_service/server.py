@@ -11,20 +11,24 @@ from agent_service.cleanup import Cleaner
 from agent_service.config import Settings
 from agent_service.context.window import WindowCache
 from agent_service.models.client import ModelClient
+from agent_service.models.prices import Prices
 from agent_service.preview import Previewer
+from agent_service.replay import Replayer
 from agent_service.servicer import AgentServicer
+from agent_service.step_servicer import StepServicer
 from agent_service.store import open_store
 from agent_service.tiers import Tiers
 from agent_service.turn_servicer import TurnServicer
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
+from agent_service.turns.upkeep import Upkeep
 from servicekit import ids
 from servicekit.channel import Peer
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -48,22 +52,25 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window)
+    prices = Prices.read(settings.model.prices)
+    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, prices)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
     stack.push_async_callback(cleaner.close)
-    previewer = Previewer(store, tiers, windows, model)
+    previewer, upkeep = Previewer(parts), Upkeep(parts, engine)
 
     guard = Guard(signed_principal(verifier))
     agent_service = agent_pb2.DESCRIPTOR.services_by_name["AgentService"]
+    step_service = step_pb2.DESCRIPTOR.services_by_name["StepService"]
     turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
     server = GrpcServer(
         [
-            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, cleaner)),
+            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, upkeep, cleaner)),
             guard.handler(turn_service, TurnServicer(store, engine)),
+            guard.handler(step_service, StepServicer(store, Replayer(store, tiers, model))),
         ],
-        [agent_service.full_name, turn_service.full_name],
+        [agent_service.full_name, turn_service.full_name, step_service.full_name],
         reflection=settings.running.reflection,
     )
     # Before the first call: an unfinished turn keeps its place ahead of new ones.

@@ -18,6 +18,7 @@ from agent_service.stores.requests import once
 from agent_service.stores.rows import Window
 from agent_service.tools import registry
 from agent_service.turns.engine import TurnEngine
+from agent_service.turns.upkeep import Upkeep
 from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
@@ -30,10 +31,16 @@ Response = TypeVar("Response", bound=Message)
 
 class AgentServicer(AgentServiceServicer):
     def __init__(
-        self, store: Store, engine: TurnEngine, model: ModelClient, previewer: Previewer, cleaner: Cleaner
+        self,
+        store: Store,
+        engine: TurnEngine,
+        model: ModelClient,
+        previewer: Previewer,
+        upkeep: Upkeep,
+        cleaner: Cleaner,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._cleaner = previewer, cleaner
+        self._previewer, self._upkeep, self._cleaner = previewer, upkeep, cleaner
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent
@@ -167,6 +174,16 @@ class AgentServicer(AgentServiceServicer):
         tenant, window = principal.tenant(), _window(request, newest_first=True)
         found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request.agent_id, window))
         return pb.ListConversationsResponse(conversations=found, next_page_token=token)
+
+    async def CompactConversation(
+        self, request: pb.CompactConversationRequest, context: Context
+    ) -> pb.CompactConversationResponse:
+        return await self._upkeep.compact(principal.current(), request)
+
+    async def ResetConversation(
+        self, request: pb.ResetConversationRequest, context: Context
+    ) -> pb.ResetConversationResponse:
+        return await self._upkeep.reset(principal.current(), request)
 
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         return pb.ListToolsResponse(tools=[registry.described(name) for name in registry.TOOLS])

@@ -31,15 +31,26 @@ class Tiers:
         return response.messages
 
     async def latest_messages(
-        self, caller: Principal, agent_id: str, conversation_id: str, *, page_token: str, size: int
+        self,
+        caller: Principal,
+        agent_id: str,
+        conversation_id: str,
+        *,
+        page_token: str,
+        size: int,
+        older_than: str = "",
     ) -> tuple[Sequence[recall.Message], str]:
-        """A page of a conversation's messages, newest first, and the token of the next page."""
+        """A page of a conversation's messages, newest first, and the token of the next page.
+
+        `older_than`: only those before the message of this id; none if it is not there.
+        """
         request = recall.ListMessagesRequest(
             agent_id=agent_id,
             conversation_id=conversation_id,
             page_size=size,
             page_token=page_token,
             order=type_pb2.SORT_ORDER_DESCENDING,
+            after_id=older_than,
         )
         response = await self._recall_peer.unary(self._recall.ListMessages, request, caller=caller, seconds=_SECONDS)
         return response.messages, response.next_page_token

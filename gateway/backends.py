@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.config import Settings
 from servicekit.channel import Peer
 from servicekit.principal import Signer
-from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 from triptych.archival.v1 import archival_pb2
@@ -29,6 +29,7 @@ class Backends:
             self.agent_peer: [
                 agent_pb2.DESCRIPTOR.services_by_name["AgentService"],
                 turn_pb2.DESCRIPTOR.services_by_name["TurnService"],
+                step_pb2.DESCRIPTOR.services_by_name["StepService"],
             ],
             self.recall_peer: [recall_pb2.DESCRIPTOR.services_by_name["RecallService"]],
             self.archival_peer: [archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]],

@@ -83,6 +83,7 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_CONTEXT_WINDOW", "tokens; for models whose window is not known", "32768"),
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
     Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
+    Variable("TRIPTYCH_MODEL_PRICES", "JSON file with models' prices, for the cost of steps (docs/context.md)"),
     # The embedder
     *_embedder("TRIPTYCH_EMBEDDER", "bundled"),
     *_embedder("TRIPTYCH_RECALL_EMBEDDER", of="; for recall alone"),

@@ -1,23 +1,23 @@
 """Token counts without a tokenizer: nothing is downloaded, and every model counts differently anyway.
 
 English text has about four characters a token in the tokenizers of today's models; other scripts have fewer, so bytes
-of UTF-8 are counted rather than characters.
+of UTF-8 are counted rather than characters. How far off that is for a model is learnt from its endpoint (calibration).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent_service.models.types import ToolSchema
+from agent_service.models.types import ChatMessage, ToolSchema
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 # What the chat format adds to each message.
 _PER_MESSAGE = 4
 
 
 def of_text(text: str) -> int:
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def of_message(message: dict[str, Any]) -> int:
@@ -26,6 +26,10 @@ def of_message(message: dict[str, Any]) -> int:
     for call in message.get("tool_calls") or ():
         size += of_text(call["function"]["name"]) + of_text(call["function"]["arguments"])
     return size + _PER_MESSAGE
+
+
+def of_messages(messages: Iterable[ChatMessage]) -> int:
+    return sum(map(of_message, messages))
 
 
 def of_tools(tools: Sequence[ToolSchema]) -> int:

@@ -5,88 +5,98 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from agent_service.context import tokens as count
-from agent_service.context.render import render
+from agent_service.context.render import Renderer, render, turns_of
 from agent_service.models.types import ChatMessage
+from agent_service.stores.views import View
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
 from triptych.recall.v1.recall_pb2 import Message
 
-_PAGE = 200
-# A cold start reads this many messages at the most; a window of a million tokens holds fewer.
-_MOST_MESSAGES = 20_000
+_SMALLEST_PAGE, _LARGEST_PAGE = 50, 1_000
+# For the size of a cold start's pages: a message of this many tokens is a short one.
+_SHORT_MESSAGE = 50
 _CACHED_CONVERSATIONS = 2_000
-_REFILL = 0.7
+
+
+@dataclass(frozen=True)
+class History:
+    """What comes before a turn, in the chat format. `tokens`: estimated. `renderer`: goes on where it ends."""
+
+    messages: list[ChatMessage]
+    tokens: int
+    renderer: Renderer
 
 
 @dataclass
 class Window:
-    """`start`: sequence of the first message in view. `messages`: in order, all of them in recall."""
+    """`view`: as the store has it. `messages`: in order, all of them in recall."""
 
-    start: int
+    view: View = field(default_factory=View)
     messages: list[Message] = field(default_factory=list)
-    tokens: int = field(init=False)
+    _renderer: Renderer = field(default_factory=Renderer, init=False)
     _rendered: list[ChatMessage] = field(default_factory=list, init=False)
     _rendered_count: int = field(default=0, init=False)
+    _tokens: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self.tokens = cost(self.messages)
-
-    def before(self, turn_id: str) -> list[ChatMessage]:
-        """All that comes before that turn, in the chat format. What was rendered for an earlier turn is not again.
+    def before(self, turn_id: str | None, timezone: str = "") -> History:
+        """All that comes before that turn (None: all there is). What was rendered for an earlier turn is not again.
 
         Turns are whole, so what they are rendered to does not depend on what comes behind them.
         """
         end = len(self.messages)
-        while end and self.messages[end - 1].turn_id == turn_id:
+        while end and turn_id is not None and self.messages[end - 1].turn_id == turn_id:
             end -= 1
-        if end < self._rendered_count:  # somebody looked at the turn while it was running
-            self._rendered, self._rendered_count = [], 0
-        self._rendered.extend(render(self.messages[self._rendered_count : end]))
+        notice_step = self.view.notice_step
+        same = (self._renderer.timezone, self._renderer.notice_step) == (timezone, notice_step)
+        if end < self._rendered_count or not same:  # also if somebody looked at the turn while it was running
+            self._rendered, self._rendered_count, self._tokens = [], 0, 0
+            self._renderer = Renderer(timezone, notice_step)
+        new = self._renderer.turns(self.messages[self._rendered_count : end])
+        self._rendered.extend(new)
+        self._tokens += count.of_messages(new)
         self._rendered_count = end
-        return list(self._rendered)
+        return History(list(self._rendered), self._tokens, self._renderer.copy())
+
+    def of_turn(self, turn_id: str) -> list[Message]:
+        """What is here of the turn that is running, which is the last."""
+        begin = len(self.messages)
+        while begin and self.messages[begin - 1].turn_id == turn_id:
+            begin -= 1
+        return self.messages[begin:]
 
     @property
     def hidden(self) -> int:
         """How many messages of the conversation are older than what is here."""
-        return max(0, self.messages[0].sequence - 1) if self.messages else 0
-
-    def of_turn(self, turn_id: str) -> list[Message]:
-        """What is here of the turn that is running, which is the last."""
-        return [message for message in self.messages if message.turn_id == turn_id]
+        return max(0, self.messages[0].sequence - 1) if self.messages else self.view.hidden
 
     def extend(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
-        self.tokens += cost(messages)
 
-    def fit(self, budget: int, tail: list[Message], keep: str) -> bool:
-        """Drops whole turns from the front until the window with `tail` (not yet in it) is well within `budget` tokens.
+    def leaving(self, target: int, keep: str | None) -> list[Message]:
+        """The oldest whole turns, as few as leave at most `target` tokens before the turn `keep`, which stays."""
+        end = len(self.messages) - (len(self.of_turn(keep)) if keep is not None else 0)
+        turns = list(turns_of(self.messages[:end]))
+        renderer = Renderer(self._renderer.timezone, self.view.notice_step)
+        costs = [count.of_messages(renderer.turn(turn)) for turn in turns]
+        left, gone = sum(costs), 0
+        while gone < len(turns) and left > target:
+            left -= costs[gone]
+            gone += 1
+            if gone < len(turns):  # what is then the first turn is told its time
+                told = count.of_messages(Renderer(self._renderer.timezone).turn(turns[gone]))
+                left, costs[gone] = left - costs[gone] + told, told
+        return [message for turn in turns[:gone] for message in turn]
 
-        It drops down to 70%, so that the front, and with it the provider's cached prefix, then stays for many turns.
-        The turn `keep`, which is running, stays whole. Returns whether anything was dropped.
-        """
-        total = self.tokens + cost(tail)
-        if total <= budget:
-            return False
-        turns = [list(group) for _, group in groupby(self.messages, key=lambda message: message.turn_id)]
-        costs = [cost(turn) for turn in turns]
-        dropped = 0
-        while dropped < len(turns) and total > budget * _REFILL and turns[dropped][0].turn_id != keep:
-            total -= costs[dropped]
-            dropped += 1
-        self.messages = [message for turn in turns[dropped:] for message in turn]
-        self.tokens = sum(costs[dropped:])
-        self._rendered, self._rendered_count = [], 0
-        if self.messages:
-            self.start = self.messages[0].sequence
-        return dropped > 0
+    def without(self, messages: int, view: View) -> Window:
+        """The window when so many of the oldest messages have left it; `view`: what the store then says."""
+        return Window(view, self.messages[messages:])
 
 
 def cost(messages: Sequence[Message]) -> int:
     """Estimated tokens of messages in the chat format."""
-    return sum(map(count.of_message, render(messages)))
+    return count.of_messages(render(messages))
 
 
 class WindowCache:
@@ -96,16 +106,27 @@ class WindowCache:
         self._tiers = tiers
         self._windows: OrderedDict[str, Window] = OrderedDict()
 
-    async def get(self, caller: Principal, agent_id: str, conversation_id: str, start: int, budget: int) -> Window:
-        """The conversation's window; when cold, the newest messages from `start` on that `budget` tokens can hold."""
-        window = self._windows.get(conversation_id)
-        if window is None:
-            window = Window(start, await self._read(caller, agent_id, conversation_id, start, budget))
-            self._windows[conversation_id] = window
+    async def get(self, caller: Principal, agent_id: str, conversation_id: str, view: View, budget: int) -> Window:
+        """The conversation's window; when cold, the newest messages in `view` that `budget` tokens can hold.
+
+        A window that is not the one of that view (another process has moved it) is read anew.
+        """
+        window = await self.look(caller, agent_id, conversation_id, view, budget)
+        self._windows[conversation_id] = window
         self._windows.move_to_end(conversation_id)
         while len(self._windows) > _CACHED_CONVERSATIONS:
             self._windows.popitem(last=False)
         return window
+
+    async def look(self, caller: Principal, agent_id: str, conversation_id: str, view: View, budget: int) -> Window:
+        """As `get`, but what had to be read is not kept: a turn may be running, whose window this is not."""
+        window = self._windows.get(conversation_id)
+        if window is not None and window.view == view:
+            return window
+        return Window(view, await self._read(caller, agent_id, conversation_id, view.start, budget))
+
+    def put(self, conversation_id: str, window: Window) -> None:
+        self._windows[conversation_id] = window
 
     def forget(self, conversation_id: str) -> None:
         """Makes the next turn read it from recall again."""
@@ -117,15 +138,24 @@ class WindowCache:
     async def _read(
         self, caller: Principal, agent_id: str, conversation_id: str, start: int, budget: int
     ) -> list[Message]:
+        """Newest first, page by page, until the budget is full: of a long history no more than can be shown."""
         newest_first: list[Message] = []
-        token, size = "", 0
-        while len(newest_first) < _MOST_MESSAGES:
+        token, left = "", budget
+        while True:
+            size = min(max(left // _SHORT_MESSAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
             page, token = await self._tiers.latest_messages(
-                caller, agent_id, conversation_id, page_token=token, size=_PAGE
+                caller, agent_id, conversation_id, page_token=token, size=size
             )
             inside = [message for message in page if message.sequence >= start]
             newest_first.extend(inside)
-            size += cost(inside)
-            if not token or len(inside) < len(page) or size > budget:
-                break
-        return newest_first[::-1]
+            left -= cost(inside[::-1])
+            if not token or len(inside) < len(page):
+                return newest_first[::-1]
+            if left < 0:
+                return _from_whole_turn(newest_first[::-1])
+
+
+def _from_whole_turn(messages: list[Message]) -> list[Message]:
+    """Without the first turn, of which the beginning may be missing, unless it is the only one."""
+    first = next(turns_of(messages), messages)
+    return messages[len(first) :] or messages

@@ -50,10 +50,8 @@ class ModelClient:
         Raises: FailedPrecondition (MODEL_NOT_CONFIGURED, MODEL_REFUSED, CONTEXT_OVERFLOW), Unavailable
         (MODEL_UNAVAILABLE, MODEL_GARBAGE), DeadlineExceeded (MODEL_TIMEOUT).
         """
-        emulated = self._endpoint.tool_mode is ToolMode.EMULATED and bool(request.tools)
-        if emulated and emulation.is_stuck(request.messages):
-            request = replace(request, tools=())
-        body = self._body(request, emulated=emulated)
+        emulated = self._emulated(request)
+        body = self.body(request)
         assembly = Assembly(None if emulated else deltas)
         try:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
@@ -67,6 +65,16 @@ class ModelClient:
         if deltas and answer.text:
             deltas.text(answer.text)
         return answer
+
+    def body(self, request: ModelRequest) -> dict[str, Any]:
+        """The request's body as it is sent: the same for the same request."""
+        emulated = self._emulated(request)
+        if emulated and emulation.is_stuck(request.messages):
+            request = replace(request, tools=())
+        return self._body(request, emulated=emulated)
+
+    def _emulated(self, request: ModelRequest) -> bool:
+        return self._endpoint.tool_mode is ToolMode.EMULATED and bool(request.tools)
 
     async def list_models(self) -> list[str]:
         """Names of the endpoint's models, at most a minute old. Raises: as `complete`."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations
+from agent_service.stores import attached, blocks, conversations, steps, views
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -23,7 +23,19 @@ MAX_SYSTEM = 200_000
 MAX_TAGS = 100
 _GET = select(agents).where(mine(agents), agents.c.id == bindparam("agent_id"))
 UPDATABLE = frozenset(
-    {"name", "description", "system", "model", "tools", "tags", "metadata", "timezone", "archive_ids", "embedding"}
+    {
+        "name",
+        "description",
+        "system",
+        "model",
+        "tools",
+        "tags",
+        "metadata",
+        "timezone",
+        "archive_ids",
+        "embedding",
+        "compaction",
+    }
 )
 
 
@@ -71,6 +83,7 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
     if not math.isfinite(agent.model.temperature):
         raise InvalidArgument.of("model", "temperature must be a number")
+    views.check(agent.compaction)
     structs.check("metadata", agent.metadata)
     if len(agent.blocks) > blocks.MAX_BLOCKS:
         raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
@@ -147,6 +160,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
     own_turns = select(turns.c.id).where(owned(turns, tenant), turns.c.agent_id == agent_id)
     connection.execute(delete(journal).where(owned(journal, tenant), journal.c.turn_id.in_(own_turns)))
     connection.execute(delete(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id))
+    steps.remove_of_agent(connection, tenant, agent_id)
     conversations.remove_of_agent(connection, tenant, agent_id)
     connection.execute(delete(agents).where(owned(agents, tenant), agents.c.id == agent_id))
     connection.execute(insert(cleanups).values(**owner(tenant), agent_id=agent_id, archive_id=own_archive_id(agent_id)))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select,
 from agent_service import clock
 from agent_service.stores.rows import Window, fetch, mine, owned, owner
 from agent_service.stores.tables import conversations
+from agent_service.stores.views import View
 from servicekit import ids
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Conversation
@@ -28,7 +29,7 @@ class Lease:
     conversation_id: str
     owner: str
     fence: int
-    window_start: int
+    view: View
 
 
 def create(connection: Connection, tenant: Tenant, agent_id: str, summary: str) -> Conversation:
@@ -49,6 +50,7 @@ def insert_row(
             lease_owner=None,
             fence=0,
             window_start=0,
+            notice_step="",
             created_at=at,
             updated_at=at,
         )
@@ -92,7 +94,7 @@ def claim(
             .where(owned(conversations, tenant), conversations.c.id == conversation_id)
             .values(lease_owner=claimant, fence=fence, updated_at=clock.now())
         )
-    return Lease(conversation_id, claimant, fence, row.window_start)
+    return Lease(conversation_id, claimant, fence, View.of(row))
 
 
 def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
@@ -104,20 +106,9 @@ def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
         )
 
 
-def window_start(connection: Connection, tenant: Tenant, conversation_id: str) -> int:
-    """Sequence of the first message that the model sees word for word. Raises: NotFound."""
-    start: int = _row(connection, tenant, conversation_id).window_start
-    return start
-
-
-def move_window(connection: Connection, tenant: Tenant, lease: Lease, start: int) -> None:
-    """Sets the first message (by sequence) that the model sees word for word."""
-    check_lease(connection, tenant, lease)
-    connection.execute(
-        update(conversations)
-        .where(owned(conversations, tenant), conversations.c.id == lease.conversation_id)
-        .values(window_start=start)
-    )
+def view(connection: Connection, tenant: Tenant, conversation_id: str) -> View:
+    """What the model sees of it. Raises: NotFound."""
+    return View.of(_row(connection, tenant, conversation_id))
 
 
 def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Row[Any]:
@@ -134,4 +125,5 @@ def _to_conversation(row: Row[Any]) -> Conversation:
         summary=row.summary,
         create_time=clock.timestamp(row.created_at),
         update_time=clock.timestamp(row.updated_at),
+        summary_through=View.of(row).hidden,
     )

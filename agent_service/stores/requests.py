@@ -41,13 +41,9 @@ def once(
     """
     if not request_id:
         return work()
-    if len(request_id) > MAX_REQUEST_ID:
-        raise InvalidArgument.of("request_id", f"longer than {MAX_REQUEST_ID} characters")
-    query = select(requests.c.request_hash, requests.c.response)
-    known = connection.execute(query.where(owned(requests, tenant), requests.c.request_id == request_id)).one_or_none()
+    known = answered(connection, tenant, request_id, request, response_type)
     if known is not None:
-        check_same(known.request_hash, request)
-        return response_type.FromString(known.response)
+        return known
     response = work()
     connection.execute(
         insert(requests).values(
@@ -59,6 +55,22 @@ def once(
         )
     )
     return response
+
+
+def answered(
+    connection: Connection, tenant: Tenant, request_id: str, request: Message, response_type: type[Response]
+) -> Response | None:
+    """What this `request_id` was answered, None if it is new or empty. Raises: as `once`."""
+    if not request_id:
+        return None
+    if len(request_id) > MAX_REQUEST_ID:
+        raise InvalidArgument.of("request_id", f"longer than {MAX_REQUEST_ID} characters")
+    query = select(requests.c.request_hash, requests.c.response)
+    known = connection.execute(query.where(owned(requests, tenant), requests.c.request_id == request_id)).one_or_none()
+    if known is None:
+        return None
+    check_same(known.request_hash, request)
+    return response_type.FromString(known.response)
 
 
 def check_same(known_hash: str, request: Message) -> None:

@@ -96,6 +96,8 @@ conversations = Table(
     Column("fence", BigInteger, nullable=False),
     # The first message that the model still sees word for word.
     Column("window_start", BigInteger, nullable=False),
+    # The step at which the agent was told that memory presses; '' if it was not, since the last compaction.
+    Column("notice_step", String(64), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
@@ -162,4 +164,37 @@ cleanups = Table(
     *_owner(),
     Column("agent_id", String(64), primary_key=True),
     Column("archive_id", String(64), nullable=False),
+)
+
+# A model call: what it cost, and what its request was made of.
+steps = Table(
+    "steps",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("agent_id", String(64), nullable=False),
+    Column("conversation_id", String(64), nullable=False),
+    Column("turn_id", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # triptych.agent.v1.Step
+    Column("body", LargeBinary, nullable=False),
+    # agent_service.stores.steps.Reference
+    Column("reference", JSON, nullable=False),
+    Index("steps_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
+    Index("steps_by_turn", "account_id", "user_id", "turn_id", "created_at", "id"),
+)
+
+# Parts of requests, each once however many steps sent it: instructions, blocks and tools for the agent, summaries for
+# the conversation.
+step_texts = Table(
+    "step_texts",
+    metadata,
+    *_owner(),
+    Column("agent_id", String(64), primary_key=True),
+    # '' for what all the agent's conversations share
+    Column("conversation_id", String(64), primary_key=True),
+    # SHA-256 of the text, hex
+    Column("hash", String(64), primary_key=True),
+    # UTF-8, compressed by zlib
+    Column("text", LargeBinary, nullable=False),
 )

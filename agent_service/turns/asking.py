@@ -2,77 +2,180 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
 
-from agent_service.context import build
-from agent_service.models.types import ModelAnswer, ModelRequest
-from agent_service.stores import conversations
+from sqlalchemy import Connection
+
+from agent_service.context.budget import Budget
+from agent_service.context.build import Builder, Built, history_target, too_large
+from agent_service.context.shorten import Cuts
+from agent_service.models.types import ModelAnswer, ModelRequest, ModelUsage
+from agent_service.stores import turns, views
+from agent_service.stores.views import View
 from agent_service.turns import journal
+from agent_service.turns.compacting import Compactor, Folded
 from agent_service.turns.deltas import DeltaStream
+from agent_service.turns.recording import Asked, Recorder, Watch
 from agent_service.turns.running import Running
+from triptych.agent.v1.agent_pb2 import COMPACTION_MODE_UNSPECIFIED
 from triptych.errors import FailedPrecondition
 from triptych.type.v1 import type_pb2
 
+# What stays of the conversation in view when the endpoint has refused its length.
 _OVERFLOW_SHRINK = 0.5
 
 
 class Asker:
-    """Asks for one running turn. `now`: the time that the model is told, the same for the whole turn."""
+    """Asks for one running turn."""
 
-    def __init__(self, running: Running, now: datetime) -> None:
-        self._running, self._now = running, now
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._recorder = Recorder(running)
+        self._compactor = Compactor(running.parts)
+        self._cuts = Cuts()
 
-    def budget(self) -> int:
-        """Tokens for the conversation itself."""
-        running = self._running
-        window_tokens = running.agent.model.context_window or running.parts.context_window
-        return build.history_budget(running.agent, running.tools, window_tokens)
+    def room(self) -> int:
+        """Tokens (estimated) that the conversation may take."""
+        return self._builder().room(self._budget())
 
     async def ask(self, step: int) -> ModelAnswer:
-        """The model's answer to what there is; a provider's "too long" is met once, by a smaller window."""
-        try:
-            return await self._ask_within(step, self.budget())
-        except FailedPrecondition as error:
-            if error.reason != type_pb2.ERROR_REASON_CONTEXT_OVERFLOW or not self._running.window.messages:
-                raise
-        return await self._ask_within(step, int(self.budget() * _OVERFLOW_SHRINK))
+        """The model's answer to what there is; an endpoint's "too long" is met once, by a smaller window.
 
-    async def _ask_within(self, step: int, budget: int) -> ModelAnswer:
+        Raises: FailedPrecondition CONTEXT_OVERFLOW if it does not fit all the same; as ModelClient.complete.
+        """
+        built = await self._fitted(step)
+        try:
+            return await self._ask(step, built)
+        except FailedPrecondition as error:
+            if error.reason != type_pb2.ERROR_REASON_CONTEXT_OVERFLOW:
+                raise
+            running = self._running
+            running.parts.calibration.refused(
+                running.tenant,
+                running.agent.model.handle,
+                window=built.budget.window,
+                estimated=built.parts().total,
+                message=error.message,
+            )
+        return await self._ask(step, await self._fitted(step, at_most=int(built.conversation * _OVERFLOW_SHRINK)))
+
+    def _budget(self) -> Budget:
+        return self._running.parts.budget(self._running.tenant, self._running.agent)
+
+    def _builder(self) -> Builder:
+        return Builder(self._running.parts.compiler, self._running.agent, self._running.tools)
+
+    async def _fitted(self, step: int, at_most: int | None = None) -> Built:
+        """The request within the model's window; the oldest turns leave if they have to.
+
+        `at_most`: what of the conversation may stay in view, in estimated tokens. Raises: FailedPrecondition
+        CONTEXT_OVERFLOW, if what can't leave is too much.
+        """
+        built = self._build(self._budget())
+        room = built.room if at_most is None else min(built.room, at_most)
+        if built.conversation > room and built.history.messages:
+            target = history_target(
+                self._running.agent, COMPACTION_MODE_UNSPECIFIED, room - built.cuts.cost(built.turn)
+            )
+            built = await self._compact(step, built, target)
+        if not built.fits:
+            raise too_large(built)
+        self._cuts = built.cuts
+        return built
+
+    def _build(self, budget: Budget) -> Built:
         running = self._running
-        unsent = journal.messages(running.feed.journalled)[running.recall.sent_messages :]
-        if running.window.fit(budget, unsent, keep=running.turn.id):
-            tenant, lease, start = running.tenant, running.lease, running.window.start
-            await running.parts.store.write(lambda c: conversations.move_window(c, tenant, lease, start))
-        built = build.build(
-            running.agent,
-            running.window.before(running.turn.id),
-            [*running.window.of_turn(running.turn.id), *unsent],
-            self._now,
-            hidden=running.window.hidden,
+        return self._builder().build(budget, running.window, running.turn.id, running.turn_messages(), self._cuts)
+
+    async def _compact(self, step: int, built: Built, target: int) -> Built:
+        """Brings history down to `target` tokens; gives the request as it then is."""
+        running = self._running
+        leaving = running.window.leaving(target, running.turn.id) or running.window.leaving(0, running.turn.id)
+        folded = await self._compactor.fold(
+            running.tenant, running.agent, running.window, leaving, built.budget, insist=False
         )
+        before, running.window = running.window, folded.window
+        # With the window the notice in the turn goes, and so the places that were cut are others now.
+        self._cuts = Cuts()
+        smaller = self._build(built.budget)
+        try:
+            await self._store(step, folded, built, smaller)
+        except BaseException:
+            running.window = before
+            raise
+        running.parts.windows.put(running.turn.conversation_id, folded.window)
+        _add(running, folded.usage)
+        return smaller
+
+    async def _store(self, step: int, folded: Folded, built: Built, smaller: Built) -> None:
+        """Commits the compaction and its event, under the lease. Raises: FailedPrecondition FENCED."""
+        running = self._running
+        turn = running.turn
+        event = folded.event(turn.agent_id, turn.conversation_id, built.parts().total, smaller.parts().total)
+        made = running.numbered([running.events.journalled(step, compaction=event)])
+
+        def work(connection: Connection) -> None:
+            turns.commit(connection, running.tenant, running.lease, turn, made)
+            views.write(connection, running.tenant, turn.conversation_id, folded.window.view)
+
+        await running.parts.store.write(work)
+        running.publish(made)
+
+    async def _ask(self, step: int, built: Built) -> ModelAnswer:
+        running = self._running
+        view = running.window.view
+        if built.presses and not view.notice_step and running.tools:
+            view = replace(view, notice_step=journal.step_id(running.turn.id, step))
+            built = built.noticed()
         settings = running.agent.model
+        wanted = settings.max_output_tokens
         request = ModelRequest(
             model=await running.parts.model.resolve(settings.handle),
             messages=built.messages,
             tools=running.tools,
             temperature=settings.temperature if settings.HasField("temperature") else None,
-            max_output_tokens=settings.max_output_tokens or None,
+            max_output_tokens=min(wanted, built.budget.answer) or None,
             parallel_tool_calls=settings.parallel_tool_calls if settings.HasField("parallel_tool_calls") else None,
         )
         stream = DeltaStream(lambda kind, text: running.feed.send_delta(running.events.delta(step, kind, text)))
+        watch = Watch()
         try:
-            answer = await running.parts.model.complete(request, stream.sink() if running.feed.wants_deltas else None)
+            answer = await running.parts.model.complete(
+                request, watch.sink(stream.sink() if running.feed.wants_deltas else None)
+            )
         finally:
             stream.flush()
-        self._count(answer)
+        self._noted(Asked(step, request, built, view), answer, watch)
         return answer
 
-    def _count(self, answer: ModelAnswer) -> None:
-        usage = self._running.turn.usage
-        usage.prompt_tokens += answer.usage.prompt
-        usage.completion_tokens += answer.usage.completion
-        usage.total_tokens += answer.usage.prompt + answer.usage.completion
-        usage.cached_tokens += answer.usage.cached
-        usage.reasoning_tokens += answer.usage.reasoning
-        usage.step_count += 1
-        usage.context_tokens = answer.usage.prompt
+    def _noted(self, asked: Asked, answer: ModelAnswer, watch: Watch) -> None:
+        """Takes the answer's usage in, and has the step stored."""
+        running = self._running
+        estimated = int(asked.built.parts().total / asked.built.budget.ratio)
+        running.parts.calibration.observe(
+            running.tenant, running.agent.model.handle, estimated=estimated, reported=answer.usage.prompt
+        )
+        _add(running, answer.usage)
+        running.turn.usage.step_count += 1
+        running.turn.usage.context_tokens = answer.usage.prompt
+        self._recorder.record(asked, answer, watch)
+        if asked.view != running.window.view:
+            self._remember_notice(asked.view)
+
+    def _remember_notice(self, view: View) -> None:
+        running = self._running
+        conversation_id = running.turn.conversation_id
+
+        def told() -> None:
+            running.window.view = view
+
+        running.with_next_commit(lambda c: views.write(c, running.tenant, conversation_id, view), told)
+
+
+def _add(running: Running, used: ModelUsage) -> None:
+    usage = running.turn.usage
+    usage.prompt_tokens += used.prompt
+    usage.completion_tokens += used.completion
+    usage.total_tokens += used.prompt + used.completion
+    usage.cached_tokens += used.cached
+    usage.reasoning_tokens += used.reasoning

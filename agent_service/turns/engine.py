@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -105,6 +106,13 @@ class TurnEngine:
         live = [each.record for each in self._live.values() if each.record.tenant == tenant]
         own = [record.turn.id for record in live if record.turn.agent_id == agent_id]
         await asyncio.gather(*(self.cancel(tenant, turn_id) for turn_id in own))
+
+    @asynccontextmanager
+    async def between_turns(self, conversation_id: str) -> AsyncIterator[None]:
+        """Waits until the conversation's turns so far are over, and makes later ones wait. Raises: Aborted."""
+        self._lanes.take_place(conversation_id)
+        async with self._lanes.turn(conversation_id):
+            yield
 
     async def recover(self) -> int:
         """Takes up every turn that a process before this one left; gives their number."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent_service.context.budget import Budget
+from agent_service.context.calibration import Calibration
+from agent_service.context.prompt import Compiler
 from agent_service.context.window import WindowCache
 from agent_service.models.client import ModelClient
+from agent_service.models.prices import Prices
 from agent_service.store import Store
 from agent_service.tiers import Tiers
+from agent_service.turns.texts import KnownTexts
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Agent
 
 
 @dataclass(frozen=True)
@@ -20,3 +27,13 @@ class Parts:
     model: ModelClient
     windows: WindowCache
     context_window: int
+    prices: Prices = field(default_factory=Prices)
+    calibration: Calibration = field(default_factory=Calibration)
+    compiler: Compiler = field(default_factory=Compiler)
+    texts: KnownTexts = field(default_factory=KnownTexts)
+
+    def budget(self, tenant: Tenant, agent: Agent) -> Budget:
+        """How the agent's window is shared out, by what is known of its model now."""
+        handle = agent.model.handle
+        window = self.calibration.window(tenant, handle, agent.model.context_window or self.context_window)
+        return Budget.of(agent, window, self.calibration.ratio(tenant, handle))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_service import clock, failpoints
-from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
 from agent_service.tools import speech
 from agent_service.turns import journal
@@ -35,7 +34,7 @@ class TurnRunner:
     def __init__(self, parts: Parts, claimed: Claimed, feed: Feed) -> None:
         self._running = Running(parts, claimed, feed)
         caller = Caller(parts, claimed, self._running.principal)
-        self._asker = Asker(self._running, caller.now)
+        self._asker = Asker(self._running)
         self._calling = Calling(self._running, caller)
 
     async def run(self) -> None:
@@ -92,8 +91,8 @@ class TurnRunner:
             running.principal,
             running.agent.id,
             lease.conversation_id,
-            lease.window_start,
-            self._asker.budget(),
+            lease.view,
+            self._asker.room(),
         )
         if open_calls := journal.open_calls(running.feed.journalled):
             step = journal.steps_taken(running.feed.journalled)
@@ -131,9 +130,8 @@ class TurnRunner:
             running.events.journalled(step, done=TurnDone(turn=turn)),
         ]
         last = running.numbered([*made, *ending])
-        tenant, lease = running.tenant, running.lease
         failpoints.reach("finish:before")
-        await running.parts.store.write(lambda c: turns.commit(c, tenant, lease, turn, last))
+        await running.write(last)
         failpoints.reach("finish:committed")
         running.feed.record(last)
         await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)

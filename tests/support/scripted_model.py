@@ -35,6 +35,13 @@ class ScriptedModel:
 
     def __init__(self) -> None:
         self.requests: list[Json] = []
+        self.bodies: list[bytes] = []
+        # Tokens (four bytes each) that it takes; a longer request is refused as real endpoints do. 0: any.
+        self.context_window = 0
+        # What it answers when it is asked for a summary; '' for an error.
+        self.summary = "what was said before"
+        # Whether a request for a summary hangs until the test calls `release`.
+        self.holds_summaries = False
         self.waiting = threading.Event()
         self._released = threading.Event()
         routes = [
@@ -77,8 +84,19 @@ class ScriptedModel:
         return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
     async def _chat(self, request: Request) -> Response:
-        body = await request.json()
+        self.bodies.append(await request.body())
+        body = json.loads(self.bodies[-1])
         self.requests.append(body)
+        if 0 < self.context_window < _tokens(body):
+            told = f"This model's maximum context length is {self.context_window} tokens"
+            return JSONResponse({"error": {"message": told, "code": "context_length_exceeded"}}, 400)
+        if asks_for_summary(body):
+            if self.holds_summaries and not self._released.is_set():
+                self.waiting.set()
+                await asyncio.to_thread(self._released.wait, 60)
+            if not self.summary:
+                return JSONResponse({"error": {"message": "no summary, as scripted"}}, 400)
+            return StreamingResponse(_stream({"content": self.summary}, cut=False), media_type="text/event-stream")
         said = _newest_user_text(body["messages"])
         directives = _DIRECTIVE.findall(said)
         names = {name for name, _ in directives}
@@ -91,9 +109,8 @@ class ScriptedModel:
                 return JSONResponse({"error": {"message": "as scripted"}}, int(value))
         if "garbage" in names:
             return PlainTextResponse("data: this is not JSON\n\n", media_type="text/event-stream")
-        return StreamingResponse(
-            _stream(_delta(body, said, directives), cut="cut" in names), media_type="text/event-stream"
-        )
+        stream = _stream(_delta(body, said, directives), cut="cut" in names, prompt_tokens=_tokens(body))
+        return StreamingResponse(stream, media_type="text/event-stream")
 
 
 def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
@@ -113,7 +130,17 @@ def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
     return {"content": "ok: " + _DIRECTIVE.sub("", said).strip()}
 
 
-async def _stream(delta: Json, *, cut: bool) -> AsyncIterator[bytes]:
+def asks_for_summary(body: Json) -> bool:
+    """Whether a request is for a conversation's summary."""
+    return str(body["messages"][0]["content"]).startswith("You keep the memory of a long conversation")
+
+
+def _tokens(body: Json) -> int:
+    texts = [message.get("content") or json.dumps(message.get("tool_calls", "")) for message in body["messages"]]
+    return len(json.dumps(body.get("tools", [])).encode()) // 4 + sum(4 + len(text.encode()) // 4 for text in texts)
+
+
+async def _stream(delta: Json, *, cut: bool, prompt_tokens: int = 100) -> AsyncIterator[bytes]:
     text = delta.get("content")
     pieces = [delta] if text is None else [{"content": piece} for piece in re.findall(r"\S+\s*|\s+", text)]
     for number, piece in enumerate(pieces):
@@ -122,7 +149,7 @@ async def _stream(delta: Json, *, cut: bool) -> AsyncIterator[bytes]:
         yield _chunk({"choices": [{"index": 0, "delta": piece, "finish_reason": None}]})
     finish = "tool_calls" if text is None else "stop"
     yield _chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
     yield _chunk({"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
 

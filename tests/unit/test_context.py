@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 from itertools import groupby
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from agent_service.context import build, prompt
-from agent_service.context.render import render
+from agent_service.context import tokens
+from agent_service.context.prompt import Compiler, compiled
+from agent_service.context.render import Renderer, render
 from agent_service.context.window import Window, cost
+from agent_service.stores.views import View
 from triptych.agent.v1.agent_pb2 import Agent, Block
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall, ToolReturn
-
-NOW = datetime(2026, 3, 14, 15, 9, tzinfo=UTC)
 
 
 def conversation(seed: int) -> list[Message]:
@@ -62,54 +62,75 @@ def test_any_part_of_any_history_is_rendered_validly(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_window_is_cut_by_whole_turns_to_below_its_budget(seed: int) -> None:
+def test_what_leaves_a_window_is_whole_turns_and_no_more_than_it_takes(seed: int) -> None:
     messages = conversation(seed)
-    budget = random.Random(seed).randint(200, 3000)
-    window = Window(0, list(messages))
-    dropped = window.fit(budget, [], keep=messages[-1].turn_id)
-    kept_turns = {message.turn_id for message in window.messages}
-    assert [m for m in messages if m.turn_id in kept_turns] == window.messages
-    assert messages[-1].turn_id in kept_turns
-    if dropped:
-        assert window.start == window.messages[0].sequence
-        assert cost(window.messages) <= budget or kept_turns == {messages[-1].turn_id}
-    else:
-        assert window.messages == messages
+    window, running = Window(View(), list(messages)), messages[-1].turn_id
+    target = random.Random(seed).randint(0, 3000)
+    leaving = window.leaving(target, running)
+    kept = window.without(len(leaving), View(len(leaving) + 1)).messages
+    assert leaving + kept == messages
+    assert {m.turn_id for m in leaving}.isdisjoint({m.turn_id for m in kept})
+    before = [message for message in kept if message.turn_id != running]
+    assert cost(before) <= target
+    newest_leaving = [message for message in leaving if message.turn_id == leaving[-1].turn_id]
+    assert not leaving or cost(before) + cost(newest_leaving) > target
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_window_that_grows_is_rendered_as_it_would_be_at_once(seed: int) -> None:
     messages = conversation(seed)
-    window = Window(0)
+    window = Window()
     for _, group in groupby(messages, key=lambda message: message.turn_id):
         turn = list(group)
         half = len(turn) // 2
         for part in (turn[:half], turn[half:]):
             window.extend(part)
-            before = [message for message in window.messages if message.turn_id != turn[0].turn_id]
-            assert window.before(turn[0].turn_id) == render(before)
-            assert window.before("nobody's") == render(window.messages)
-            assert window.before(turn[0].turn_id) == render(before)
-            assert window.of_turn(turn[0].turn_id) == turn[: len(window.messages) - len(before)]
-    window.fit(cost(messages) // 2, [], keep=messages[-1].turn_id)
-    assert window.before("") == render(window.messages)
-    assert window.tokens == sum(cost(list(group)) for _, group in groupby(window.messages, key=lambda m: m.turn_id))
+            before = Renderer().turns([m for m in window.messages if m.turn_id != turn[0].turn_id])
+            assert window.before(turn[0].turn_id).messages == before
+            assert window.before(None).messages == Renderer().turns(window.messages)
+            assert window.before(turn[0].turn_id).messages == before
+            assert window.before(turn[0].turn_id).tokens == tokens.of_messages(before)
+            assert window.of_turn(turn[0].turn_id) == [m for m in window.messages if m.turn_id == turn[0].turn_id]
 
 
 def test_the_prompt_changes_only_with_a_block() -> None:
     agent = Agent(blocks=[Block(label="human", value="Name: Ann.", limit=100)])
-    first = prompt.compiled(agent)
-    assert prompt.compiled(agent) == first
+    compiler = Compiler()
+    first = compiler.compile(agent)
+    assert compiler.compile(agent) is first
     agent.blocks[0].value = "Name: Bea."
-    assert prompt.compiled(agent) != first
-    assert "Name: Bea." in prompt.compiled(agent)
+    second = compiler.compile(agent)
+    assert "Name: Bea." in second.text
+    assert [a == b for a, b in zip(first.segments, second.segments, strict=True)] == [True, True, False, True]
 
 
-def test_the_facts_of_the_moment_stand_behind_the_history() -> None:
-    window = Window(0, [Message(sequence=9, role=type_pb2.ROLE_USER, text="before", turn_id="t1")])
-    turn = [Message(role=type_pb2.ROLE_USER, text="now", turn_id="t2")]
-    built = build.build(Agent(timezone="Europe/Oslo"), window.before("t2"), turn, NOW, hidden=window.hidden)
-    assert [m["role"] for m in built.messages] == ["system", "user", "system", "user"]
-    assert "2026-03-14 16:09 (Europe/Oslo)" in built.facts
-    assert "8 older messages" in built.facts
-    assert built.messages[2]["content"] == built.facts
+def test_blocks_too_long_for_the_window_are_shown_in_part_the_longest_first() -> None:
+    agent = Agent(blocks=[Block(label="human", value="Name: Ann."), Block(label="log", value="x" * 50_000)])
+    shown = compiled(agent, 500)
+    assert shown.memory_tokens <= 500
+    assert "Name: Ann." in shown.text
+    assert "characters more are not shown" in shown.text
+    assert compiled(agent, 50_000).text == compiled(agent).text
+
+
+def said(role: type_pb2.Role.ValueType, text: str, minute: int, turn: str) -> Message:
+    return Message(role=role, text=text, turn_id=turn, create_time=Timestamp(seconds=1_773_500_940 + 60 * minute))
+
+
+def test_a_turn_is_told_its_time_where_the_last_time_told_has_gone_stale() -> None:
+    user, assistant = type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT
+    messages = [
+        said(user, "a", 0, "1"),
+        said(assistant, "b", 9, "1"),
+        said(user, "c", 2, "2"),
+        said(user, "d", 6, "3"),
+    ]
+    rendered = Renderer("Europe/Oslo").turns(messages)
+    assert [m["content"] for m in rendered] == [
+        "It is Saturday, 2026-03-14 16:09 (Europe/Oslo).",
+        "a",
+        "b",
+        "c",
+        "It is Saturday, 2026-03-14 16:15 (Europe/Oslo).",
+        "d",
+    ]

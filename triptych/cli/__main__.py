@@ -9,6 +9,7 @@ import typer
 from triptych.cli import agents, keys, users
 from triptych.cli.archival import command as archival
 from triptych.cli.chat.command import chat
+from triptych.cli.context import context
 from triptych.cli.doctor import doctor
 from triptych.cli.errors import CommandError
 from triptych.cli.up.command import up
@@ -31,6 +32,7 @@ def _root() -> None:
 
 app.command()(up)
 app.command()(chat)
+app.command()(context)
 app.command()(doctor)
 app.command()(vacuum)
 app.add_typer(agents.app, name="agents")

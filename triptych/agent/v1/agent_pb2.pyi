@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from triptych.recall.v1 import recall_pb2 as _recall_pb2
 from triptych.type.v1 import type_pb2 as _type_pb2
 import builtins as _builtins
@@ -22,6 +23,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CompactionMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompactionModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CompactionMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPACTION_MODE_UNSPECIFIED: _CompactionMode.ValueType  # 0
+    """Sliding window."""
+    COMPACTION_MODE_SLIDING_WINDOW: _CompactionMode.ValueType  # 1
+    """The oldest turns leave."""
+    COMPACTION_MODE_ALL: _CompactionMode.ValueType  # 2
+    """All turns before the running one leave."""
+
+class CompactionMode(_CompactionMode, metaclass=_CompactionModeEnumTypeWrapper): ...
+
+COMPACTION_MODE_UNSPECIFIED: CompactionMode.ValueType  # 0
+"""Sliding window."""
+COMPACTION_MODE_SLIDING_WINDOW: CompactionMode.ValueType  # 1
+"""The oldest turns leave."""
+COMPACTION_MODE_ALL: CompactionMode.ValueType  # 2
+"""All turns before the running one leave."""
+Global___CompactionMode: _TypeAlias = CompactionMode  # noqa: Y015
 
 @_typing.final
 class Agent(_message.Message):
@@ -44,6 +68,7 @@ class Agent(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     LAST_TURN_TIME_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    COMPACTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -80,6 +105,8 @@ class Agent(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_turn_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def compaction(self) -> Global___CompactionSettings: ...
     def __init__(
         self,
         *,
@@ -100,14 +127,56 @@ class Agent(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         last_turn_time: _timestamp_pb2.Timestamp | None = ...,
         embedding: _builtins.str = ...,
+        compaction: Global___CompactionSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class CompactionSettings(_message.Message):
+    """How a conversation is kept within the model's window."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SOFT_LIMIT_FIELD_NUMBER: _builtins.int
+    HARD_LIMIT_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    EVICTED_PART_FIELD_NUMBER: _builtins.int
+    mode: Global___CompactionMode.ValueType
+    model: _builtins.str
+    """The model that writes the summaries, such as a cheaper one. Empty: the agent's own."""
+    soft_limit: _builtins.float
+    """The part of the window, answer apart, from which on the agent is told to save what matters. 0: 0.75."""
+    hard_limit: _builtins.float
+    """The part of it that a request may fill at the most. 0: 0.9."""
+    prompt: _builtins.str
+    """What the model is told about writing a summary. Empty: the default."""
+    evicted_part: _builtins.float
+    """COMPACTION_MODE_SLIDING_WINDOW: the part of the conversation in view that leaves at a time. 0: 0.3."""
+    def __init__(
+        self,
+        *,
+        mode: Global___CompactionMode.ValueType = ...,
+        model: _builtins.str = ...,
+        soft_limit: _builtins.float = ...,
+        hard_limit: _builtins.float = ...,
+        prompt: _builtins.str = ...,
+        evicted_part: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evicted_part", b"evicted_part", "hard_limit", b"hard_limit", "mode", b"mode", "model", b"model", "prompt", b"prompt", "soft_limit", b"soft_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactionSettings: _TypeAlias = CompactionSettings  # noqa: Y015
 
 @_typing.final
 class ModelSettings(_message.Message):
@@ -247,10 +316,13 @@ class Conversation(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SUMMARY_THROUGH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`conv-<uuid>`."""
     agent_id: _builtins.str
     summary: _builtins.str
+    summary_through: _builtins.int
+    """The summary stands for the messages up to this sequence number; those behind it are in view."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -263,10 +335,11 @@ class Conversation(_message.Message):
         summary: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        summary_through: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "id", b"id", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "id", b"id", "summary", b"summary", "summary_through", b"summary_through", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -546,7 +619,7 @@ class UpdateAgentRequest(_message.Message):
     def agent(self) -> Global___Agent: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding."""
+        """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding, compaction."""
 
     def __init__(
         self,
@@ -1274,6 +1347,144 @@ class ListConversationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListConversationsResponse: _TypeAlias = ListConversationsResponse  # noqa: Y015
+
+@_typing.final
+class CompactConversationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
+    """Empty: the agent's default one."""
+    mode: Global___CompactionMode.ValueType
+    """Unspecified: as the agent's settings say."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        mode: Global___CompactionMode.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "mode", b"mode", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactConversationRequest: _TypeAlias = CompactConversationRequest  # noqa: Y015
+
+@_typing.final
+class CompactConversationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    COMPACTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conversation(self) -> Global___Conversation: ...
+    @_builtins.property
+    def compaction(self) -> Global___Compaction: ...
+    def __init__(
+        self,
+        *,
+        conversation: Global___Conversation | None = ...,
+        compaction: Global___Compaction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactConversationResponse: _TypeAlias = CompactConversationResponse  # noqa: Y015
+
+@_typing.final
+class Compaction(_message.Message):
+    """One compaction. Tokens are estimates of the whole request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_MESSAGE_FIELD_NUMBER: _builtins.int
+    TOKENS_BEFORE_FIELD_NUMBER: _builtins.int
+    TOKENS_AFTER_FIELD_NUMBER: _builtins.int
+    EVICTED_MESSAGES_FIELD_NUMBER: _builtins.int
+    WITHOUT_MODEL_FIELD_NUMBER: _builtins.int
+    tokens_before: _builtins.int
+    tokens_after: _builtins.int
+    evicted_messages: _builtins.int
+    """Messages that left the window."""
+    without_model: _builtins.bool
+    """The summary was written by no model, since none could be had: it only says what left."""
+    @_builtins.property
+    def summary_message(self) -> _recall_pb2.Message:
+        """As the model sees it. Not set: there is no summary."""
+
+    def __init__(
+        self,
+        *,
+        summary_message: _recall_pb2.Message | None = ...,
+        tokens_before: _builtins.int = ...,
+        tokens_after: _builtins.int = ...,
+        evicted_messages: _builtins.int = ...,
+        without_model: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary_message", b"summary_message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evicted_messages", b"evicted_messages", "summary_message", b"summary_message", "tokens_after", b"tokens_after", "tokens_before", b"tokens_before", "without_model", b"without_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Compaction: _TypeAlias = Compaction  # noqa: Y015
+
+@_typing.final
+class ResetConversationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    conversation_id: _builtins.str
+    """Empty: the agent's default one."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetConversationRequest: _TypeAlias = ResetConversationRequest  # noqa: Y015
+
+@_typing.final
+class ResetConversationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conversation(self) -> Global___Conversation: ...
+    def __init__(
+        self,
+        *,
+        conversation: Global___Conversation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetConversationResponse: _TypeAlias = ResetConversationResponse  # noqa: Y015
 
 @_typing.final
 class ListToolsRequest(_message.Message):

@@ -130,6 +130,16 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.FromString,
                 _registered_method=True)
+        self.CompactConversation = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/CompactConversation',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationResponse.FromString,
+                _registered_method=True)
+        self.ResetConversation = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/ResetConversation',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationResponse.FromString,
+                _registered_method=True)
         self.ListTools = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/ListTools',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsRequest.SerializeToString,
@@ -263,6 +273,20 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactConversation(self, request, context):
+        """Folds what stands in the conversation's window into its summary, now. Waits for the turns before it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetConversation(self, request, context):
+        """Empties the window and the summary: nothing said so far is in view any more. Recall keeps all of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTools(self, request, context):
         """The tools that agents here can be given.
         """
@@ -374,6 +398,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListConversations,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.SerializeToString,
+            ),
+            'CompactConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactConversation,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationResponse.SerializeToString,
+            ),
+            'ResetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetConversation,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationResponse.SerializeToString,
             ),
             'ListTools': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTools,
@@ -900,6 +934,60 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/ListConversations',
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/CompactConversation',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CompactConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/ResetConversation',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ResetConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class AgentServiceStub:
     CreateConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateConversationRequest, _agent_pb2.CreateConversationResponse]
     GetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetConversationRequest, _agent_pb2.GetConversationResponse]
     ListConversations: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListConversationsRequest, _agent_pb2.ListConversationsResponse]
+    CompactConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CompactConversationRequest, _agent_pb2.CompactConversationResponse]
+    """Folds what stands in the conversation's window into its summary, now. Waits for the turns before it."""
+    ResetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResetConversationRequest, _agent_pb2.ResetConversationResponse]
+    """Empties the window and the summary: nothing said so far is in view any more. Recall keeps all of it."""
     ListTools: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListToolsRequest, _agent_pb2.ListToolsResponse]
     """The tools that agents here can be given."""
     ListModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelsRequest, _agent_pb2.ListModelsResponse]
@@ -181,6 +185,22 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListConversationsRequest,
         context: _aio.ServicerContext[_agent_pb2.ListConversationsRequest, _abc.Awaitable[_agent_pb2.ListConversationsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.ListConversationsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def CompactConversation(
+        self,
+        request: _agent_pb2.CompactConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.CompactConversationRequest, _abc.Awaitable[_agent_pb2.CompactConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CompactConversationResponse]:
+        """Folds what stands in the conversation's window into its summary, now. Waits for the turns before it."""
+
+    @_abc_1.abstractmethod
+    def ResetConversation(
+        self,
+        request: _agent_pb2.ResetConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.ResetConversationRequest, _abc.Awaitable[_agent_pb2.ResetConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ResetConversationResponse]:
+        """Empties the window and the summary: nothing said so far is in view any more. Recall keeps all of it."""
 
     @_abc_1.abstractmethod
     def ListTools(

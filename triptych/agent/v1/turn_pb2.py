@@ -23,61 +23,62 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from triptych.agent.v1 import agent_pb2 as triptych_dot_agent_dot_v1_dot_agent__pb2
 from triptych.recall.v1 import recall_pb2 as triptych_dot_recall_dot_v1_dot_recall__pb2
 from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/turn.proto\x12\x11triptych.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftriptych/recall/v1/recall.proto\x1a\x1btriptych/type/v1/type.proto\"\xe7\x02\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.triptych.agent.v1.TurnState\x12\x32\n\x0bstop_reason\x18\x05 \x01(\x0e\x32\x1d.triptych.agent.v1.StopReason\x12\'\n\x05usage\x18\x06 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12+\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbackground\x18\n \x01(\x08\"\xac\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x12\n\nstep_count\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x07 \x01(\x03\"K\n\tTurnError\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.triptych.type.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\x0cInputMessage\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04otid\x18\x04 \x01(\t\"\xbb\x01\n\x10StartTurnRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.triptych.agent.v1.InputMessage\x12\x11\n\tmax_steps\x18\x05 \x01(\x05\x12\x0e\n\x06\x64\x65ltas\x18\x06 \x01(\x08\x12\x12\n\nbackground\x18\x07 \x01(\x08\"@\n\x11StartTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"L\n\x11ResumeTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65ltas\x18\x03 \x01(\x08\"A\n\x12ResumeTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"\xba\x05\n\tTurnEvent\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x0b\x32\x1f.triptych.agent.v1.TurnAcceptedH\x00\x12\x32\n\ntext_delta\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x08 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12.\n\x07message\x18\t \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12/\n\ttool_call\x18\n \x01(\x0b\x32\x1a.triptych.type.v1.ToolCallH\x00\x12\x32\n\x0btool_result\x18\x0b \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12\x34\n\x0bmemory_edit\x18\x0c \x01(\x0b\x32\x1d.triptych.agent.v1.MemoryEditH\x00\x12)\n\x05usage\x18\r \x01(\x0b\x32\x18.triptych.agent.v1.UsageH\x00\x12-\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1c.triptych.agent.v1.TurnErrorH\x00\x12+\n\x04\x64one\x18\x0f \x01(\x0b\x32\x1b.triptych.agent.v1.TurnDoneH\x00\x12:\n\x0estep_restarted\x18\x10 \x01(\x0b\x32 .triptych.agent.v1.StepRestartedH\x00\x42\x07\n\x05\x65vent\"d\n\x0cTurnAccepted\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"i\n\nMemoryEdit\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x10\n\x08\x62lock_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\told_value\x18\x04 \x01(\t\x12\x11\n\tnew_value\x18\x05 \x01(\t\"1\n\x08TurnDone\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\" \n\rStepRestarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"!\n\x0eGetTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\"8\n\x0fGetTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\xbe\x01\n\x10ListTurnsRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12,\n\x06states\x18\x06 \x03(\x0e\x32\x1c.triptych.agent.v1.TurnState\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x12\x43\x61ncelTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn*\xa1\x01\n\tTurnState\x12\x1a\n\x16TURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TURN_STATE_QUEUED\x10\x01\x12\x16\n\x12TURN_STATE_RUNNING\x10\x02\x12\x18\n\x14TURN_STATE_COMPLETED\x10\x03\x12\x15\n\x11TURN_STATE_FAILED\x10\x04\x12\x18\n\x14TURN_STATE_CANCELLED\x10\x05*\xac\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14STOP_REASON_END_TURN\x10\x01\x12\x19\n\x15STOP_REASON_MAX_STEPS\x10\x02\x12\x15\n\x11STOP_REASON_ERROR\x10\x03\x12\x19\n\x15STOP_REASON_CANCELLED\x10\x04\x12\x1a\n\x16STOP_REASON_MAX_TOKENS\x10\x05\x32\xc9\x03\n\x0bTurnService\x12X\n\tStartTurn\x12#.triptych.agent.v1.StartTurnRequest\x1a$.triptych.agent.v1.StartTurnResponse0\x01\x12[\n\nResumeTurn\x12$.triptych.agent.v1.ResumeTurnRequest\x1a%.triptych.agent.v1.ResumeTurnResponse0\x01\x12P\n\x07GetTurn\x12!.triptych.agent.v1.GetTurnRequest\x1a\".triptych.agent.v1.GetTurnResponse\x12V\n\tListTurns\x12#.triptych.agent.v1.ListTurnsRequest\x1a$.triptych.agent.v1.ListTurnsResponse\x12Y\n\nCancelTurn\x12$.triptych.agent.v1.CancelTurnRequest\x1a%.triptych.agent.v1.CancelTurnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/turn.proto\x12\x11triptych.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriptych/agent/v1/agent.proto\x1a\x1ftriptych/recall/v1/recall.proto\x1a\x1btriptych/type/v1/type.proto\"\xe7\x02\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.triptych.agent.v1.TurnState\x12\x32\n\x0bstop_reason\x18\x05 \x01(\x0e\x32\x1d.triptych.agent.v1.StopReason\x12\'\n\x05usage\x18\x06 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12+\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbackground\x18\n \x01(\x08\"\xac\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x12\n\nstep_count\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x07 \x01(\x03\"K\n\tTurnError\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.triptych.type.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\x0cInputMessage\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04otid\x18\x04 \x01(\t\"\xbb\x01\n\x10StartTurnRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.triptych.agent.v1.InputMessage\x12\x11\n\tmax_steps\x18\x05 \x01(\x05\x12\x0e\n\x06\x64\x65ltas\x18\x06 \x01(\x08\x12\x12\n\nbackground\x18\x07 \x01(\x08\"@\n\x11StartTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"L\n\x11ResumeTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65ltas\x18\x03 \x01(\x08\"A\n\x12ResumeTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"\xef\x05\n\tTurnEvent\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x0b\x32\x1f.triptych.agent.v1.TurnAcceptedH\x00\x12\x32\n\ntext_delta\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x08 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12.\n\x07message\x18\t \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12/\n\ttool_call\x18\n \x01(\x0b\x32\x1a.triptych.type.v1.ToolCallH\x00\x12\x32\n\x0btool_result\x18\x0b \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12\x34\n\x0bmemory_edit\x18\x0c \x01(\x0b\x32\x1d.triptych.agent.v1.MemoryEditH\x00\x12)\n\x05usage\x18\r \x01(\x0b\x32\x18.triptych.agent.v1.UsageH\x00\x12-\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1c.triptych.agent.v1.TurnErrorH\x00\x12+\n\x04\x64one\x18\x0f \x01(\x0b\x32\x1b.triptych.agent.v1.TurnDoneH\x00\x12:\n\x0estep_restarted\x18\x10 \x01(\x0b\x32 .triptych.agent.v1.StepRestartedH\x00\x12\x33\n\ncompaction\x18\x19 \x01(\x0b\x32\x1d.triptych.agent.v1.CompactionH\x00\x42\x07\n\x05\x65vent\"d\n\x0cTurnAccepted\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"i\n\nMemoryEdit\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x10\n\x08\x62lock_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\told_value\x18\x04 \x01(\t\x12\x11\n\tnew_value\x18\x05 \x01(\t\"1\n\x08TurnDone\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\" \n\rStepRestarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"!\n\x0eGetTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\"8\n\x0fGetTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\xbe\x01\n\x10ListTurnsRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12,\n\x06states\x18\x06 \x03(\x0e\x32\x1c.triptych.agent.v1.TurnState\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x12\x43\x61ncelTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn*\xa1\x01\n\tTurnState\x12\x1a\n\x16TURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TURN_STATE_QUEUED\x10\x01\x12\x16\n\x12TURN_STATE_RUNNING\x10\x02\x12\x18\n\x14TURN_STATE_COMPLETED\x10\x03\x12\x15\n\x11TURN_STATE_FAILED\x10\x04\x12\x18\n\x14TURN_STATE_CANCELLED\x10\x05*\xac\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14STOP_REASON_END_TURN\x10\x01\x12\x19\n\x15STOP_REASON_MAX_STEPS\x10\x02\x12\x15\n\x11STOP_REASON_ERROR\x10\x03\x12\x19\n\x15STOP_REASON_CANCELLED\x10\x04\x12\x1a\n\x16STOP_REASON_MAX_TOKENS\x10\x05\x32\xc9\x03\n\x0bTurnService\x12X\n\tStartTurn\x12#.triptych.agent.v1.StartTurnRequest\x1a$.triptych.agent.v1.StartTurnResponse0\x01\x12[\n\nResumeTurn\x12$.triptych.agent.v1.ResumeTurnRequest\x1a%.triptych.agent.v1.ResumeTurnResponse0\x01\x12P\n\x07GetTurn\x12!.triptych.agent.v1.GetTurnRequest\x1a\".triptych.agent.v1.GetTurnResponse\x12V\n\tListTurns\x12#.triptych.agent.v1.ListTurnsRequest\x1a$.triptych.agent.v1.ListTurnsResponse\x12Y\n\nCancelTurn\x12$.triptych.agent.v1.CancelTurnRequest\x1a%.triptych.agent.v1.CancelTurnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.agent.v1.turn_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNSTATE']._serialized_start=2791
-  _globals['_TURNSTATE']._serialized_end=2952
-  _globals['_STOPREASON']._serialized_start=2955
-  _globals['_STOPREASON']._serialized_end=3127
-  _globals['_TURN']._serialized_start=147
-  _globals['_TURN']._serialized_end=506
-  _globals['_USAGE']._serialized_start=509
-  _globals['_USAGE']._serialized_end=681
-  _globals['_TURNERROR']._serialized_start=683
-  _globals['_TURNERROR']._serialized_end=758
-  _globals['_INPUTMESSAGE']._serialized_start=760
-  _globals['_INPUTMESSAGE']._serialized_end=854
-  _globals['_STARTTURNREQUEST']._serialized_start=857
-  _globals['_STARTTURNREQUEST']._serialized_end=1044
-  _globals['_STARTTURNRESPONSE']._serialized_start=1046
-  _globals['_STARTTURNRESPONSE']._serialized_end=1110
-  _globals['_RESUMETURNREQUEST']._serialized_start=1112
-  _globals['_RESUMETURNREQUEST']._serialized_end=1188
-  _globals['_RESUMETURNRESPONSE']._serialized_start=1190
-  _globals['_RESUMETURNRESPONSE']._serialized_end=1255
-  _globals['_TURNEVENT']._serialized_start=1258
-  _globals['_TURNEVENT']._serialized_end=1956
-  _globals['_TURNACCEPTED']._serialized_start=1958
-  _globals['_TURNACCEPTED']._serialized_end=2058
-  _globals['_TEXTDELTA']._serialized_start=2060
-  _globals['_TEXTDELTA']._serialized_end=2105
-  _globals['_MEMORYEDIT']._serialized_start=2107
-  _globals['_MEMORYEDIT']._serialized_end=2212
-  _globals['_TURNDONE']._serialized_start=2214
-  _globals['_TURNDONE']._serialized_end=2263
-  _globals['_STEPRESTARTED']._serialized_start=2265
-  _globals['_STEPRESTARTED']._serialized_end=2297
-  _globals['_GETTURNREQUEST']._serialized_start=2299
-  _globals['_GETTURNREQUEST']._serialized_end=2332
-  _globals['_GETTURNRESPONSE']._serialized_start=2334
-  _globals['_GETTURNRESPONSE']._serialized_end=2390
-  _globals['_LISTTURNSREQUEST']._serialized_start=2393
-  _globals['_LISTTURNSREQUEST']._serialized_end=2583
-  _globals['_LISTTURNSRESPONSE']._serialized_start=2585
-  _globals['_LISTTURNSRESPONSE']._serialized_end=2669
-  _globals['_CANCELTURNREQUEST']._serialized_start=2671
-  _globals['_CANCELTURNREQUEST']._serialized_end=2727
-  _globals['_CANCELTURNRESPONSE']._serialized_start=2729
-  _globals['_CANCELTURNRESPONSE']._serialized_end=2788
-  _globals['_TURNSERVICE']._serialized_start=3130
-  _globals['_TURNSERVICE']._serialized_end=3587
+  _globals['_TURNSTATE']._serialized_start=2875
+  _globals['_TURNSTATE']._serialized_end=3036
+  _globals['_STOPREASON']._serialized_start=3039
+  _globals['_STOPREASON']._serialized_end=3211
+  _globals['_TURN']._serialized_start=178
+  _globals['_TURN']._serialized_end=537
+  _globals['_USAGE']._serialized_start=540
+  _globals['_USAGE']._serialized_end=712
+  _globals['_TURNERROR']._serialized_start=714
+  _globals['_TURNERROR']._serialized_end=789
+  _globals['_INPUTMESSAGE']._serialized_start=791
+  _globals['_INPUTMESSAGE']._serialized_end=885
+  _globals['_STARTTURNREQUEST']._serialized_start=888
+  _globals['_STARTTURNREQUEST']._serialized_end=1075
+  _globals['_STARTTURNRESPONSE']._serialized_start=1077
+  _globals['_STARTTURNRESPONSE']._serialized_end=1141
+  _globals['_RESUMETURNREQUEST']._serialized_start=1143
+  _globals['_RESUMETURNREQUEST']._serialized_end=1219
+  _globals['_RESUMETURNRESPONSE']._serialized_start=1221
+  _globals['_RESUMETURNRESPONSE']._serialized_end=1286
+  _globals['_TURNEVENT']._serialized_start=1289
+  _globals['_TURNEVENT']._serialized_end=2040
+  _globals['_TURNACCEPTED']._serialized_start=2042
+  _globals['_TURNACCEPTED']._serialized_end=2142
+  _globals['_TEXTDELTA']._serialized_start=2144
+  _globals['_TEXTDELTA']._serialized_end=2189
+  _globals['_MEMORYEDIT']._serialized_start=2191
+  _globals['_MEMORYEDIT']._serialized_end=2296
+  _globals['_TURNDONE']._serialized_start=2298
+  _globals['_TURNDONE']._serialized_end=2347
+  _globals['_STEPRESTARTED']._serialized_start=2349
+  _globals['_STEPRESTARTED']._serialized_end=2381
+  _globals['_GETTURNREQUEST']._serialized_start=2383
+  _globals['_GETTURNREQUEST']._serialized_end=2416
+  _globals['_GETTURNRESPONSE']._serialized_start=2418
+  _globals['_GETTURNRESPONSE']._serialized_end=2474
+  _globals['_LISTTURNSREQUEST']._serialized_start=2477
+  _globals['_LISTTURNSREQUEST']._serialized_end=2667
+  _globals['_LISTTURNSRESPONSE']._serialized_start=2669
+  _globals['_LISTTURNSRESPONSE']._serialized_end=2753
+  _globals['_CANCELTURNREQUEST']._serialized_start=2755
+  _globals['_CANCELTURNREQUEST']._serialized_end=2811
+  _globals['_CANCELTURNRESPONSE']._serialized_start=2813
+  _globals['_CANCELTURNRESPONSE']._serialized_end=2872
+  _globals['_TURNSERVICE']._serialized_start=3214
+  _globals['_TURNSERVICE']._serialized_end=3671
 # @@protoc_insertion_point(module_scope)

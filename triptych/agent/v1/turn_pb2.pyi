@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from triptych.agent.v1 import agent_pb2 as _agent_pb2
 from triptych.recall.v1 import recall_pb2 as _recall_pb2
 from triptych.type.v1 import type_pb2 as _type_pb2
 import builtins as _builtins
@@ -347,6 +348,7 @@ class TurnEvent(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
     STEP_RESTARTED_FIELD_NUMBER: _builtins.int
+    COMPACTION_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     sequence: _builtins.int
     attempt: _builtins.int
@@ -382,6 +384,10 @@ class TurnEvent(_message.Message):
     def step_restarted(self) -> Global___StepRestarted:
         """The deltas of the attempt before are void."""
 
+    @_builtins.property
+    def compaction(self) -> _agent_pb2.Compaction:
+        """The oldest part of the window has left it."""
+
     def __init__(
         self,
         *,
@@ -401,12 +407,13 @@ class TurnEvent(_message.Message):
         error: Global___TurnError | None = ...,
         done: Global___TurnDone | None = ...,
         step_restarted: Global___StepRestarted | None = ...,
+        compaction: _agent_pb2.Compaction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "attempt", b"attempt", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "attempt", b"attempt", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted", "compaction"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

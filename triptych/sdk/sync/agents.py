@@ -121,6 +121,37 @@ class Agents:
         response = self._transport.unary(_SERVICE + "CreateConversation", request, pb.CreateConversationResponse)
         return response.conversation
 
+    def compact(
+        self,
+        agent_id: str,
+        *,
+        conversation_id: str = "",
+        everything: bool = False,
+        request_id: str | None = None,
+    ) -> pb.Compaction:
+        """Folds the oldest part of the window, or `everything` in it, into the conversation's summary.
+
+        Raises: NotFound, Aborted CONVERSATION_BUSY, what the model raises; then nothing has changed.
+        """
+        request = pb.CompactConversationRequest(
+            agent_id=agent_id,
+            conversation_id=conversation_id,
+            mode=pb.COMPACTION_MODE_ALL if everything else pb.COMPACTION_MODE_UNSPECIFIED,
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        method = _SERVICE + "CompactConversation"
+        return (self._transport.unary(method, request, pb.CompactConversationResponse)).compaction
+
+    def reset(
+        self, agent_id: str, *, conversation_id: str = "", request_id: str | None = None
+    ) -> pb.Conversation:
+        """Empties window and summary: nothing said so far is in view any more; recall keeps it. Raises: NotFound."""
+        request = pb.ResetConversationRequest(
+            agent_id=agent_id, conversation_id=conversation_id, request_id=request_id or str(uuid.uuid4())
+        )
+        method = _SERVICE + "ResetConversation"
+        return (self._transport.unary(method, request, pb.ResetConversationResponse)).conversation
+
 
 class Blocks:
     """`client.blocks`: core memory, block by block."""

@@ -13,6 +13,7 @@ from triptych.sdk.sync.agents import Agents, Blocks
 from triptych.sdk.sync.archives import Archives
 from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
+from triptych.sdk.sync.steps import Steps
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.sync.turns import Turns
 
@@ -44,6 +45,7 @@ class Triptych:
         self.agents = Agents(self._transport)
         self.blocks = Blocks(self._transport)
         self.turns = Turns(self._transport)
+        self.steps = Steps(self._transport)
         self.recall = Recall(self._transport)
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)
