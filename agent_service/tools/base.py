@@ -32,21 +32,51 @@ class ToolError(Exception):
 
 @dataclass(frozen=True)
 class Edit:
-    """What a block tool wants: the block `label` to hold `value`. `create`: also if there is no such block yet."""
+    """What a block tool wants: the block `label` to hold `value`. `create`: also if there is no such block yet.
+
+    `description`: what a block that is made is for.
+    """
 
     label: str
     value: str
     create: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """The block `label` to be called `new_label`, or to be described otherwise; None leaves it as it is."""
+
+    label: str
+    new_label: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Detach:
+    """The block `label` to leave the agent's core memory. It stays as a block of its own, with its history."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class Say:
+    """No change: the text is what the model is told."""
+
+    text: str
+
+
+Change = Edit | Relabel | Detach | Say
 
 
 @dataclass(frozen=True)
 class BlockTool(Generic[Args]):
-    """`edit` is pure: from the agent's blocks and the arguments to the edit, or a ToolError."""
+    """`edit` is pure: from the agent's blocks and the arguments to the change, or a ToolError."""
 
     name: str
     description: str
     arguments: type[Args]
-    edit: Callable[[Sequence[Block], Args], Edit | None]
+    edit: Callable[[Sequence[Block], Args], Change]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable, Sequence
 
 from agent_service.models.types import ToolSchema
-from agent_service.tools import archival, memory, recall, speech
+from agent_service.tools import archival, memory, omni, patching, recall, speech
 from agent_service.tools.base import Tool, schema
 from servicekit import ids
 from triptych.agent.v1 import agent_pb2
 from triptych.errors import InvalidArgument
 
 _BY_TIER: dict[str, tuple[Tool, ...]] = {
-    "core": memory.TOOLS,
+    "core": (*memory.TOOLS, *omni.TOOLS, *patching.TOOLS),
     "recall": recall.TOOLS,
     "archival": archival.TOOLS,
     "speech": speech.TOOLS,
@@ -24,15 +24,24 @@ SCHEMAS: dict[str, ToolSchema] = {name: schema(tool) for name, tool in TOOLS.ite
 _TIERS = {tool.name: tier for tier, tools in _BY_TIER.items() for tool in tools}
 
 DEFAULT_TYPE = "letta_v1_agent"
-_ARCHIVAL = ("archival_memory_insert", "archival_memory_search")
+_SEARCH = ("conversation_search", "archival_memory_insert", "archival_memory_search")
 BASE_TOOLS: dict[str, tuple[str, ...]] = {
-    DEFAULT_TYPE: ("memory_insert", "memory_replace", "memory_rethink", "conversation_search", *_ARCHIVAL),
-    "memgpt_agent": ("send_message", "core_memory_append", "core_memory_replace", "conversation_search", *_ARCHIVAL),
-    "memgpt_v2_agent": ("send_message", "memory_insert", "memory_replace", "conversation_search", *_ARCHIVAL),
-    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink"),
+    DEFAULT_TYPE: ("memory_insert", "memory_replace", "memory_rethink", *_SEARCH),
+    "memgpt_agent": (
+        "send_message",
+        "core_memory_append",
+        "core_memory_replace",
+        "memory",
+        "memory_apply_patch",
+        *_SEARCH,
+    ),
+    "memgpt_v2_agent": ("send_message", "memory_insert", "memory_replace", *_SEARCH),
+    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
     "react_agent": (),
     "workflow_agent": (),
 }
+# Calling one of these ends the turn.
+ENDING = frozenset({"memory_finish_edits", "finish_rethinking_memory"})
 
 
 def base_tools(agent_type: str) -> tuple[str, ...]:

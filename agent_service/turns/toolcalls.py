@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from agent_service.stores import attached, blocks
+from agent_service.stores import attached
 from agent_service.stores.turns import Claimed
-from agent_service.tools import base, memory, registry
+from agent_service.tools import base, registry
 from agent_service.tools.base import BlockTool, CallContext, TierTool, ToolError
+from agent_service.turns import edits
+from agent_service.turns.edits import Author
 from agent_service.turns.parts import Parts
 from servicekit.principal import Principal
-from triptych.agent.v1.agent_pb2 import Agent, Block
 from triptych.agent.v1.turn_pb2 import MemoryEdit
 from triptych.errors import TriptychError
 from triptych.type.v1 import type_pb2
@@ -52,20 +53,15 @@ class Caller:
         """Edits a block within the transaction that also writes the journal."""
         tool = self._block_tool(call)
         assert tool is not None, "not a call that edits a block"
-        agent, tenant = self.claimed.agent, self.principal.tenant
+        author = Author(self.principal.tenant, self.claimed.agent.id, key, call.id)
         try:
-            current = attached.of_agent(connection, tenant, agent.id)
-            wanted = tool.edit(current, base.parse(tool, call.arguments))
-            if wanted is None:
-                return Outcome("Nothing to change.")
-            old = _old(connection, self, agent, current, wanted)
-            new = blocks.write_value(connection, tenant, old.id, wanted.value, author=key)
+            # What a refused edit has begun is undone; the transaction goes on.
+            with connection.begin_nested():
+                current = attached.of_agent(connection, author.tenant, author.agent_id)
+                applied = edits.apply(connection, author, current, tool.edit(current, base.parse(tool, call.arguments)))
         except (ToolError, TriptychError) as error:
             return _failed(error)
-        edit = MemoryEdit(
-            tool_call_id=call.id, block_id=new.id, label=new.label, old_value=old.value, new_value=new.value
-        )
-        return Outcome(f"Block {new.label} now reads:\n{new.value}", edit=edit)
+        return Outcome(_bounded(applied.text), edit=applied.edit)
 
     async def call(self, call: ToolCall, key: str) -> Outcome:
         """Calls a tool of another tier. `key`: `turn/step/call`, under which a second call has no second effect."""
@@ -93,16 +89,6 @@ class Caller:
         except ToolError as error:
             return _failed(error)
         return Outcome(_bounded(text))
-
-
-def _old(connection: Connection, caller: Caller, agent: Agent, current: list[Block], wanted: base.Edit) -> Block:
-    """The block to write, made if the edit says so."""
-    if wanted.create and all(block.label != wanted.label for block in current):
-        tenant = caller.principal.tenant
-        made = blocks.create(connection, tenant, Block(label=wanted.label), agent_id=agent.id)
-        blocks.attach(connection, tenant, agent.id, made.id)
-        return made
-    return memory.find(current, wanted.label)
 
 
 def _failed(error: ToolError | TriptychError) -> Outcome:
