@@ -15,7 +15,9 @@ from agent_service.preview import Previewer
 from agent_service.servicer import AgentServicer
 from agent_service.store import open_store
 from agent_service.tiers import Tiers
+from agent_service.tools.outside import Outside
 from agent_service.turn_servicer import TurnServicer
+from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from servicekit import ids
@@ -48,7 +50,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window)
+    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, Outside())
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
@@ -61,7 +63,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     server = GrpcServer(
         [
             guard.handler(agent_service, AgentServicer(store, engine, model, previewer, cleaner)),
-            guard.handler(turn_service, TurnServicer(store, engine)),
+            guard.handler(turn_service, TurnServicer(store, engine, Continuer(parts, engine))),
         ],
         [agent_service.full_name, turn_service.full_name],
         reflection=settings.running.reflection,

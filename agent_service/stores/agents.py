@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations
+from agent_service.stores import attached, blocks, conversations, tool_rules
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -24,6 +24,7 @@ MAX_TAGS = 100
 _GET = select(agents).where(mine(agents), agents.c.id == bindparam("agent_id"))
 UPDATABLE = frozenset(
     {"name", "description", "system", "model", "tools", "tags", "metadata", "timezone", "archive_ids", "embedding"}
+    | {"tool_rules"}
 )
 
 
@@ -72,6 +73,7 @@ def check(agent: Agent) -> None:
     if not math.isfinite(agent.model.temperature):
         raise InvalidArgument.of("model", "temperature must be a number")
     structs.check("metadata", agent.metadata)
+    tool_rules.check(agent.tool_rules)
     if len(agent.blocks) > blocks.MAX_BLOCKS:
         raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
 

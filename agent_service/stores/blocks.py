@@ -104,9 +104,7 @@ def count(connection: Connection, tenant: Tenant) -> int:
     return connection.execute(select(func.count()).select_from(blocks).where(owned(blocks, tenant))).scalar_one()
 
 
-def change(
-    connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str], *, author: str = USER
-) -> Block:
+def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str], *, author: str = USER) -> Block:
     """An update of the fields in `paths`.
 
     Raises: NotFound; Aborted ETAG_MISMATCH; InvalidArgument; FailedPrecondition BLOCK_READ_ONLY for a new value of a

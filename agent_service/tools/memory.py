@@ -141,6 +141,8 @@ TOOLS = (
         CoreReplace,
         core_replace,
     ),
-    BlockTool("memory_finish_edits", "Ends your work on the memory. Call it when nothing is left to edit.", Finish, finish),
+    BlockTool(
+        "memory_finish_edits", "Ends your work on the memory. Call it when nothing is left to edit.", Finish, finish
+    ),
     BlockTool("finish_rethinking_memory", "Ends your work on the memory, once it is as it should be.", Finish, finish),
 )

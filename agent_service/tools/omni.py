@@ -40,7 +40,7 @@ def label_of(path: str | None, field: str) -> str:
     if not path:
         raise ToolError(f"{field} is missing. Give the block as {_ROOT}LABEL.")
     label = path.removeprefix(_ROOT.rstrip("/")).strip("/") if path.startswith("/") else path
-    if not label or path.startswith("/") and not path.startswith(_ROOT):
+    if not label or (path.startswith("/") and not path.startswith(_ROOT)):
         raise ToolError(f"{field} must be {_ROOT}LABEL, with the label of a block.")
     return label
 

@@ -95,7 +95,7 @@ def _place(lines: list[str], hunk: Hunk, moved: int, number: int) -> int:
 TOOLS = (
     BlockTool(
         "memory_apply_patch",
-        "Changes several places of a memory block at once, by a unified diff. For one place, memory_replace is simpler.",
+        "Changes several places of a memory block at once, by a unified diff. For one place memory_replace is simpler.",
         ApplyPatch,
         apply_patch,
     ),

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from agent_service.models.types import ToolSchema
 from agent_service.tools import archival, memory, omni, patching, recall, speech
-from agent_service.tools.base import Tool, schema
+from agent_service.tools.base import BuiltIn, schema
 from servicekit import ids
 from triptych.agent.v1 import agent_pb2
 from triptych.errors import InvalidArgument
 
-_BY_TIER: dict[str, tuple[Tool, ...]] = {
+_BY_TIER: dict[str, tuple[BuiltIn, ...]] = {
     "core": (*memory.TOOLS, *omni.TOOLS, *patching.TOOLS),
     "recall": recall.TOOLS,
     "archival": archival.TOOLS,
     "speech": speech.TOOLS,
 }
-TOOLS: dict[str, Tool] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}
+TOOLS: dict[str, BuiltIn] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}
 SCHEMAS: dict[str, ToolSchema] = {name: schema(tool) for name, tool in TOOLS.items()}
 
 _TIERS = {tool.name: tier for tier, tools in _BY_TIER.items() for tool in tools}
@@ -51,16 +51,9 @@ def base_tools(agent_type: str) -> tuple[str, ...]:
     return BASE_TOOLS[agent_type]
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raises: InvalidArgument for a tool that there is none of."""
-    for name in names:
-        if name not in TOOLS:
-            raise InvalidArgument.of("tools", f"there is no tool {name}; there are {', '.join(sorted(TOOLS))}")
-
-
-def schemas(names: Sequence[str]) -> list[ToolSchema]:
-    """The schemas in the order given: the same names give the same bytes, as prompt caches need."""
-    return [SCHEMAS[name] for name in names if name in SCHEMAS]
+def others(names: Iterable[str]) -> list[str]:
+    """Those names that are not of built-in tools."""
+    return [name for name in names if name not in TOOLS]
 
 
 def described(name: str) -> agent_pb2.Tool:
@@ -73,4 +66,8 @@ def described(name: str) -> agent_pb2.Tool:
         description=shown.description,
         json_schema=json.dumps(function),
         tags=[_TIERS[name]],
+        tool_type=agent_pb2.TOOL_TYPE_BUILTIN,
     )
+
+
+NAMES_BY_ID = {ids.derived("tool", name): name for name in TOOLS}

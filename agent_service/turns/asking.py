@@ -53,7 +53,7 @@ class Asker:
         settings = running.agent.model
         request = ModelRequest(
             model=await running.parts.model.resolve(settings.handle),
-            messages=built.messages,
+            messages=[*built.messages, *running.reminders()],
             tools=running.tools,
             temperature=settings.temperature if settings.HasField("temperature") else None,
             max_output_tokens=settings.max_output_tokens or None,

@@ -65,11 +65,11 @@ def _relabel(connection: Connection, author: Author, block: Block, change: Relab
     fields = (("label", change.new_label), ("description", change.description))
     paths = [name for name, value in fields if value is not None]
     new = blocks.change(connection, author.tenant, wanted, paths, author=author.key)
-    what = f"Block {block.label} is now called {new.label}." if change.new_label else f"Block {block.label} is described."
+    what = (
+        f"Block {block.label} is now called {new.label}." if change.new_label else f"Block {block.label} is described."
+    )
     return Applied(what, _noted(author, new, new.value, new.value))
 
 
 def _noted(author: Author, block: Block, old: str, new: str) -> MemoryEdit:
-    return MemoryEdit(
-        tool_call_id=author.call_id, block_id=block.id, label=block.label, old_value=old, new_value=new
-    )
+    return MemoryEdit(tool_call_id=author.call_id, block_id=block.id, label=block.label, old_value=old, new_value=new)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent_service.context.window import WindowCache
 from agent_service.models.client import ModelClient
 from agent_service.store import Store
 from agent_service.tiers import Tiers
+from agent_service.tools.outside import Outside
+from agent_service.turns.waits import Waits
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,5 @@ class Parts:
     model: ModelClient
     windows: WindowCache
     context_window: int
+    outside: Outside
+    waits: Waits = field(default_factory=Waits)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_service.context.window import Window
+from agent_service.models.types import ChatMessage, ToolSchema
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
-from agent_service.tools import registry
+from agent_service.tools import toolbox
 from agent_service.turns.events import EventMaker
 from agent_service.turns.feed import Feed
 from agent_service.turns.parts import Parts
@@ -24,10 +25,17 @@ class Running:
         self.turn, self.agent, self.lease = claimed.record.turn, claimed.agent, claimed.lease
         self.principal = Principal(claimed.record.tenant)
         self.tenant = self.principal.tenant
-        self.tools = registry.schemas(self.agent.tools)
+        self.toolbox = toolbox.build(self.agent.tools, {})
+        # What the next step is offered of them, and what the model is told before it.
+        self.tools: list[ToolSchema] = self.toolbox.schemas(self.toolbox.names)
+        self.reminder = ""
         self.events = EventMaker(self.turn, claimed.record.attempt)
         self.recall = RecallLog(parts.tiers, self.principal, self.turn, self.lease, feed)
         self.window = Window(0)
+
+    def reminders(self) -> list[ChatMessage]:
+        """What the next request ends with, beside the conversation."""
+        return [{"role": "system", "content": self.reminder}] if self.reminder else []
 
     async def commit(self, made: Sequence[TurnEvent]) -> None:
         """Journals events, then sends them. Raises: FailedPrecondition FENCED."""

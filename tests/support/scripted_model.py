@@ -1,6 +1,7 @@
 """A real HTTP server that speaks the OpenAI chat format and does what the newest user message says.
 
 [[call:NAME {json}]]   call a tool; several are several steps, in order
+[[calls:NAME {json} && NAME {json}]]   several calls in one step
 [[raw:NAME text]]      call a tool with arguments that need not be JSON
 [[say:TEXT]]           the final answer; else "ok: " and the message without its directives
 [[recite]]             answer with the whole system prompt
@@ -98,19 +99,24 @@ class ScriptedModel:
 
 def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
     """The whole answer as one delta: text, or a tool call."""
-    calls = [(name, value) for name, value in directives if name in ("call", "raw", "loop")]
+    calls = [(name, value) for name, value in directives if name in ("call", "calls", "raw", "loop")]
     done = _calls_since_user(body["messages"])
     for position, (kind, value) in enumerate(calls):
         if kind == "loop" or position == done:
-            tool, _, arguments = value.partition(" ")
-            call = {"index": 0, "id": f"call-{done}", "function": {"name": tool, "arguments": arguments}}
-            return {"tool_calls": [call]}
+            made = value.split(" && ") if kind == "calls" else [value]
+            return {"tool_calls": [_call(done, index, each) for index, each in enumerate(made)]}
     if any(name == "recite" for name, _ in directives):
         return {"content": body["messages"][0]["content"]}
     for name, value in directives:
         if name == "say":
             return {"content": value}
     return {"content": "ok: " + _DIRECTIVE.sub("", said).strip()}
+
+
+def _call(step: int, index: int, value: str) -> Json:
+    tool, _, arguments = value.partition(" ")
+    call_id = f"call-{step}-{index}" if index else f"call-{step}"
+    return {"index": index, "id": call_id, "function": {"name": tool, "arguments": arguments}}
 
 
 async def _stream(delta: Json, *, cut: bool) -> AsyncIterator[bytes]:
