@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_service.models.types import ToolMode
+from agent_service.tools.mcp.settings import McpSettings
 from servicekit.settings import Environment, Running
 from triptych.environment import BadEnvironment
 
@@ -46,6 +47,7 @@ class Settings:
     signing_key: Path
     gateway_key: Path
     model: ModelEndpoint
+    mcp: McpSettings
     running: Running
 
     @classmethod
@@ -59,5 +61,10 @@ class Settings:
             signing_key=env.file("TRIPTYCH_AGENT_SIGNING_KEY_FILE"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             model=ModelEndpoint.read(env),
+            mcp=McpSettings(
+                private_addresses=env.flag("TRIPTYCH_MCP_PRIVATE_ADDRESSES"),
+                stdio=env.flag("TRIPTYCH_MCP_STDIO"),
+                timeout_seconds=env.number("TRIPTYCH_MCP_TIMEOUT_SECONDS"),
+            ),
             running=Running.read(env),
         )

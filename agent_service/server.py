@@ -15,6 +15,7 @@ from agent_service.preview import Previewer
 from agent_service.servicer import AgentServicer
 from agent_service.store import open_store
 from agent_service.tiers import Tiers
+from agent_service.tools.mcp.pool import McpPool
 from agent_service.tools.outside import Outside
 from agent_service.turn_servicer import TurnServicer
 from agent_service.turns.continuing import Continuer
@@ -50,7 +51,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, Outside())
+    outside = Outside(McpPool(store, settings.mcp))
+    stack.push_async_callback(outside.mcp.close)
+    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, outside)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
@@ -62,7 +65,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
     server = GrpcServer(
         [
-            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, cleaner)),
+            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, cleaner, outside)),
             guard.handler(turn_service, TurnServicer(store, engine, Continuer(parts, engine))),
         ],
         [agent_service.full_name, turn_service.full_name],

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
+from agent_service.mcp_servicer import McpServicer
 from agent_service.models.client import ModelClient
 from agent_service.preview import Previewer
 from agent_service.store import Store
@@ -15,6 +16,7 @@ from agent_service.stores import agents, blocks, conversations, tools
 from agent_service.stores.rows import Window
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
+from agent_service.tools.outside import Outside
 from agent_service.turns.engine import TurnEngine
 from servicekit import paging, principal
 from servicekit.principal import Tenant
@@ -23,12 +25,18 @@ from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import InvalidArgument, TriptychError
 
 
-class AgentServicer(ToolServicer):
+class AgentServicer(ToolServicer, McpServicer):
     def __init__(
-        self, store: Store, engine: TurnEngine, model: ModelClient, previewer: Previewer, cleaner: Cleaner
+        self,
+        store: Store,
+        engine: TurnEngine,
+        model: ModelClient,
+        previewer: Previewer,
+        cleaner: Cleaner,
+        outside: Outside,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._cleaner = previewer, cleaner
+        self._previewer, self._cleaner, self._mcp = previewer, cleaner, outside.mcp
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent

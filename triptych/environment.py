@@ -79,6 +79,10 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_CONTEXT_WINDOW", "tokens; for models whose window is not known", "32768"),
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
     Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
+    # Tools of others
+    Variable("TRIPTYCH_MCP_TIMEOUT_SECONDS", "longest wait for an MCP server, to connect and to answer", "60"),
+    Variable("TRIPTYCH_MCP_PRIVATE_ADDRESSES", "whether users' MCP servers may be in this network", "false"),
+    Variable("TRIPTYCH_MCP_STDIO", "whether users may have programs of this machine run as MCP servers", "false"),
     # The embedder
     *_embedder("TRIPTYCH_EMBEDDER", "bundled"),
     *_embedder("TRIPTYCH_RECALL_EMBEDDER", of="; for recall alone"),
