@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_service.models.types import ToolMode
-from agent_service.tools.mcp.settings import McpSettings
+from agent_service.tool_settings import McpSettings, PythonSettings
 from servicekit.settings import Environment, Running
 from triptych.environment import BadEnvironment
 
@@ -48,6 +48,7 @@ class Settings:
     gateway_key: Path
     model: ModelEndpoint
     mcp: McpSettings
+    python: PythonSettings
     running: Running
 
     @classmethod
@@ -65,6 +66,9 @@ class Settings:
                 private_addresses=env.flag("TRIPTYCH_MCP_PRIVATE_ADDRESSES"),
                 stdio=env.flag("TRIPTYCH_MCP_STDIO"),
                 timeout_seconds=env.number("TRIPTYCH_MCP_TIMEOUT_SECONDS"),
+            ),
+            python=PythonSettings(
+                enabled=env.flag("TRIPTYCH_PYTHON_TOOLS"), seconds=env.number("TRIPTYCH_PYTHON_TOOLS_SECONDS")
             ),
             running=Running.read(env),
         )

@@ -9,7 +9,7 @@ from agent_service.stores import mcp_servers
 from agent_service.stores.rows import Window
 from agent_service.tools import definitions, owned
 from agent_service.tools.base import ToolError
-from agent_service.tools.mcp.pool import McpPool
+from agent_service.tools.outside import Outside
 from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
@@ -23,7 +23,7 @@ MAX_VALUE = 10_000
 
 
 class McpServicer(Servicing):
-    _mcp: McpPool
+    _outside: Outside
 
     async def CreateMcpServer(self, request: pb.CreateMcpServerRequest, context: Context) -> pb.CreateMcpServerResponse:
         server = _checked(request.server)
@@ -71,7 +71,7 @@ class McpServicer(Servicing):
     async def _offered(self, tenant: Tenant, server: pb.McpServer) -> list[pb.Tool]:
         """Raises: Unavailable with what may be told of the reason."""
         try:
-            return await self._mcp.list_tools(tenant, server)
+            return await self._outside.mcp.list_tools(tenant, server)
         except ToolError as error:
             raise Unavailable(str(error)) from error
 

@@ -17,6 +17,7 @@ from agent_service.store import open_store
 from agent_service.tiers import Tiers
 from agent_service.tools.mcp.pool import McpPool
 from agent_service.tools.outside import Outside
+from agent_service.tools.python.runner import PythonRunner
 from agent_service.turn_servicer import TurnServicer
 from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
@@ -51,7 +52,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
-    outside = Outside(McpPool(store, settings.mcp))
+    outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
     stack.push_async_callback(outside.mcp.close)
     parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, outside)
     engine = TurnEngine(parts)

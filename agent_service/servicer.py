@@ -36,7 +36,7 @@ class AgentServicer(ToolServicer, McpServicer):
         outside: Outside,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._cleaner, self._mcp = previewer, cleaner, outside.mcp
+        self._previewer, self._cleaner, self._outside = previewer, cleaner, outside
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent

@@ -7,16 +7,19 @@ from sqlalchemy import Connection
 from agent_service.servicing import Servicing
 from agent_service.stores import agents, tools
 from agent_service.tools import definitions, owned, registry
+from agent_service.tools.outside import Outside
 from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
-from triptych.errors import InvalidArgument
+from triptych.errors import FailedPrecondition, InvalidArgument
 
 _MAX_PAGE = 1_000
 
 
 class ToolServicer(Servicing):
+    _outside: Outside
+
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tenant = principal.tenant()
         query = ("ListTools", *tenant, request.name, request.tool_type, request.mcp_server_id)
@@ -36,7 +39,7 @@ class ToolServicer(Servicing):
         return pb.GetToolResponse(tool=await self._store.read(lambda c: owned.get(c, tenant, request.tool_id)))
 
     async def CreateTool(self, request: pb.CreateToolRequest, context: Context) -> pb.CreateToolResponse:
-        wanted = _completed(request.tool)
+        wanted = self._completed(request.tool)
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateToolResponse:
             return pb.CreateToolResponse(tool=owned.shown(tools.create(connection, tenant, wanted)))
@@ -44,7 +47,7 @@ class ToolServicer(Servicing):
         return await self._once(request, pb.CreateToolResponse, work)
 
     async def UpsertTool(self, request: pb.UpsertToolRequest, context: Context) -> pb.UpsertToolResponse:
-        wanted = _completed(request.tool)
+        wanted = self._completed(request.tool)
 
         def work(connection: Connection, tenant: Tenant) -> pb.UpsertToolResponse:
             known = tools.named(connection, tenant, [wanted.name])
@@ -58,6 +61,8 @@ class ToolServicer(Servicing):
     async def UpdateTool(self, request: pb.UpdateToolRequest, context: Context) -> pb.UpdateToolResponse:
         def work(connection: Connection, tenant: Tenant) -> pb.UpdateToolResponse:
             changed = owned.change(connection, tenant, request.tool, request.update_mask.paths)
+            if "source_code" in request.update_mask.paths:
+                self._read_source(changed, anew="json_schema" not in request.update_mask.paths)
             definitions.check(changed)
             return pb.UpdateToolResponse(tool=owned.shown(tools.store(connection, tenant, changed)))
 
@@ -91,16 +96,27 @@ class ToolServicer(Servicing):
 
         return await self._once(request, pb.DetachToolResponse, work)
 
+    def _completed(self, wanted: pb.Tool) -> pb.Tool:
+        """A tool to be made, with what can be left out, checked. Raises: InvalidArgument, FailedPrecondition."""
+        tool = pb.Tool()
+        tool.CopyFrom(wanted)
+        if tool.tool_type == pb.TOOL_TYPE_UNSPECIFIED:
+            tool.tool_type = pb.TOOL_TYPE_PYTHON if tool.source_code else pb.TOOL_TYPE_CLIENT
+        if tool.tool_type not in (pb.TOOL_TYPE_CLIENT, pb.TOOL_TYPE_PYTHON):
+            raise InvalidArgument.of("tool_type", "must be client or python; tools of MCP servers come with those")
+        tool.mcp_server_id = tool.mcp_tool_name = ""
+        if tool.tool_type == pb.TOOL_TYPE_PYTHON:
+            self._read_source(tool, anew=False)
+        tool.name = tool.name or definitions.name_in_schema(tool)
+        definitions.check(tool)
+        return tool
 
-def _completed(wanted: pb.Tool) -> pb.Tool:
-    """A tool to be made, with what can be left out, checked. Raises: InvalidArgument."""
-    tool = pb.Tool()
-    tool.CopyFrom(wanted)
-    if tool.tool_type == pb.TOOL_TYPE_UNSPECIFIED:
-        tool.tool_type = pb.TOOL_TYPE_PYTHON if tool.source_code else pb.TOOL_TYPE_CLIENT
-    if tool.tool_type not in (pb.TOOL_TYPE_CLIENT, pb.TOOL_TYPE_PYTHON):
-        raise InvalidArgument.of("tool_type", "must be client or python; tools of MCP servers come with those")
-    tool.mcp_server_id = tool.mcp_tool_name = ""
-    tool.name = tool.name or definitions.name_in_schema(tool)
-    definitions.check(tool)
-    return tool
+    def _read_source(self, tool: pb.Tool, *, anew: bool) -> None:
+        """`anew`: even the schema that there is. Raises: InvalidArgument, FailedPrecondition."""
+        if tool.tool_type != pb.TOOL_TYPE_PYTHON:
+            raise InvalidArgument.of("source_code", "is for Python tools alone")
+        if not self._outside.python.settings.enabled:
+            raise FailedPrecondition("Python tools are switched off on this server (TRIPTYCH_PYTHON_TOOLS)")
+        if anew:
+            tool.ClearField("json_schema")
+        definitions.read_source(tool)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent_service.tools import registry
 from agent_service.tools.base import ClientTool
+from agent_service.tools.python import source
 from servicekit import structs
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
@@ -29,8 +30,6 @@ def check(tool: pb.Tool) -> None:
     check_name("name", tool.name)
     if len(tool.description) > MAX_DESCRIPTION or "\0" in tool.description:
         raise InvalidArgument.of("description", f"must be at most {MAX_DESCRIPTION:,} characters, without NUL")
-    if len(tool.source_code) > MAX_SOURCE:
-        raise InvalidArgument.of("source_code", f"must be at most {MAX_SOURCE:,} characters")
     if len(tool.tags) > MAX_TAGS:
         raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
     if tool.return_char_limit < 0:
@@ -53,6 +52,19 @@ def function(tool: pb.Tool) -> dict[str, Any]:
     parameters = given.get("parameters", {"type": "object", "properties": {}})
     description = tool.description or str(given.get("description", ""))
     return {"name": tool.name, "description": description, "parameters": _object("json_schema", parameters)}
+
+
+def read_source(tool: pb.Tool) -> None:
+    """Fills in a Python tool's name, description and schema from its source. Raises: InvalidArgument."""
+    if len(tool.source_code) > MAX_SOURCE or "\0" in tool.source_code:
+        raise InvalidArgument.of("source_code", f"must be at most {MAX_SOURCE:,} characters, without NUL")
+    read = source.read(tool.source_code)
+    if tool.name and tool.name != read.name:
+        raise InvalidArgument.of("source_code", f"its last public function is not called {tool.name[:64]}")
+    tool.name = read.name
+    tool.description = tool.description or read.description
+    given = _json("json_schema", tool.json_schema).get("parameters")
+    tool.json_schema = json.dumps({"parameters": given or read.parameters})
 
 
 def name_in_schema(tool: pb.Tool) -> str:

@@ -42,8 +42,15 @@ async def meet(count: int) -> str:
 @server.tool()
 async def hang() -> str:
     """Never returns."""
+    _calls.append("hang")
     await asyncio.Event().wait()
     return ""
+
+
+@server.tool()
+def count(name: str) -> str:
+    """How often a tool was called."""
+    return str(_calls.count(name))
 
 
 @server.tool()

@@ -14,9 +14,9 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from agent_service.tool_settings import McpSettings
 from agent_service.tools.base import ToolError
 from agent_service.tools.mcp import guard
-from agent_service.tools.mcp.settings import McpSettings
 from triptych.agent.v1 import agent_pb2 as pb
 
 # What one response may bring; what a model is shown of it is cut much shorter.

@@ -10,9 +10,9 @@ import structlog
 
 from agent_service.store import Store
 from agent_service.stores import mcp_servers
+from agent_service.tool_settings import McpSettings
 from agent_service.tools.base import ToolError
 from agent_service.tools.mcp import offers
-from agent_service.tools.mcp.settings import McpSettings
 from servicekit.principal import Tenant
 from triptych.agent.v1 import agent_pb2 as pb
 
