@@ -12,7 +12,7 @@ from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
-from triptych.errors import FailedPrecondition, InvalidArgument
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 
 _MAX_PAGE = 1_000
 
@@ -53,6 +53,8 @@ class ToolServicer(Servicing):
             known = tools.named(connection, tenant, [wanted.name])
             if not known:
                 return pb.UpsertToolResponse(tool=owned.shown(tools.create(connection, tenant, wanted)))
+            if known[0].tool_type != wanted.tool_type:
+                raise AlreadyExists(f"there is a tool {wanted.name} of another type")
             wanted.id = known[0].id
             return pb.UpsertToolResponse(tool=owned.shown(tools.store(connection, tenant, wanted)))
 
