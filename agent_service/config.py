@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_service.models.types import ToolMode
+from agent_service.tool_settings import McpSettings, PythonSettings
 from servicekit.settings import Environment, Running
 from triptych.environment import BadEnvironment
 
@@ -51,6 +52,8 @@ class Settings:
     signing_key: Path
     gateway_key: Path
     model: ModelEndpoint
+    mcp: McpSettings
+    python: PythonSettings
     running: Running
 
     @classmethod
@@ -64,5 +67,13 @@ class Settings:
             signing_key=env.file("TRIPTYCH_AGENT_SIGNING_KEY_FILE"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             model=ModelEndpoint.read(env),
+            mcp=McpSettings(
+                private_addresses=env.flag("TRIPTYCH_MCP_PRIVATE_ADDRESSES"),
+                stdio=env.flag("TRIPTYCH_MCP_STDIO"),
+                timeout_seconds=env.number("TRIPTYCH_MCP_TIMEOUT_SECONDS"),
+            ),
+            python=PythonSettings(
+                enabled=env.flag("TRIPTYCH_PYTHON_TOOLS"), seconds=env.number("TRIPTYCH_PYTHON_TOOLS_SECONDS")
+            ),
             running=Running.read(env),
         )

@@ -12,10 +12,10 @@ from agent_service.context.build import Builder
 from agent_service.context.render import Renderer
 from agent_service.stores import agents, conversations
 from agent_service.stores.views import View
-from agent_service.tools import registry
+from agent_service.tools import owned
 from agent_service.turns.parts import Parts
 from servicekit.principal import Principal
-from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse
+from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse, Tool
 from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -28,16 +28,17 @@ class Previewer:
         """Raises: NotFound (agent, or conversation of this agent); Unavailable if a tier can't be reached."""
         parts = self._parts
 
-        def work(connection: Connection) -> tuple[Agent, str, View]:
+        def work(connection: Connection) -> tuple[Agent, list[Tool], str, View]:
             agent = agents.get(connection, caller.tenant, request.agent_id)
             conversation_id = request.conversation_id or agent.default_conversation_id
             if conversations.get(connection, caller.tenant, conversation_id).agent_id != agent.id:
                 raise NotFound("conversation", conversation_id)
-            return agent, conversation_id, conversations.view(connection, caller.tenant, conversation_id)
+            described = owned.of_names(connection, caller.tenant, agent.tools)
+            return agent, described, conversation_id, conversations.view(connection, caller.tenant, conversation_id)
 
-        agent, conversation_id, view = await parts.store.read(work)
+        agent, described, conversation_id, view = await parts.store.read(work)
         budget = parts.budget(caller.tenant, agent)
-        builder = Builder(parts.compiler, agent, registry.schemas(agent.tools))
+        builder = Builder(parts.compiler, agent, owned.schemas(described))
         window, recall_count, archival_count = await asyncio.gather(
             parts.windows.look(caller, agent.id, conversation_id, view, builder.room(budget)),
             parts.tiers.count_messages(caller, agent.id),
@@ -53,7 +54,7 @@ class Previewer:
             memory_facts=facts[0]["content"],
             summary=view.summary,
             messages=window.messages,
-            tools=[registry.described(name) for name in agent.tools],
+            tools=described,
             recall_count=recall_count,
             archival_count=archival_count,
         )

@@ -117,5 +117,7 @@ def _request(kept: _Kept, said: Sequence[Message]) -> ModelRequest:
     if reference.notice_step == step.id:
         turn.append(notice())
     messages.extend(Cuts.from_json(reference.cuts).apply(turn))
+    if reference.reminder:
+        messages.append({"role": "system", "content": reference.reminder})
     tools = [ToolSchema(*json.loads(texts[name])) for name in reference.tools]
     return ModelRequest(messages=messages, tools=tools, **reference.settings)

@@ -18,7 +18,11 @@ from agent_service.servicer import AgentServicer
 from agent_service.step_servicer import StepServicer
 from agent_service.store import open_store
 from agent_service.tiers import Tiers
+from agent_service.tools.mcp.pool import McpPool
+from agent_service.tools.outside import Outside
+from agent_service.tools.python.runner import PythonRunner
 from agent_service.turn_servicer import TurnServicer
+from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from agent_service.turns.upkeep import Upkeep
@@ -53,7 +57,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
     prices = Prices.read(settings.model.prices)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, prices)
+    outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
+    stack.push_async_callback(outside.mcp.close)
+    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, outside, prices)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
@@ -66,9 +72,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
     server = GrpcServer(
         [
-            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, upkeep, cleaner)),
-            guard.handler(turn_service, TurnServicer(store, engine)),
             guard.handler(step_service, StepServicer(store, Replayer(store, tiers, model))),
+            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, upkeep, cleaner, outside)),
+            guard.handler(turn_service, TurnServicer(store, engine, Continuer(parts, engine))),
         ],
         [agent_service.full_name, turn_service.full_name, step_service.full_name],
         reflection=settings.running.reflection,

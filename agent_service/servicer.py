@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from google.protobuf.message import Message
 from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
+from agent_service.mcp_servicer import McpServicer
 from agent_service.models.client import ModelClient
 from agent_service.preview import Previewer
 from agent_service.store import Store
-from agent_service.stores import agents, blocks, conversations
-from agent_service.stores.requests import once
+from agent_service.stores import agents, blocks, conversations, tools
 from agent_service.stores.rows import Window
+from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
+from agent_service.tools.outside import Outside
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.upkeep import Upkeep
 from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
-from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
 from triptych.errors import InvalidArgument, TriptychError
 
-Response = TypeVar("Response", bound=Message)
 
-
-class AgentServicer(AgentServiceServicer):
+class AgentServicer(ToolServicer, McpServicer):
     def __init__(
         self,
         store: Store,
@@ -38,19 +35,21 @@ class AgentServicer(AgentServiceServicer):
         previewer: Previewer,
         upkeep: Upkeep,
         cleaner: Cleaner,
+        outside: Outside,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._upkeep, self._cleaner = previewer, upkeep, cleaner
+        self._previewer, self._upkeep = previewer, upkeep
+        self._cleaner, self._outside = cleaner, outside
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent
         wanted.agent_type = wanted.agent_type or registry.DEFAULT_TYPE
         base = registry.base_tools(wanted.agent_type) if request.include_base_tools else ()
         wanted.tools[:] = list(dict.fromkeys([*wanted.tools, *base]))
-        registry.check_names(wanted.tools)
         _check_timezone(wanted.timezone)
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateAgentResponse:
+            tools.require(connection, tenant, registry.others(wanted.tools))
             return pb.CreateAgentResponse(agent=agents.create(connection, tenant, wanted, request.block_ids))
 
         return await self._once(request, pb.CreateAgentResponse, work)
@@ -69,10 +68,10 @@ class AgentServicer(AgentServiceServicer):
         return pb.CountAgentsResponse(count=await self._store.read(lambda c: agents.count(c, tenant)))
 
     async def UpdateAgent(self, request: pb.UpdateAgentRequest, context: Context) -> pb.UpdateAgentResponse:
-        registry.check_names(request.agent.tools)
         _check_timezone(request.agent.timezone)
 
         def work(connection: Connection, tenant: Tenant) -> pb.UpdateAgentResponse:
+            tools.require(connection, tenant, registry.others(request.agent.tools))
             changed = agents.change(connection, tenant, request.agent, request.update_mask.paths)
             return pb.UpdateAgentResponse(agent=changed)
 
@@ -185,9 +184,6 @@ class AgentServicer(AgentServiceServicer):
     ) -> pb.ResetConversationResponse:
         return await self._upkeep.reset(principal.current(), request)
 
-    async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
-        return pb.ListToolsResponse(tools=[registry.described(name) for name in registry.TOOLS])
-
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = ""
         try:
@@ -199,15 +195,6 @@ class AgentServicer(AgentServiceServicer):
         window = self._model.context_window
         models = [pb.Model(handle=name, name=name, context_window=window) for name in names]
         return pb.ListModelsResponse(models=models, default_handle=default)
-
-    async def _once(
-        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
-    ) -> Response:
-        """Runs a write in one transaction; a replay of its `request_id` gets the first answer."""
-        tenant = principal.tenant()
-        return await self._store.write(
-            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant))
-        )
 
 
 def _window(request: Any, *, newest_first: bool = False) -> Window:

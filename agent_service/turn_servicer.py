@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from agent_service.store import Store
 from agent_service.stores import turns
 from agent_service.stores.requests import MAX_REQUEST_ID
+from agent_service.tools import definitions
+from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
 from servicekit import paging, principal
 from servicekit.rpc import Context
@@ -19,15 +21,21 @@ from triptych.type.v1 import type_pb2
 MAX_MESSAGES = 100
 MAX_TEXT = 1_000_000
 MAX_STEPS = 1_000
+MAX_REASON = 10_000
 
 
 class TurnServicer(TurnServiceServicer):
-    def __init__(self, store: Store, engine: TurnEngine) -> None:
-        self._store, self._engine = store, engine
+    def __init__(self, store: Store, engine: TurnEngine, continuer: Continuer) -> None:
+        self._store, self._engine, self._continuer = store, engine, continuer
 
     async def StartTurn(self, request: pb.StartTurnRequest, context: Context) -> AsyncIterator[pb.StartTurnResponse]:
         _check(request)
-        async with aclosing(self._engine.start(principal.tenant(), request)) as events:
+        tenant = principal.tenant()
+        if request.approvals or request.tool_returns:
+            started = self._continuer.continue_conversation(tenant, request)
+        else:
+            started = self._engine.start(tenant, request)
+        async with aclosing(started) as events:
             async for event in events:
                 yield pb.StartTurnResponse(event=event)
 
@@ -39,6 +47,15 @@ class TurnServicer(TurnServiceServicer):
         async with aclosing(following) as events:
             async for event in events:
                 yield pb.ResumeTurnResponse(event=event)
+
+    async def ContinueTurn(
+        self, request: pb.ContinueTurnRequest, context: Context
+    ) -> AsyncIterator[pb.ContinueTurnResponse]:
+        _check_request_id(request.request_id)
+        _check_answers(request.approvals, request.tool_returns)
+        async with aclosing(self._continuer.continue_turn(principal.tenant(), request)) as events:
+            async for event in events:
+                yield pb.ContinueTurnResponse(event=event)
 
     async def GetTurn(self, request: pb.GetTurnRequest, context: Context) -> pb.GetTurnResponse:
         return pb.GetTurnResponse(turn=await self._engine.get(principal.tenant(), request.turn_id))
@@ -58,8 +75,12 @@ class TurnServicer(TurnServiceServicer):
 
 def _check(request: pb.StartTurnRequest) -> None:
     """Raises: InvalidArgument."""
-    if not 1 <= len(request.request_id) <= MAX_REQUEST_ID:
-        raise InvalidArgument.of("request_id", f"must be 1 to {MAX_REQUEST_ID} characters")
+    _check_request_id(request.request_id)
+    definitions.client_tools(request.client_tools)
+    if request.approvals or request.tool_returns:
+        if request.messages or request.client_tools:
+            raise InvalidArgument.of("messages", "answers to a waiting turn come without messages and client_tools")
+        return _check_answers(request.approvals, request.tool_returns)
     if not 1 <= len(request.messages) <= MAX_MESSAGES:
         raise InvalidArgument.of("messages", f"must be 1 to {MAX_MESSAGES}")
     if not 0 <= request.max_steps <= MAX_STEPS:
@@ -69,3 +90,20 @@ def _check(request: pb.StartTurnRequest) -> None:
             raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")
         if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
             raise InvalidArgument.of(f"messages[{index}].role", "must be user or system")
+    return None
+
+
+def _check_request_id(request_id: str) -> None:
+    """Raises: InvalidArgument."""
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID:
+        raise InvalidArgument.of("request_id", f"must be 1 to {MAX_REQUEST_ID} characters")
+
+
+def _check_answers(approvals: Sequence[pb.Approval], tool_returns: Sequence[pb.ClientToolReturn]) -> None:
+    """Raises: InvalidArgument."""
+    for index, approval in enumerate(approvals):
+        if len(approval.reason) > MAX_REASON:
+            raise InvalidArgument.of(f"approvals[{index}].reason", f"must be at most {MAX_REASON:,} characters")
+    for index, returned in enumerate(tool_returns):
+        if len(returned.text) > MAX_TEXT:
+            raise InvalidArgument.of(f"tool_returns[{index}].text", f"must be at most {MAX_TEXT:,} characters")

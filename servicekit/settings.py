@@ -46,9 +46,9 @@ class Environment:
 
     def flag(self, name: str) -> bool:
         value = self.text(name).lower()
-        if value not in ("true", "false", "1", "0"):
+        if value not in ("true", "false", "1", "0", "on", "off"):
             raise BadEnvironment(f"{name} is true or false, not {value!r}")
-        return value in ("true", "1")
+        return value in ("true", "1", "on")
 
     def listen(self, name: str, *, sockets: bool = True) -> str:
         """An address to bind: `host:port`, or with `sockets` also `unix:/path`."""

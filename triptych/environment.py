@@ -84,6 +84,12 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
     Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
     Variable("TRIPTYCH_MODEL_PRICES", "JSON file with models' prices, for the cost of steps (docs/context.md)"),
+    # Tools of others
+    Variable("TRIPTYCH_MCP_TIMEOUT_SECONDS", "longest wait for an MCP server, to connect and to answer", "60"),
+    Variable("TRIPTYCH_MCP_PRIVATE_ADDRESSES", "whether users' MCP servers may be in this network", "off"),
+    Variable("TRIPTYCH_MCP_STDIO", "whether users may have programs of this machine run as MCP servers", "off"),
+    Variable("TRIPTYCH_PYTHON_TOOLS", "whether users may have Python run here; read docs/tools.md first", "off"),
+    Variable("TRIPTYCH_PYTHON_TOOLS_SECONDS", "longest run of such a tool, of wall time and of CPU", "30"),
     # The embedder
     *_embedder("TRIPTYCH_EMBEDDER", "bundled"),
     *_embedder("TRIPTYCH_RECALL_EMBEDDER", of="; for recall alone"),

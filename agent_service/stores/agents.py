@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations, steps, views
+from agent_service.stores import attached, blocks, conversations, steps, tool_rules, views
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -35,6 +35,7 @@ UPDATABLE = frozenset(
         "archive_ids",
         "embedding",
         "compaction",
+        "tool_rules",
     }
 )
 
@@ -85,6 +86,7 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("model", "temperature must be a number")
     views.check(agent.compaction)
     structs.check("metadata", agent.metadata)
+    tool_rules.check(agent.tool_rules)
     if len(agent.blocks) > blocks.MAX_BLOCKS:
         raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
 

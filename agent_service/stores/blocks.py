@@ -104,8 +104,8 @@ def count(connection: Connection, tenant: Tenant) -> int:
     return connection.execute(select(func.count()).select_from(blocks).where(owned(blocks, tenant))).scalar_one()
 
 
-def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str]) -> Block:
-    """A client's update of the fields in `paths`.
+def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str], *, author: str = USER) -> Block:
+    """An update of the fields in `paths`.
 
     Raises: NotFound; Aborted ETAG_MISMATCH; InvalidArgument; FailedPrecondition BLOCK_READ_ONLY for a new value of a
     block that is read-only and stays so.
@@ -128,7 +128,7 @@ def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequenc
     check(block)
     if "label" in paths:
         _check_label_is_free(connection, tenant, block)
-    return _store(connection, tenant, block, author=USER)
+    return _store(connection, tenant, block, author=author)
 
 
 def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -> None:

@@ -35,7 +35,7 @@ class Reference:
     `prompt`: the system message's segments. `tools`: the schemas, each as JSON. `first`: sequence of the first message
     of the conversation in it, 0 if there was none before the turn. `messages`: how many of recall's it has. `revised`:
     those that were not of revision 1. `cuts`: what was left out of the running turn. `settings`: the request's other
-    fields.
+    fields. `reminder`: what the request ended with, beside the conversation.
     """
 
     prompt: list[str]
@@ -48,6 +48,7 @@ class Reference:
     revised: dict[str, int]
     cuts: dict[str, Any]
     settings: dict[str, Any]
+    reminder: str = ""
 
 
 def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference, texts: Mapping[str, str]) -> None:

@@ -132,8 +132,8 @@ turns = Table(
 Index(
     "turns_unfinished",
     turns.c.position,
-    sqlite_where=turns.c.state.in_((1, 2)) | turns.c.recall_pending,
-    postgresql_where=turns.c.state.in_((1, 2)) | turns.c.recall_pending,
+    sqlite_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
+    postgresql_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
 )
 
 journal = Table(
@@ -144,6 +144,37 @@ journal = Table(
     Column("sequence", Integer, primary_key=True),
     # triptych.agent.v1.TurnEvent
     Column("event", LargeBinary, nullable=False),
+)
+
+tools = Table(
+    "tools",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("tool_type", Integer, nullable=False),
+    # The MCP server that it came from and goes with.
+    Column("mcp_server_id", String(64)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # triptych.agent.v1.Tool without its times
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("account_id", "user_id", "name", name="tools_by_name"),
+    Index("tools_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+mcp_servers = Table(
+    "mcp_servers",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # triptych.agent.v1.McpServer without its times, with its secrets
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("account_id", "user_id", "name", name="mcp_servers_by_name"),
+    Index("mcp_servers_by_time", "account_id", "user_id", "created_at", "id"),
 )
 
 # What was answered to a write, so that its replay gets the same.

@@ -21,6 +21,7 @@ from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import (
     TURN_STATE_QUEUED,
     TURN_STATE_RUNNING,
+    TURN_STATE_WAITING,
     ListTurnsRequest,
     StartTurnRequest,
     Turn,
@@ -36,7 +37,7 @@ _BY_REQUEST = select(turns).where(
     mine(turns), turns.c.agent_id == bindparam("of_agent"), turns.c.request_id == bindparam("of_request")
 )
 _INSERT, _WRITE_EVENTS = insert(turns), insert(journal)
-LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING)
+LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING, TURN_STATE_WAITING)
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,11 @@ def commit(connection: Connection, tenant: Tenant, lease: Lease, turn: Turn, new
     if turn.state not in LIVE:
         _update(connection, tenant, turn)
         agents.touch(connection, tenant, turn.agent_id, clock.microseconds(turn.end_time))
+
+
+def mark(connection: Connection, tenant: Tenant, turn: Turn) -> None:
+    """Writes the state of a turn that is not over: that it waits, or no longer does."""
+    _update(connection, tenant, turn)
 
 
 def end_without_lease(connection: Connection, tenant: Tenant, turn: Turn, new: Sequence[TurnEvent]) -> None:

@@ -89,6 +89,7 @@ TOOLS = (
         "knowledge that need not stand in a memory block all the time.",
         ArchivalInsert,
         archival_memory_insert,
+        writes=True,
     ),
     TierTool(
         "archival_memory_search",

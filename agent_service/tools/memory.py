@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from agent_service.tools.base import Arguments, BlockTool, Edit, ToolError
+from agent_service.tools.base import Arguments, BlockTool, Edit, Say, ToolError
 from triptych.agent.v1.agent_pb2 import Block
 
 _LABEL = "The label of the memory block, as it stands in <memory_blocks>."
@@ -89,6 +89,15 @@ def core_replace(blocks: Sequence[Block], args: CoreReplace) -> Edit:
     return Edit(args.label, block.value.replace(args.old_content, args.new_content))
 
 
+class Finish(Arguments):
+    pass
+
+
+def finish(_blocks: Sequence[Block], _args: Finish) -> Say:
+    """Changes nothing: calling it is how an agent says that it is done, which ends its turn."""
+    return Say("Done.")
+
+
 def find(blocks: Sequence[Block], label: str) -> Block:
     """Raises: ToolError naming the blocks there are."""
     for block in blocks:
@@ -132,4 +141,8 @@ TOOLS = (
         CoreReplace,
         core_replace,
     ),
+    BlockTool(
+        "memory_finish_edits", "Ends your work on the memory. Call it when nothing is left to edit.", Finish, finish
+    ),
+    BlockTool("finish_rethinking_memory", "Ends your work on the memory, once it is as it should be.", Finish, finish),
 )

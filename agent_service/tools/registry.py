@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from agent_service.models.types import ToolSchema
-from agent_service.tools import archival, memory, recall, speech
-from agent_service.tools.base import Tool, schema
+from agent_service.tools import archival, memory, omni, patching, recall, speech
+from agent_service.tools.base import BuiltIn, schema
 from servicekit import ids
 from triptych.agent.v1 import agent_pb2
 from triptych.errors import InvalidArgument
 
-_BY_TIER: dict[str, tuple[Tool, ...]] = {
-    "core": memory.TOOLS,
+_BY_TIER: dict[str, tuple[BuiltIn, ...]] = {
+    "core": (*memory.TOOLS, *omni.TOOLS, *patching.TOOLS),
     "recall": recall.TOOLS,
     "archival": archival.TOOLS,
     "speech": speech.TOOLS,
 }
-TOOLS: dict[str, Tool] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}
+TOOLS: dict[str, BuiltIn] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}
 SCHEMAS: dict[str, ToolSchema] = {name: schema(tool) for name, tool in TOOLS.items()}
 
 _TIERS = {tool.name: tier for tier, tools in _BY_TIER.items() for tool in tools}
 
 DEFAULT_TYPE = "letta_v1_agent"
-_ARCHIVAL = ("archival_memory_insert", "archival_memory_search")
+_SEARCH = ("conversation_search", "archival_memory_insert", "archival_memory_search")
 BASE_TOOLS: dict[str, tuple[str, ...]] = {
-    DEFAULT_TYPE: ("memory_insert", "memory_replace", "memory_rethink", "conversation_search", *_ARCHIVAL),
-    "memgpt_agent": ("send_message", "core_memory_append", "core_memory_replace", "conversation_search", *_ARCHIVAL),
-    "memgpt_v2_agent": ("send_message", "memory_insert", "memory_replace", "conversation_search", *_ARCHIVAL),
-    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink"),
+    DEFAULT_TYPE: ("memory_insert", "memory_replace", "memory_rethink", *_SEARCH),
+    "memgpt_agent": (
+        "send_message",
+        "core_memory_append",
+        "core_memory_replace",
+        "memory",
+        "memory_apply_patch",
+        *_SEARCH,
+    ),
+    "memgpt_v2_agent": ("send_message", "memory_insert", "memory_replace", *_SEARCH),
+    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
     "react_agent": (),
     "workflow_agent": (),
 }
+# Calling one of these ends the turn.
+ENDING = frozenset({"memory_finish_edits", "finish_rethinking_memory"})
 
 
 def base_tools(agent_type: str) -> tuple[str, ...]:
@@ -42,16 +51,9 @@ def base_tools(agent_type: str) -> tuple[str, ...]:
     return BASE_TOOLS[agent_type]
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raises: InvalidArgument for a tool that there is none of."""
-    for name in names:
-        if name not in TOOLS:
-            raise InvalidArgument.of("tools", f"there is no tool {name}; there are {', '.join(sorted(TOOLS))}")
-
-
-def schemas(names: Sequence[str]) -> list[ToolSchema]:
-    """The schemas in the order given: the same names give the same bytes, as prompt caches need."""
-    return [SCHEMAS[name] for name in names if name in SCHEMAS]
+def others(names: Iterable[str]) -> list[str]:
+    """Those names that are not of built-in tools."""
+    return [name for name in names if name not in TOOLS]
 
 
 def described(name: str) -> agent_pb2.Tool:
@@ -64,4 +66,8 @@ def described(name: str) -> agent_pb2.Tool:
         description=shown.description,
         json_schema=json.dumps(function),
         tags=[_TIERS[name]],
+        tool_type=agent_pb2.TOOL_TYPE_BUILTIN,
     )
+
+
+NAMES_BY_ID = {ids.derived("tool", name): name for name in TOOLS}

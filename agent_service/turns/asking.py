@@ -131,7 +131,7 @@ class Asker:
         wanted = settings.max_output_tokens
         request = ModelRequest(
             model=await running.parts.model.resolve(settings.handle),
-            messages=built.messages,
+            messages=[*built.messages, *running.reminders()],
             tools=running.tools,
             temperature=settings.temperature if settings.HasField("temperature") else None,
             max_output_tokens=min(wanted, built.budget.answer) or None,

@@ -140,7 +140,10 @@ class TurnEngine:
 
         def work(connection: Connection) -> Accepted:
             _mark(connection, acknowledged)
-            return turns.accept(connection, tenant, request, claimant)
+            accepted = turns.accept(connection, tenant, request, claimant)
+            if accepted.new:
+                self._parts.waits.check_free(tenant, accepted.record.turn.conversation_id)
+            return accepted
 
         failpoints.reach("accept:before")
         accepted = await self._parts.store.write(work)

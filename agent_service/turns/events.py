@@ -7,7 +7,7 @@ from typing import Any
 from agent_service import clock
 from agent_service.models.types import ModelAnswer
 from agent_service.turns import journal
-from agent_service.turns.toolcalls import Outcome
+from agent_service.turns.outcomes import Outcome
 from servicekit import ids
 from triptych.agent.v1.turn_pb2 import TextDelta, Turn, TurnEvent
 from triptych.recall.v1.recall_pb2 import Message

@@ -52,6 +52,14 @@ class Feed:
         for reader in list(self._readers):
             self._put(reader, None)
 
+    def pause(self) -> None:
+        """Nothing will come until `reopen`: readers end when they have read what there is."""
+        self.close()
+
+    def reopen(self) -> None:
+        """More will come, for those who begin to read now."""
+        self._closed = False
+
     async def read(self, after_sequence: int, *, deltas: bool) -> AsyncIterator[TurnEvent]:
         """Every journalled event after that sequence, then what happens until the turn is over.
 

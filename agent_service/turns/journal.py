@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent_service.turns.rules import Done
 from servicekit import ids
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
 
 
@@ -47,6 +49,33 @@ def open_calls(events: Sequence[TurnEvent]) -> list[ToolCall]:
         elif kind == "tool_result":
             calls.pop(event.tool_result.tool_return.tool_call_id, None)
     return list(calls.values())
+
+
+def since_answer(events: Sequence[TurnEvent]) -> list[TurnEvent]:
+    """The events behind the model's last answer: the calls of the step that is being run."""
+    for position in range(len(events) - 1, -1, -1):
+        if events[position].HasField("message"):
+            return list(events[position + 1 :])
+    return []
+
+
+def started_calls(events: Sequence[TurnEvent]) -> set[str]:
+    """Ids of the last step's calls that were about to run, so that they may have."""
+    return {e.tool_started.tool_call_id for e in since_answer(events) if e.HasField("tool_started")}
+
+
+def succeeded(events: Sequence[TurnEvent], before_step: str = "") -> list[Done]:
+    """The turn's calls that succeeded, in order, down to the step of that id; '' for all."""
+    done: list[Done] = []
+    for event in events:
+        if before_step and event.HasField("message") and event.step_id == before_step:
+            break
+        if not event.HasField("tool_result"):
+            continue
+        returned = event.tool_result.tool_return
+        if returned.status == type_pb2.TOOL_STATUS_SUCCESS:
+            done.append(Done(returned.name, event.tool_result.text))
+    return done
 
 
 def steps_taken(events: Sequence[TurnEvent]) -> int:

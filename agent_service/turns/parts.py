@@ -12,7 +12,9 @@ from agent_service.models.client import ModelClient
 from agent_service.models.prices import Prices
 from agent_service.store import Store
 from agent_service.tiers import Tiers
+from agent_service.tools.outside import Outside
 from agent_service.turns.texts import KnownTexts
+from agent_service.turns.waits import Waits
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Agent
 
@@ -27,10 +29,12 @@ class Parts:
     model: ModelClient
     windows: WindowCache
     context_window: int
+    outside: Outside
     prices: Prices = field(default_factory=Prices)
     calibration: Calibration = field(default_factory=Calibration)
     compiler: Compiler = field(default_factory=Compiler)
     texts: KnownTexts = field(default_factory=KnownTexts)
+    waits: Waits = field(default_factory=Waits)
 
     def budget(self, tenant: Tenant, agent: Agent) -> Budget:
         """How the agent's window is shared out, by what is known of its model now."""

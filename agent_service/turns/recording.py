@@ -131,6 +131,7 @@ class Recorder:
             revised={message.id: message.revision for message in in_view if message.revision > 1},
             cuts=built.cuts.to_json(),
             settings=_settings(request),
+            reminder=running.reminder,
         )
         return reference, named
 

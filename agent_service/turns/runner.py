@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from agent_service import clock, failpoints
 from agent_service.stores.turns import Claimed
-from agent_service.tools import speech
-from agent_service.turns import journal
+from agent_service.turns import equipping, journal
 from agent_service.turns.asking import Asker
 from agent_service.turns.calling import Calling
 from agent_service.turns.feed import Feed
+from agent_service.turns.guide import Guide
 from agent_service.turns.parts import Parts
 from agent_service.turns.running import Running
 from agent_service.turns.toolcalls import Caller
@@ -33,9 +33,10 @@ class TurnRunner:
 
     def __init__(self, parts: Parts, claimed: Claimed, feed: Feed) -> None:
         self._running = Running(parts, claimed, feed)
-        caller = Caller(parts, claimed, self._running.principal)
+        caller = Caller(self._running)
         self._asker = Asker(self._running)
-        self._calling = Calling(self._running, caller)
+        self._guide = Guide(self._running)
+        self._calling = Calling(self._running, caller, self._guide)
 
     async def run(self) -> None:
         """Raises: FailedPrecondition FENCED if another process has taken over. Every other error ends the turn."""
@@ -58,16 +59,17 @@ class TurnRunner:
         max_steps = running.claimed.record.request.max_steps or DEFAULT_MAX_STEPS
         while True:
             step = journal.steps_taken(running.feed.journalled)
-            if step and self._spoke_by_tool():
-                return await self._finish(step, turn_pb2.STOP_REASON_END_TURN)
+            if step and (reason := self._guide.ended()):
+                return await self._finish(step, reason)
             if step >= max_steps:
                 return await self._finish(step, turn_pb2.STOP_REASON_MAX_STEPS)
+            self._guide.offer()
             failpoints.reach("model:before")
             answer = await self._asker.ask(step + 1)
             failpoints.reach("model:after")
             message = running.events.answer(step + 1, answer)
             made = [running.events.journalled(step + 1, message=message)]
-            if not answer.tool_calls:
+            if not answer.tool_calls and self._guide.may_end():
                 cut = answer.finish_reason == "length"
                 reason = turn_pb2.STOP_REASON_MAX_TOKENS if cut else turn_pb2.STOP_REASON_END_TURN
                 return await self._finish(step + 1, reason, made)
@@ -80,6 +82,8 @@ class TurnRunner:
     async def _take_up(self) -> None:
         """Gets the window; after a crash, first tells recall what it may have missed and completes the step."""
         running = self._running
+        await equipping.equip(running)
+        self._guide.prepare()
         if running.claimed.record.attempt > 1:
             await running.recall.send(None, ended=False)
             step = journal.steps_taken(running.feed.journalled)
@@ -100,11 +104,6 @@ class TurnRunner:
             await self._calling.run_calls(step, message, only=open_calls)
             await running.recall.send(running.window, ended=False)
 
-    def _spoke_by_tool(self) -> bool:
-        """Whether the last step was nothing but speech by the tool of older agents, which ends a turn."""
-        last = [event.message for event in self._running.feed.journalled if event.HasField("message")][-1]
-        return all(call.name == speech.SEND_MESSAGE for call in last.tool_calls)
-
     async def fail(self, error: TriptychError) -> None:
         """Ends the turn as failed. The user's message stays, and the turn can be sent again."""
         running = self._running
@@ -123,6 +122,7 @@ class TurnRunner:
         running = self._running
         turn = running.turn
         turn.stop_reason = reason
+        turn.ClearField("pending_calls")
         turn.state = _STATES.get(reason, turn_pb2.TURN_STATE_COMPLETED)
         turn.end_time.CopyFrom(clock.timestamp(clock.now()))
         ending = [

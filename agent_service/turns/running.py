@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from agent_service import failpoints
 from agent_service.context.window import Window
+from agent_service.models.types import ChatMessage, ToolSchema
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
-from agent_service.tools import registry
+from agent_service.tools import toolbox
 from agent_service.turns import journal
 from agent_service.turns.events import EventMaker
 from agent_service.turns.feed import Feed
@@ -38,11 +39,18 @@ class Running:
         self.turn, self.agent, self.lease = claimed.record.turn, claimed.agent, claimed.lease
         self.principal = Principal(claimed.record.tenant)
         self.tenant = self.principal.tenant
-        self.tools = registry.schemas(self.agent.tools)
+        self.toolbox = toolbox.build(self.agent.tools, {})
+        # What the next step is offered of them, and what the model is told before it.
+        self.tools: list[ToolSchema] = self.toolbox.schemas(self.toolbox.names)
+        self.reminder = ""
         self.events = EventMaker(self.turn, claimed.record.attempt)
         self.recall = RecallLog(parts.tiers, self.principal, self.turn, self.lease, feed)
         self.window = Window()
         self._with_next_commit: list[_With] = []
+
+    def reminders(self) -> list[ChatMessage]:
+        """What the next request ends with, beside the conversation."""
+        return [{"role": "system", "content": self.reminder}] if self.reminder else []
 
     async def commit(self, made: Sequence[TurnEvent]) -> None:
         """Journals events, then sends them. Raises: FailedPrecondition FENCED."""

@@ -1,115 +1,105 @@
-"""Runs the calls of one step. Whatever goes wrong with a call is told to the model; only a lost lease ends the turn."""
+"""Runs single calls. Whatever goes wrong with one is told to the model; only a lost lease ends the turn."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from agent_service.stores import attached, blocks
-from agent_service.stores.turns import Claimed
-from agent_service.tools import base, memory, registry
-from agent_service.tools.base import BlockTool, CallContext, TierTool, ToolError
-from agent_service.turns.parts import Parts
-from servicekit.principal import Principal
-from triptych.agent.v1.agent_pb2 import Agent, Block
-from triptych.agent.v1.turn_pb2 import MemoryEdit
+from agent_service.stores import attached
+from agent_service.tools import base
+from agent_service.tools.base import BlockTool, CallContext, OutsideTool, TierTool, ToolError
+from agent_service.turns import edits, outcomes
+from agent_service.turns.edits import Author
+from agent_service.turns.outcomes import Outcome
+from agent_service.turns.running import Running
 from triptych.errors import TriptychError
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence, ToolCall
 
-MAX_RESULT_CHARACTERS = 100_000
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the model is told, and the edit if a block was written."""
-
-    text: str
-    failed: bool = False
-    edit: MemoryEdit | None = None
+UNKNOWN = (
+    "Error: the server stopped while this ran. Outcome unknown: it may or may not have taken effect. Find out before "
+    "you call it again."
+)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Runs calls for one claimed turn."""
+    """Runs calls for one running turn. `now`: the same for the whole turn."""
 
-    parts: Parts
-    claimed: Claimed
-    principal: Principal
+    running: Running
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def edits_block(self, call: ToolCall) -> bool:
         """Whether the call is one for `edit`; the others are for `call`."""
-        return self._block_tool(call) is not None
+        return isinstance(self.running.toolbox.get(call.name), BlockTool)
 
-    def _block_tool(self, call: ToolCall) -> BlockTool[base.Arguments] | None:
-        tool = registry.TOOLS.get(call.name)
-        return tool if isinstance(tool, BlockTool) and call.name in self.claimed.agent.tools else None
+    def waits_its_turn(self, call: ToolCall) -> bool:
+        """Whether the call has to run alone, behind those before it."""
+        tool = self.running.toolbox.get(call.name)
+        return isinstance(tool, BlockTool) or (isinstance(tool, TierTool) and tool.writes)
+
+    def is_repeatable(self, call: ToolCall) -> bool:
+        """Whether a second call under the same key has no second effect."""
+        tool = self.running.toolbox.get(call.name)
+        return tool is None or tool.repeatable
 
     def edit(self, connection: Connection, call: ToolCall, key: str) -> Outcome:
         """Edits a block within the transaction that also writes the journal."""
-        tool = self._block_tool(call)
-        assert tool is not None, "not a call that edits a block"
-        agent, tenant = self.claimed.agent, self.principal.tenant
+        tool = self.running.toolbox.get(call.name)
+        assert isinstance(tool, BlockTool), "not a call that edits a block"
+        author = Author(self.running.tenant, self.running.agent.id, key, call.id)
         try:
-            current = attached.of_agent(connection, tenant, agent.id)
-            wanted = tool.edit(current, base.parse(tool, call.arguments))
-            if wanted is None:
-                return Outcome("Nothing to change.")
-            old = _old(connection, self, agent, current, wanted)
-            new = blocks.write_value(connection, tenant, old.id, wanted.value, author=key)
+            # What a refused edit has begun is undone; the transaction goes on.
+            with connection.begin_nested():
+                current = attached.of_agent(connection, author.tenant, author.agent_id)
+                applied = edits.apply(connection, author, current, tool.edit(current, base.parse(tool, call.arguments)))
         except (ToolError, TriptychError) as error:
-            return _failed(error)
-        edit = MemoryEdit(
-            tool_call_id=call.id, block_id=new.id, label=new.label, old_value=old.value, new_value=new.value
-        )
-        return Outcome(f"Block {new.label} now reads:\n{new.value}", edit=edit)
+            return outcomes.failure(error)
+        return Outcome(outcomes.bounded(applied.text), edit=applied.edit)
 
     async def call(self, call: ToolCall, key: str) -> Outcome:
-        """Calls a tool of another tier. `key`: `turn/step/call`, under which a second call has no second effect."""
-        claimed = self.claimed
-        tool = registry.TOOLS.get(call.name)
-        if not isinstance(tool, TierTool) or call.name not in claimed.agent.tools:
-            known = ", ".join(claimed.agent.tools) or "none"
-            return Outcome(f"There is no tool named {call.name!r}. There are: {known}.", failed=True)
-        context = CallContext(
-            caller=self.principal,
-            agent=claimed.agent,
-            conversation_id=claimed.lease.conversation_id,
-            turn_id=claimed.record.turn.id,
-            key=key,
-            fence=Fence(scope=claimed.lease.conversation_id, token=claimed.lease.fence),
-            tiers=self.parts.tiers,
-            now=self.now,
-        )
+        """Calls a tool that edits no block. `key`: `turn/step/call`.
+
+        Raises: FailedPrecondition FENCED.
+        """
+        tool = self.running.toolbox.get(call.name)
         try:
-            text = await tool.call(context, base.parse(tool, call.arguments))
+            if isinstance(tool, OutsideTool):
+                text = await self._outside(tool, call, key)
+            else:
+                assert isinstance(tool, TierTool), "not a call to be run here"
+                text = await tool.call(self._context(key), base.parse(tool, call.arguments))
         except TriptychError as error:
             if error.reason == type_pb2.ERROR_REASON_FENCED:
                 raise
-            return _failed(error)
+            return outcomes.failure(error)
         except ToolError as error:
-            return _failed(error)
-        return Outcome(_bounded(text))
+            return outcomes.failure(error)
+        return Outcome(outcomes.bounded(text, self.running.toolbox.return_char_limit(call.name)))
 
+    async def _outside(self, tool: OutsideTool, call: ToolCall, key: str) -> str:
+        arguments = base.parse_object(tool.name, call.arguments)
+        try:
+            async with asyncio.timeout(tool.timeout_seconds):
+                return await tool.call(self._context(key), arguments)
+        except TimeoutError:
+            raise ToolError(
+                f"{tool.name} did not answer within {tool.timeout_seconds:g} seconds. It may or may not have taken "
+                "effect."
+            ) from None
 
-def _old(connection: Connection, caller: Caller, agent: Agent, current: list[Block], wanted: base.Edit) -> Block:
-    """The block to write, made if the edit says so."""
-    if wanted.create and all(block.label != wanted.label for block in current):
-        tenant = caller.principal.tenant
-        made = blocks.create(connection, tenant, Block(label=wanted.label), agent_id=agent.id)
-        blocks.attach(connection, tenant, agent.id, made.id)
-        return made
-    return memory.find(current, wanted.label)
-
-
-def _failed(error: ToolError | TriptychError) -> Outcome:
-    return Outcome(f"Error: {error}", failed=True)
-
-
-def _bounded(text: str) -> str:
-    if len(text) <= MAX_RESULT_CHARACTERS:
-        return text
-    return text[:MAX_RESULT_CHARACTERS] + f"\n[cut at {MAX_RESULT_CHARACTERS:,} characters]"
+    def _context(self, key: str) -> CallContext:
+        running = self.running
+        return CallContext(
+            caller=running.principal,
+            agent=running.agent,
+            conversation_id=running.lease.conversation_id,
+            turn_id=running.turn.id,
+            key=key,
+            fence=Fence(scope=running.lease.conversation_id, token=running.lease.fence),
+            tiers=running.parts.tiers,
+            now=self.now,
+        )

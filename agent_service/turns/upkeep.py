@@ -13,7 +13,7 @@ from agent_service.stores import agents, conversations, views
 from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import answered, once
 from agent_service.stores.views import View
-from agent_service.tools import registry
+from agent_service.tools import owned
 from agent_service.turns.compacting import Compactor, Folded
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
@@ -87,7 +87,8 @@ class Upkeep:
     ) -> tuple[Folded, Compaction]:
         parts, agent = self._parts, held.agent
         budget = parts.budget(caller.tenant, agent)
-        builder = Builder(parts.compiler, agent, registry.schemas(agent.tools))
+        described = await parts.store.read(lambda c: owned.of_names(c, caller.tenant, agent.tools))
+        builder = Builder(parts.compiler, agent, owned.schemas(described))
         window = await parts.windows.get(caller, agent.id, held.id, held.lease.view, builder.room(budget))
         before = builder.build(budget, window)
         leaving = window.leaving(history_target(agent, mode, before.history.tokens), None)

@@ -27,8 +27,10 @@ class Catalogue:
         async with self._lock:
             if time.monotonic() - self._fetched > _FRESH_SECONDS:
                 peer, agents = self._backends.agent_peer, self._backends.agents
+                # What is kept here is shown to every user: none of it may be one user's own.
+                built_in = agent_pb2.ListToolsRequest(tool_type=agent_pb2.TOOL_TYPE_BUILTIN)
                 tools, self.models = await asyncio.gather(
-                    peer.unary(agents.ListTools, agent_pb2.ListToolsRequest()),
+                    peer.unary(agents.ListTools, built_in),
                     peer.unary(agents.ListModels, agent_pb2.ListModelsRequest()),
                 )
                 self.tools = {tool.name: shapes.tool(tool) for tool in tools.tools}

@@ -21,10 +21,14 @@ _STOP_REASONS = {
     turn_pb2.STOP_REASON_ERROR: "error",
     turn_pb2.STOP_REASON_CANCELLED: "cancelled",
     turn_pb2.STOP_REASON_MAX_TOKENS: "max_tokens_exceeded",
+    turn_pb2.STOP_REASON_REQUIRES_APPROVAL: "requires_approval",
+    turn_pb2.STOP_REASON_TOOL_LOOP: "invalid_tool_call",
+    turn_pb2.STOP_REASON_TOOL_RULE: "tool_rule",
 }
 _RUN_STATES = {
     turn_pb2.TURN_STATE_QUEUED: "created",
     turn_pb2.TURN_STATE_RUNNING: "running",
+    turn_pb2.TURN_STATE_WAITING: "running",
     turn_pb2.TURN_STATE_COMPLETED: "completed",
     turn_pb2.TURN_STATE_FAILED: "failed",
     turn_pb2.TURN_STATE_CANCELLED: "cancelled",

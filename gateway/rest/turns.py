@@ -98,6 +98,8 @@ async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
             if turn.HasField("error"):
                 raise TurnFailed(turn.error)
             return Finished(turn, messages)
+        elif kind == "approval_request":
+            return Finished(event.approval_request.turn, messages)
     raise from_status(14, "the server is stopping; the turn goes on when it is back")
 
 
@@ -125,7 +127,7 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
             response, waiting = waiting.result(), None
             for line in _lines(response.event, streamed, only):
                 yield line
-            if response.event.HasField("done"):
+            if response.event.WhichOneof("event") in ("done", "approval_request"):
                 break
     except StopAsyncIteration:
         yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
@@ -160,8 +162,9 @@ def _lines(event: pb.TurnEvent, streamed: set[str], only: Sequence[str] | None) 
     if kind == "error":
         reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
         return [_error(event.error.message, reason)]
-    if kind == "done":
-        return [_data(shapes.stop_reason(event.done.turn)), _data(shapes.usage(event.done.turn))]
+    if kind in ("done", "approval_request"):
+        turn = getattr(event, kind).turn
+        return [_data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
     return []
 
 

@@ -1,6 +1,7 @@
 """A real HTTP server that speaks the OpenAI chat format and does what the newest user message says.
 
 [[call:NAME {json}]]   call a tool; several are several steps, in order
+[[calls:NAME {json} && NAME {json}]]   several calls in one step
 [[raw:NAME text]]      call a tool with arguments that need not be JSON
 [[say:TEXT]]           the final answer; else "ok: " and the message without its directives
 [[recite]]             answer with the whole system prompt
@@ -115,13 +116,12 @@ class ScriptedModel:
 
 def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
     """The whole answer as one delta: text, or a tool call."""
-    calls = [(name, value) for name, value in directives if name in ("call", "raw", "loop")]
+    calls = [(name, value) for name, value in directives if name in ("call", "calls", "raw", "loop")]
     done = _calls_since_user(body["messages"])
     for position, (kind, value) in enumerate(calls):
         if kind == "loop" or position == done:
-            tool, _, arguments = value.partition(" ")
-            call = {"index": 0, "id": f"call-{done}", "function": {"name": tool, "arguments": arguments}}
-            return {"tool_calls": [call]}
+            made = value.split(" && ") if kind == "calls" else [value]
+            return {"tool_calls": [_call(done, index, each) for index, each in enumerate(made)]}
     if any(name == "recite" for name, _ in directives):
         return {"content": body["messages"][0]["content"]}
     for name, value in directives:
@@ -138,6 +138,12 @@ def asks_for_summary(body: Json) -> bool:
 def _tokens(body: Json) -> int:
     texts = [message.get("content") or json.dumps(message.get("tool_calls", "")) for message in body["messages"]]
     return len(json.dumps(body.get("tools", [])).encode()) // 4 + sum(4 + len(text.encode()) // 4 for text in texts)
+
+
+def _call(step: int, index: int, value: str) -> Json:
+    tool, _, arguments = value.partition(" ")
+    call_id = f"call-{step}-{index}" if index else f"call-{step}"
+    return {"index": index, "id": call_id, "function": {"name": tool, "arguments": arguments}}
 
 
 async def _stream(delta: Json, *, cut: bool, prompt_tokens: int = 100) -> AsyncIterator[bytes]:

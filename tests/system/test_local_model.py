@@ -36,7 +36,7 @@ def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_path: Pat
 
 def called(url: str) -> CalledTool:
     """The call that the model writes when the schema leaves it no other choice, as the agent loop reads it."""
-    schema = emulation.response_format(registry.schemas(["memory_insert"]))
+    schema = emulation.response_format([registry.SCHEMAS["memory_insert"]])
     choices = schema["json_schema"]["schema"]["anyOf"]
     insert = next(choice for choice in choices if choice["properties"]["name"]["const"] == "memory_insert")
     insert["properties"]["arguments"]["properties"]["label"] = {"const": "human"}

@@ -13,7 +13,7 @@ def edited(name: str, arguments: str) -> str:
     tool = registry.TOOLS[name]
     assert isinstance(tool, base.BlockTool)
     edit = tool.edit(BLOCKS, base.parse(tool, arguments))
-    assert edit is not None
+    assert isinstance(edit, base.Edit)
     return edit.value
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triptych.agent.v1.turn_pb2 import Turn, Usage
+from triptych.agent.v1.turn_pb2 import PendingCall, Turn, Usage
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1.type_pb2 import ToolCall
 
 
 @dataclass(frozen=True)
 class Reply:
-    """`messages`: all that the turn added after the input, tool results included."""
+    """`messages`: all that the turn added after the input, tool results included.
+
+    A turn that waits has `pending_calls`: answer them with `client.turns.continue_turn`.
+    """
 
     turn: Turn
     messages: Sequence[Message]
@@ -25,6 +28,11 @@ class Reply:
     @property
     def tool_calls(self) -> list[ToolCall]:
         return [call for message in self.messages for call in message.tool_calls]
+
+    @property
+    def pending_calls(self) -> Sequence[PendingCall]:
+        """What the turn waits for: a person's approval, or (`client_side`) what a call returned."""
+        return self.turn.pending_calls
 
     @property
     def usage(self) -> Usage:

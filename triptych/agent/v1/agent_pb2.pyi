@@ -47,6 +47,105 @@ COMPACTION_MODE_ALL: CompactionMode.ValueType  # 2
 """All turns before the running one leave."""
 Global___CompactionMode: _TypeAlias = CompactionMode  # noqa: Y015
 
+class _ToolRuleType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ToolRuleTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolRuleType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOOL_RULE_TYPE_UNSPECIFIED: _ToolRuleType.ValueType  # 0
+    TOOL_RULE_TYPE_RUN_FIRST: _ToolRuleType.ValueType  # 1
+    """The turn's first step may call only tools with this rule."""
+    TOOL_RULE_TYPE_EXIT_LOOP: _ToolRuleType.ValueType  # 2
+    """A call of it that succeeds ends the turn."""
+    TOOL_RULE_TYPE_CONTINUE_LOOP: _ToolRuleType.ValueType  # 3
+    """A call of it never ends the turn."""
+    TOOL_RULE_TYPE_CONDITIONAL: _ToolRuleType.ValueType  # 4
+    """What the tool returned says which tool comes next."""
+    TOOL_RULE_TYPE_CONSTRAIN_CHILD_TOOLS: _ToolRuleType.ValueType  # 5
+    """After it, the next step may call only `children`."""
+    TOOL_RULE_TYPE_MAX_COUNT_PER_STEP: _ToolRuleType.ValueType  # 6
+    """It may be called `max_count` times a turn."""
+    TOOL_RULE_TYPE_PARENT_LAST_TOOL: _ToolRuleType.ValueType  # 7
+    """`children` may be called only right after it."""
+    TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT: _ToolRuleType.ValueType  # 8
+    """The turn may not end before it was called."""
+    TOOL_RULE_TYPE_REQUIRES_APPROVAL: _ToolRuleType.ValueType  # 9
+    """A person has to approve each call."""
+
+class ToolRuleType(_ToolRuleType, metaclass=_ToolRuleTypeEnumTypeWrapper): ...
+
+TOOL_RULE_TYPE_UNSPECIFIED: ToolRuleType.ValueType  # 0
+TOOL_RULE_TYPE_RUN_FIRST: ToolRuleType.ValueType  # 1
+"""The turn's first step may call only tools with this rule."""
+TOOL_RULE_TYPE_EXIT_LOOP: ToolRuleType.ValueType  # 2
+"""A call of it that succeeds ends the turn."""
+TOOL_RULE_TYPE_CONTINUE_LOOP: ToolRuleType.ValueType  # 3
+"""A call of it never ends the turn."""
+TOOL_RULE_TYPE_CONDITIONAL: ToolRuleType.ValueType  # 4
+"""What the tool returned says which tool comes next."""
+TOOL_RULE_TYPE_CONSTRAIN_CHILD_TOOLS: ToolRuleType.ValueType  # 5
+"""After it, the next step may call only `children`."""
+TOOL_RULE_TYPE_MAX_COUNT_PER_STEP: ToolRuleType.ValueType  # 6
+"""It may be called `max_count` times a turn."""
+TOOL_RULE_TYPE_PARENT_LAST_TOOL: ToolRuleType.ValueType  # 7
+"""`children` may be called only right after it."""
+TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT: ToolRuleType.ValueType  # 8
+"""The turn may not end before it was called."""
+TOOL_RULE_TYPE_REQUIRES_APPROVAL: ToolRuleType.ValueType  # 9
+"""A person has to approve each call."""
+Global___ToolRuleType: _TypeAlias = ToolRuleType  # noqa: Y015
+
+class _ToolType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ToolTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOOL_TYPE_UNSPECIFIED: _ToolType.ValueType  # 0
+    TOOL_TYPE_BUILTIN: _ToolType.ValueType  # 1
+    """Comes with the server, and can't be changed."""
+    TOOL_TYPE_CLIENT: _ToolType.ValueType  # 2
+    """Run by the program that talks with the agent: the turn waits for its result."""
+    TOOL_TYPE_MCP: _ToolType.ValueType  # 3
+    """Run by an MCP server."""
+    TOOL_TYPE_PYTHON: _ToolType.ValueType  # 4
+    """Run by this server, in a process of its own; only where that is switched on."""
+
+class ToolType(_ToolType, metaclass=_ToolTypeEnumTypeWrapper): ...
+
+TOOL_TYPE_UNSPECIFIED: ToolType.ValueType  # 0
+TOOL_TYPE_BUILTIN: ToolType.ValueType  # 1
+"""Comes with the server, and can't be changed."""
+TOOL_TYPE_CLIENT: ToolType.ValueType  # 2
+"""Run by the program that talks with the agent: the turn waits for its result."""
+TOOL_TYPE_MCP: ToolType.ValueType  # 3
+"""Run by an MCP server."""
+TOOL_TYPE_PYTHON: ToolType.ValueType  # 4
+"""Run by this server, in a process of its own; only where that is switched on."""
+Global___ToolType: _TypeAlias = ToolType  # noqa: Y015
+
+class _McpTransport:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _McpTransportEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_McpTransport.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MCP_TRANSPORT_UNSPECIFIED: _McpTransport.ValueType  # 0
+    MCP_TRANSPORT_STREAMABLE_HTTP: _McpTransport.ValueType  # 1
+    MCP_TRANSPORT_SSE: _McpTransport.ValueType  # 2
+    MCP_TRANSPORT_STDIO: _McpTransport.ValueType  # 3
+    """A process of this machine; only where that is switched on."""
+
+class McpTransport(_McpTransport, metaclass=_McpTransportEnumTypeWrapper): ...
+
+MCP_TRANSPORT_UNSPECIFIED: McpTransport.ValueType  # 0
+MCP_TRANSPORT_STREAMABLE_HTTP: McpTransport.ValueType  # 1
+MCP_TRANSPORT_SSE: McpTransport.ValueType  # 2
+MCP_TRANSPORT_STDIO: McpTransport.ValueType  # 3
+"""A process of this machine; only where that is switched on."""
+Global___McpTransport: _TypeAlias = McpTransport  # noqa: Y015
+
 @_typing.final
 class Agent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -69,6 +168,7 @@ class Agent(_message.Message):
     LAST_TURN_TIME_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     COMPACTION_FIELD_NUMBER: _builtins.int
+    TOOL_RULES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -107,6 +207,10 @@ class Agent(_message.Message):
     def last_turn_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def compaction(self) -> Global___CompactionSettings: ...
+    @_builtins.property
+    def tool_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolRule]:
+        """When the model may call which tool, and what ends a turn."""
+
     def __init__(
         self,
         *,
@@ -128,10 +232,11 @@ class Agent(_message.Message):
         last_turn_time: _timestamp_pb2.Timestamp | None = ...,
         embedding: _builtins.str = ...,
         compaction: Global___CompactionSettings | None = ...,
+        tool_rules: _abc.Iterable[Global___ToolRule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -177,6 +282,72 @@ class CompactionSettings(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompactionSettings: _TypeAlias = CompactionSettings  # noqa: Y015
+
+@_typing.final
+class ToolRule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ChildByOutputEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    TOOL_NAME_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
+    MAX_COUNT_FIELD_NUMBER: _builtins.int
+    CHILD_BY_OUTPUT_FIELD_NUMBER: _builtins.int
+    DEFAULT_CHILD_FIELD_NUMBER: _builtins.int
+    REQUIRE_OUTPUT_MAPPING_FIELD_NUMBER: _builtins.int
+    type: Global___ToolRuleType.ValueType
+    tool_name: _builtins.str
+    max_count: _builtins.int
+    """max_count_per_step; 1 or more."""
+    default_child: _builtins.str
+    """conditional: what comes next for another return. Empty: any tool."""
+    require_output_mapping: _builtins.bool
+    """conditional: with no child for the return, no tool may be called."""
+    @_builtins.property
+    def children(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """constrain_child_tools, parent_last_tool."""
+
+    @_builtins.property
+    def child_by_output(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """conditional: the tool's return, and the tool that comes next."""
+
+    def __init__(
+        self,
+        *,
+        type: Global___ToolRuleType.ValueType = ...,
+        tool_name: _builtins.str = ...,
+        children: _abc.Iterable[_builtins.str] | None = ...,
+        max_count: _builtins.int = ...,
+        child_by_output: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        default_child: _builtins.str = ...,
+        require_output_mapping: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["child_by_output", b"child_by_output", "children", b"children", "default_child", b"default_child", "max_count", b"max_count", "require_output_mapping", b"require_output_mapping", "tool_name", b"tool_name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolRule: _TypeAlias = ToolRule  # noqa: Y015
 
 @_typing.final
 class ModelSettings(_message.Message):
@@ -354,14 +525,39 @@ class Tool(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    TOOL_TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_CODE_FIELD_NUMBER: _builtins.int
+    RETURN_CHAR_LIMIT_FIELD_NUMBER: _builtins.int
+    REQUIRES_APPROVAL_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MCP_SERVER_ID_FIELD_NUMBER: _builtins.int
+    MCP_TOOL_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`tool-<uuid>`."""
     name: _builtins.str
     description: _builtins.str
     json_schema: _builtins.str
     """The function's JSON schema, as the model is shown it."""
+    tool_type: Global___ToolType.ValueType
+    source_code: _builtins.str
+    """A Python tool's source: one module whose last public function is the tool."""
+    return_char_limit: _builtins.int
+    """Characters of what it returns that the model is shown. 0: 100,000."""
+    requires_approval: _builtins.bool
+    """Agents that get it ask a person before each call."""
+    mcp_server_id: _builtins.str
+    """Of an MCP tool: the server, and what it calls the tool."""
+    mcp_tool_name: _builtins.str
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -370,14 +566,120 @@ class Tool(_message.Message):
         description: _builtins.str = ...,
         json_schema: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        tool_type: Global___ToolType.ValueType = ...,
+        source_code: _builtins.str = ...,
+        return_char_limit: _builtins.int = ...,
+        requires_approval: _builtins.bool = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        mcp_server_id: _builtins.str = ...,
+        mcp_tool_name: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "id", b"id", "json_schema", b"json_schema", "name", b"name", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "id", b"id", "json_schema", b"json_schema", "mcp_server_id", b"mcp_server_id", "mcp_tool_name", b"mcp_tool_name", "metadata", b"metadata", "name", b"name", "requires_approval", b"requires_approval", "return_char_limit", b"return_char_limit", "source_code", b"source_code", "tags", b"tags", "tool_type", b"tool_type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tool: _TypeAlias = Tool  # noqa: Y015
+
+@_typing.final
+class McpServer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class EnvironmentEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`mcp_server-<uuid>`."""
+    name: _builtins.str
+    """Unique for the user; the names of its tools begin with it."""
+    transport: Global___McpTransport.ValueType
+    """Unspecified: streamable HTTP."""
+    url: _builtins.str
+    command: _builtins.str
+    """stdio: the program, its arguments and its environment, whose values are never shown again."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Sent with each request. Kept, and never shown again: what is read has empty values."""
+
+    @_builtins.property
+    def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        transport: Global___McpTransport.ValueType = ...,
+        url: _builtins.str = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        command: _builtins.str = ...,
+        arguments: _abc.Iterable[_builtins.str] | None = ...,
+        environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "command", b"command", "create_time", b"create_time", "environment", b"environment", "headers", b"headers", "id", b"id", "name", b"name", "transport", b"transport", "update_time", b"update_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___McpServer: _TypeAlias = McpServer  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -619,7 +921,9 @@ class UpdateAgentRequest(_message.Message):
     def agent(self) -> Global___Agent: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding, compaction."""
+        """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding, compaction,
+        tool_rules.
+        """
 
     def __init__(
         self,
@@ -1490,12 +1794,32 @@ Global___ResetConversationResponse: _TypeAlias = ResetConversationResponse  # no
 class ListToolsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TOOL_TYPE_FIELD_NUMBER: _builtins.int
+    MCP_SERVER_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Default and at most 1,000."""
+    page_token: _builtins.str
+    name: _builtins.str
+    """Exactly this name. Empty: any."""
+    tool_type: Global___ToolType.ValueType
+    """Only tools of this type. Unspecified: all."""
+    mcp_server_id: _builtins.str
+    """Only tools of this MCP server. Empty: all."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        name: _builtins.str = ...,
+        tool_type: Global___ToolType.ValueType = ...,
+        mcp_server_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mcp_server_id", b"mcp_server_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "tool_type", b"tool_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1506,20 +1830,578 @@ class ListToolsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOOLS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
     def __init__(
         self,
         *,
         tools: _abc.Iterable[Global___Tool] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListToolsResponse: _TypeAlias = ListToolsResponse  # noqa: Y015
+
+@_typing.final
+class CountToolsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountToolsRequest: _TypeAlias = CountToolsRequest  # noqa: Y015
+
+@_typing.final
+class CountToolsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountToolsResponse: _TypeAlias = CountToolsResponse  # noqa: Y015
+
+@_typing.final
+class GetToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    tool_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tool_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetToolRequest: _TypeAlias = GetToolRequest  # noqa: Y015
+
+@_typing.final
+class GetToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetToolResponse: _TypeAlias = GetToolResponse  # noqa: Y015
+
+@_typing.final
+class CreateToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def tool(self) -> Global___Tool:
+        """A client tool needs a json_schema, a Python tool its source_code; tool_type may be left out."""
+
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateToolRequest: _TypeAlias = CreateToolRequest  # noqa: Y015
+
+@_typing.final
+class CreateToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateToolResponse: _TypeAlias = CreateToolResponse  # noqa: Y015
+
+@_typing.final
+class UpdateToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Of: description, json_schema, tags, source_code, return_char_limit, requires_approval, metadata."""
+
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tool", b"tool", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateToolRequest: _TypeAlias = UpdateToolRequest  # noqa: Y015
+
+@_typing.final
+class UpdateToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateToolResponse: _TypeAlias = UpdateToolResponse  # noqa: Y015
+
+@_typing.final
+class UpsertToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpsertToolRequest: _TypeAlias = UpsertToolRequest  # noqa: Y015
+
+@_typing.final
+class UpsertToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tool(self) -> Global___Tool: ...
+    def __init__(
+        self,
+        *,
+        tool: Global___Tool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpsertToolResponse: _TypeAlias = UpsertToolResponse  # noqa: Y015
+
+@_typing.final
+class DeleteToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tool_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tool_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteToolRequest: _TypeAlias = DeleteToolRequest  # noqa: Y015
+
+@_typing.final
+class DeleteToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteToolResponse: _TypeAlias = DeleteToolResponse  # noqa: Y015
+
+@_typing.final
+class AttachToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    tool_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        tool_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachToolRequest: _TypeAlias = AttachToolRequest  # noqa: Y015
+
+@_typing.final
+class AttachToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachToolResponse: _TypeAlias = AttachToolResponse  # noqa: Y015
+
+@_typing.final
+class DetachToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    tool_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        tool_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "request_id", b"request_id", "tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachToolRequest: _TypeAlias = DetachToolRequest  # noqa: Y015
+
+@_typing.final
+class DetachToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachToolResponse: _TypeAlias = DetachToolResponse  # noqa: Y015
+
+@_typing.final
+class CreateMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "server", b"server"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateMcpServerRequest: _TypeAlias = CreateMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class CreateMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateMcpServerResponse: _TypeAlias = CreateMcpServerResponse  # noqa: Y015
+
+@_typing.final
+class GetMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    server_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        server_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_id", b"server_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMcpServerRequest: _TypeAlias = GetMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class GetMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMcpServerResponse: _TypeAlias = GetMcpServerResponse  # noqa: Y015
+
+@_typing.final
+class ListMcpServersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Default 50, at most 1,000."""
+    page_token: _builtins.str
+    order: _type_pb2.SortOrder.ValueType
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order: _type_pb2.SortOrder.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMcpServersRequest: _TypeAlias = ListMcpServersRequest  # noqa: Y015
+
+@_typing.final
+class ListMcpServersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___McpServer]: ...
+    def __init__(
+        self,
+        *,
+        servers: _abc.Iterable[Global___McpServer] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "servers", b"servers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMcpServersResponse: _TypeAlias = ListMcpServersResponse  # noqa: Y015
+
+@_typing.final
+class RefreshMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    server_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        server_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "server_id", b"server_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshMcpServerRequest: _TypeAlias = RefreshMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class RefreshMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshMcpServerResponse: _TypeAlias = RefreshMcpServerResponse  # noqa: Y015
+
+@_typing.final
+class DeleteMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    server_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        server_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "server_id", b"server_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMcpServerRequest: _TypeAlias = DeleteMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class DeleteMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMcpServerResponse: _TypeAlias = DeleteMcpServerResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

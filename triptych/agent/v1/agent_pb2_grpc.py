@@ -145,6 +145,71 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsResponse.FromString,
                 _registered_method=True)
+        self.CountTools = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/CountTools',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsResponse.FromString,
+                _registered_method=True)
+        self.GetTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/GetTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolResponse.FromString,
+                _registered_method=True)
+        self.CreateTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/CreateTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolResponse.FromString,
+                _registered_method=True)
+        self.UpdateTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UpdateTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolResponse.FromString,
+                _registered_method=True)
+        self.UpsertTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UpsertTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolResponse.FromString,
+                _registered_method=True)
+        self.DeleteTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DeleteTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolResponse.FromString,
+                _registered_method=True)
+        self.AttachTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/AttachTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolResponse.FromString,
+                _registered_method=True)
+        self.DetachTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DetachTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
+                _registered_method=True)
+        self.CreateMcpServer = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/CreateMcpServer',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerResponse.FromString,
+                _registered_method=True)
+        self.GetMcpServer = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/GetMcpServer',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerResponse.FromString,
+                _registered_method=True)
+        self.ListMcpServers = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/ListMcpServers',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersResponse.FromString,
+                _registered_method=True)
+        self.RefreshMcpServer = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/RefreshMcpServer',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.FromString,
+                _registered_method=True)
+        self.DeleteMcpServer = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DeleteMcpServer',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/ListModels',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListModelsRequest.SerializeToString,
@@ -288,7 +353,90 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTools(self, request, context):
-        """The tools that agents here can be given.
+        """The tools that agents here can be given: the built-in ones, then the user's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTools(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTool(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTool(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTool(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertTool(self, request, context):
+        """Makes the tool, or gives the user's tool of that name the new content.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTool(self, request, context):
+        """Deletes a tool and takes it from every agent of the user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AttachTool(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachTool(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateMcpServer(self, request, context):
+        """Connects to an MCP server, and makes a tool of each of its tools.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMcpServer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMcpServers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshMcpServer(self, request, context):
+        """Asks the server for its tools again; those that are gone there are deleted here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMcpServer(self, request, context):
+        """Deletes the server with its tools, and takes them from every agent of the user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -413,6 +561,71 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListTools,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsResponse.SerializeToString,
+            ),
+            'CountTools': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTools,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsResponse.SerializeToString,
+            ),
+            'GetTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolResponse.SerializeToString,
+            ),
+            'CreateTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolResponse.SerializeToString,
+            ),
+            'UpdateTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolResponse.SerializeToString,
+            ),
+            'UpsertTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolResponse.SerializeToString,
+            ),
+            'DeleteTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolResponse.SerializeToString,
+            ),
+            'AttachTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolResponse.SerializeToString,
+            ),
+            'DetachTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.SerializeToString,
+            ),
+            'CreateMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateMcpServer,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerResponse.SerializeToString,
+            ),
+            'GetMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMcpServer,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerResponse.SerializeToString,
+            ),
+            'ListMcpServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMcpServers,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersResponse.SerializeToString,
+            ),
+            'RefreshMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshMcpServer,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.SerializeToString,
+            ),
+            'DeleteMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMcpServer,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -1015,6 +1228,357 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/ListTools',
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListToolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/CountTools',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CountToolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/GetTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/CreateTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CreateToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UpdateTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UpsertTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpsertToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DeleteTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/AttachTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.AttachToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DetachTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/CreateMcpServer',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/GetMcpServer',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetMcpServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMcpServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/ListMcpServers',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ListMcpServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/RefreshMcpServer',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DeleteMcpServer',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteMcpServerResponse.FromString,
             options,
             channel_credentials,
             insecure,

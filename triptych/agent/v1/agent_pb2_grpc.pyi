@@ -43,7 +43,25 @@ class AgentServiceStub:
     ResetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResetConversationRequest, _agent_pb2.ResetConversationResponse]
     """Empties the window and the summary: nothing said so far is in view any more. Recall keeps all of it."""
     ListTools: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListToolsRequest, _agent_pb2.ListToolsResponse]
-    """The tools that agents here can be given."""
+    """The tools that agents here can be given: the built-in ones, then the user's own."""
+    CountTools: _aio.UnaryUnaryMultiCallable[_agent_pb2.CountToolsRequest, _agent_pb2.CountToolsResponse]
+    GetTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetToolRequest, _agent_pb2.GetToolResponse]
+    CreateTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateToolRequest, _agent_pb2.CreateToolResponse]
+    UpdateTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateToolRequest, _agent_pb2.UpdateToolResponse]
+    UpsertTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpsertToolRequest, _agent_pb2.UpsertToolResponse]
+    """Makes the tool, or gives the user's tool of that name the new content."""
+    DeleteTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteToolRequest, _agent_pb2.DeleteToolResponse]
+    """Deletes a tool and takes it from every agent of the user."""
+    AttachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachToolRequest, _agent_pb2.AttachToolResponse]
+    DetachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachToolRequest, _agent_pb2.DetachToolResponse]
+    CreateMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateMcpServerRequest, _agent_pb2.CreateMcpServerResponse]
+    """Connects to an MCP server, and makes a tool of each of its tools."""
+    GetMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetMcpServerRequest, _agent_pb2.GetMcpServerResponse]
+    ListMcpServers: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListMcpServersRequest, _agent_pb2.ListMcpServersResponse]
+    RefreshMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.RefreshMcpServerRequest, _agent_pb2.RefreshMcpServerResponse]
+    """Asks the server for its tools again; those that are gone there are deleted here."""
+    DeleteMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteMcpServerRequest, _agent_pb2.DeleteMcpServerResponse]
+    """Deletes the server with its tools, and takes them from every agent of the user."""
     ListModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelsRequest, _agent_pb2.ListModelsResponse]
     """The models that the configured endpoint offers."""
 
@@ -208,7 +226,103 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListToolsRequest,
         context: _aio.ServicerContext[_agent_pb2.ListToolsRequest, _abc.Awaitable[_agent_pb2.ListToolsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.ListToolsResponse]:
-        """The tools that agents here can be given."""
+        """The tools that agents here can be given: the built-in ones, then the user's own."""
+
+    @_abc_1.abstractmethod
+    def CountTools(
+        self,
+        request: _agent_pb2.CountToolsRequest,
+        context: _aio.ServicerContext[_agent_pb2.CountToolsRequest, _abc.Awaitable[_agent_pb2.CountToolsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CountToolsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def GetTool(
+        self,
+        request: _agent_pb2.GetToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetToolRequest, _abc.Awaitable[_agent_pb2.GetToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def CreateTool(
+        self,
+        request: _agent_pb2.CreateToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.CreateToolRequest, _abc.Awaitable[_agent_pb2.CreateToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CreateToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateTool(
+        self,
+        request: _agent_pb2.UpdateToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpdateToolRequest, _abc.Awaitable[_agent_pb2.UpdateToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpdateToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def UpsertTool(
+        self,
+        request: _agent_pb2.UpsertToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpsertToolRequest, _abc.Awaitable[_agent_pb2.UpsertToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpsertToolResponse]:
+        """Makes the tool, or gives the user's tool of that name the new content."""
+
+    @_abc_1.abstractmethod
+    def DeleteTool(
+        self,
+        request: _agent_pb2.DeleteToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.DeleteToolRequest, _abc.Awaitable[_agent_pb2.DeleteToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DeleteToolResponse]:
+        """Deletes a tool and takes it from every agent of the user."""
+
+    @_abc_1.abstractmethod
+    def AttachTool(
+        self,
+        request: _agent_pb2.AttachToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.AttachToolRequest, _abc.Awaitable[_agent_pb2.AttachToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.AttachToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def DetachTool(
+        self,
+        request: _agent_pb2.DetachToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.DetachToolRequest, _abc.Awaitable[_agent_pb2.DetachToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DetachToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def CreateMcpServer(
+        self,
+        request: _agent_pb2.CreateMcpServerRequest,
+        context: _aio.ServicerContext[_agent_pb2.CreateMcpServerRequest, _abc.Awaitable[_agent_pb2.CreateMcpServerResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CreateMcpServerResponse]:
+        """Connects to an MCP server, and makes a tool of each of its tools."""
+
+    @_abc_1.abstractmethod
+    def GetMcpServer(
+        self,
+        request: _agent_pb2.GetMcpServerRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetMcpServerRequest, _abc.Awaitable[_agent_pb2.GetMcpServerResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetMcpServerResponse]: ...
+
+    @_abc_1.abstractmethod
+    def ListMcpServers(
+        self,
+        request: _agent_pb2.ListMcpServersRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListMcpServersRequest, _abc.Awaitable[_agent_pb2.ListMcpServersResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListMcpServersResponse]: ...
+
+    @_abc_1.abstractmethod
+    def RefreshMcpServer(
+        self,
+        request: _agent_pb2.RefreshMcpServerRequest,
+        context: _aio.ServicerContext[_agent_pb2.RefreshMcpServerRequest, _abc.Awaitable[_agent_pb2.RefreshMcpServerResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.RefreshMcpServerResponse]:
+        """Asks the server for its tools again; those that are gone there are deleted here."""
+
+    @_abc_1.abstractmethod
+    def DeleteMcpServer(
+        self,
+        request: _agent_pb2.DeleteMcpServerRequest,
+        context: _aio.ServicerContext[_agent_pb2.DeleteMcpServerRequest, _abc.Awaitable[_agent_pb2.DeleteMcpServerResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DeleteMcpServerResponse]:
+        """Deletes the server with its tools, and takes them from every agent of the user."""
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -35,6 +35,8 @@ class _TurnStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnState.V
     TURN_STATE_COMPLETED: _TurnState.ValueType  # 3
     TURN_STATE_FAILED: _TurnState.ValueType  # 4
     TURN_STATE_CANCELLED: _TurnState.ValueType  # 5
+    TURN_STATE_WAITING: _TurnState.ValueType  # 6
+    """It waits for a person's approval, or for the result of a call that the client runs: see `pending_calls`."""
 
 class TurnState(_TurnState, metaclass=_TurnStateEnumTypeWrapper): ...
 
@@ -44,6 +46,8 @@ TURN_STATE_RUNNING: TurnState.ValueType  # 2
 TURN_STATE_COMPLETED: TurnState.ValueType  # 3
 TURN_STATE_FAILED: TurnState.ValueType  # 4
 TURN_STATE_CANCELLED: TurnState.ValueType  # 5
+TURN_STATE_WAITING: TurnState.ValueType  # 6
+"""It waits for a person's approval, or for the result of a call that the client runs: see `pending_calls`."""
 Global___TurnState: _TypeAlias = TurnState  # noqa: Y015
 
 class _StopReason:
@@ -59,6 +63,12 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_CANCELLED: _StopReason.ValueType  # 4
     STOP_REASON_MAX_TOKENS: _StopReason.ValueType  # 5
     """The model's answer was cut at its output limit."""
+    STOP_REASON_REQUIRES_APPROVAL: _StopReason.ValueType  # 6
+    """The turn waits for answers to its pending calls."""
+    STOP_REASON_TOOL_LOOP: _StopReason.ValueType  # 10
+    """The model made the same call over and over."""
+    STOP_REASON_TOOL_RULE: _StopReason.ValueType  # 11
+    """A call ended the turn, as a tool rule says."""
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper): ...
 
@@ -69,6 +79,12 @@ STOP_REASON_ERROR: StopReason.ValueType  # 3
 STOP_REASON_CANCELLED: StopReason.ValueType  # 4
 STOP_REASON_MAX_TOKENS: StopReason.ValueType  # 5
 """The model's answer was cut at its output limit."""
+STOP_REASON_REQUIRES_APPROVAL: StopReason.ValueType  # 6
+"""The turn waits for answers to its pending calls."""
+STOP_REASON_TOOL_LOOP: StopReason.ValueType  # 10
+"""The model made the same call over and over."""
+STOP_REASON_TOOL_RULE: StopReason.ValueType  # 11
+"""A call ended the turn, as a tool rule says."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 @_typing.final
@@ -85,6 +101,7 @@ class Turn(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
+    PENDING_CALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`run-<uuid>`."""
     agent_id: _builtins.str
@@ -103,6 +120,10 @@ class Turn(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def pending_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingCall]:
+        """What a waiting turn waits for."""
+
     def __init__(
         self,
         *,
@@ -116,14 +137,125 @@ class Turn(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         background: _builtins.bool = ...,
+        pending_calls: _abc.Iterable[Global___PendingCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "id", b"id", "state", b"state", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "id", b"id", "pending_calls", b"pending_calls", "state", b"state", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Turn: _TypeAlias = Turn  # noqa: Y015
+
+@_typing.final
+class PendingCall(_message.Message):
+    """A call that somebody outside has to answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    CLIENT_SIDE_FIELD_NUMBER: _builtins.int
+    client_side: _builtins.bool
+    """True: the caller runs it and sends what it returned. False: a person approves or denies it."""
+    @_builtins.property
+    def call(self) -> _type_pb2.ToolCall: ...
+    def __init__(
+        self,
+        *,
+        call: _type_pb2.ToolCall | None = ...,
+        client_side: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "client_side", b"client_side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingCall: _TypeAlias = PendingCall  # noqa: Y015
+
+@_typing.final
+class Approval(_message.Message):
+    """A person's word on a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    APPROVE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    approve: _builtins.bool
+    reason: _builtins.str
+    """Told to the model if it was denied."""
+    def __init__(
+        self,
+        *,
+        tool_call_id: _builtins.str = ...,
+        approve: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "reason", b"reason", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ClientToolReturn(_message.Message):
+    """What a client-side call returned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    text: _builtins.str
+    status: _type_pb2.ToolStatus.ValueType
+    """Unspecified: success."""
+    def __init__(
+        self,
+        *,
+        tool_call_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        status: _type_pb2.ToolStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "text", b"text", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientToolReturn: _TypeAlias = ClientToolReturn  # noqa: Y015
+
+@_typing.final
+class ClientTool(_message.Message):
+    """A tool that the caller runs, for one turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    description: _builtins.str
+    parameters: _builtins.str
+    """A JSON schema of its arguments, an object."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        parameters: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientTool: _TypeAlias = ClientTool  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
@@ -229,6 +361,9 @@ class StartTurnRequest(_message.Message):
     MAX_STEPS_FIELD_NUMBER: _builtins.int
     DELTAS_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
+    CLIENT_TOOLS_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    TOOL_RETURNS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     conversation_id: _builtins.str
     """Empty: the agent's default conversation."""
@@ -242,6 +377,16 @@ class StartTurnRequest(_message.Message):
     """Marks the turn as one whose caller will not wait for its events."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]: ...
+    @_builtins.property
+    def client_tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientTool]:
+        """Tools that the caller runs: the turn waits with each call until ContinueTurn brings what it returned."""
+
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]:
+        """In place of messages: answers to the turn that waits in this conversation, as in ContinueTurn."""
+
+    @_builtins.property
+    def tool_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientToolReturn]: ...
     def __init__(
         self,
         *,
@@ -252,14 +397,73 @@ class StartTurnRequest(_message.Message):
         max_steps: _builtins.int = ...,
         deltas: _builtins.bool = ...,
         background: _builtins.bool = ...,
+        client_tools: _abc.Iterable[Global___ClientTool] | None = ...,
+        approvals: _abc.Iterable[Global___Approval] | None = ...,
+        tool_returns: _abc.Iterable[Global___ClientToolReturn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id", "tool_returns", b"tool_returns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartTurnRequest: _TypeAlias = StartTurnRequest  # noqa: Y015
+
+@_typing.final
+class ContinueTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    TOOL_RETURNS_FIELD_NUMBER: _builtins.int
+    DELTAS_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    request_id: _builtins.str
+    """Required, 1 to 200 characters, unique for the turn."""
+    deltas: _builtins.bool
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]:
+        """Those calls that are not answered stay pending."""
+
+    @_builtins.property
+    def tool_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientToolReturn]: ...
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        approvals: _abc.Iterable[Global___Approval] | None = ...,
+        tool_returns: _abc.Iterable[Global___ClientToolReturn] | None = ...,
+        deltas: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "deltas", b"deltas", "request_id", b"request_id", "tool_returns", b"tool_returns", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContinueTurnRequest: _TypeAlias = ContinueTurnRequest  # noqa: Y015
+
+@_typing.final
+class ContinueTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> Global___TurnEvent: ...
+    def __init__(
+        self,
+        *,
+        event: Global___TurnEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContinueTurnResponse: _TypeAlias = ContinueTurnResponse  # noqa: Y015
 
 @_typing.final
 class StartTurnResponse(_message.Message):
@@ -349,6 +553,9 @@ class TurnEvent(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     STEP_RESTARTED_FIELD_NUMBER: _builtins.int
     COMPACTION_FIELD_NUMBER: _builtins.int
+    APPROVAL_REQUEST_FIELD_NUMBER: _builtins.int
+    APPROVAL_RESPONSE_FIELD_NUMBER: _builtins.int
+    TOOL_STARTED_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     sequence: _builtins.int
     attempt: _builtins.int
@@ -388,6 +595,16 @@ class TurnEvent(_message.Message):
     def compaction(self) -> _agent_pb2.Compaction:
         """The oldest part of the window has left it."""
 
+    @_builtins.property
+    def approval_request(self) -> Global___ApprovalRequest:
+        """The turn waits; the stream ends here until it is continued."""
+
+    @_builtins.property
+    def approval_response(self) -> Global___ApprovalResponse: ...
+    @_builtins.property
+    def tool_started(self) -> Global___ToolStarted:
+        """A call that must not run twice is about to."""
+
     def __init__(
         self,
         *,
@@ -408,16 +625,85 @@ class TurnEvent(_message.Message):
         done: Global___TurnDone | None = ...,
         step_restarted: Global___StepRestarted | None = ...,
         compaction: _agent_pb2.Compaction | None = ...,
+        approval_request: Global___ApprovalRequest | None = ...,
+        approval_response: Global___ApprovalResponse | None = ...,
+        tool_started: Global___ToolStarted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "approval_request", b"approval_request", "approval_response", b"approval_response", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "tool_started", b"tool_started", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "attempt", b"attempt", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "approval_request", b"approval_request", "approval_response", b"approval_response", "attempt", b"attempt", "compaction", b"compaction", "create_time", b"create_time", "done", b"done", "error", b"error", "event", b"event", "memory_edit", b"memory_edit", "message", b"message", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "step_id", b"step_id", "step_restarted", b"step_restarted", "text_delta", b"text_delta", "tool_call", b"tool_call", "tool_result", b"tool_result", "tool_started", b"tool_started", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted", "compaction"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "text_delta", "reasoning_delta", "message", "tool_call", "tool_result", "memory_edit", "usage", "error", "done", "step_restarted", "compaction", "approval_request", "approval_response", "tool_started"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___TurnEvent: _TypeAlias = TurnEvent  # noqa: Y015
+
+@_typing.final
+class ApprovalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def turn(self) -> Global___Turn: ...
+    def __init__(
+        self,
+        *,
+        turn: Global___Turn | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRequest: _TypeAlias = ApprovalRequest  # noqa: Y015
+
+@_typing.final
+class ApprovalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    TOOL_RETURNS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]: ...
+    @_builtins.property
+    def tool_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientToolReturn]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        approvals: _abc.Iterable[Global___Approval] | None = ...,
+        tool_returns: _abc.Iterable[Global___ClientToolReturn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "request_id", b"request_id", "tool_returns", b"tool_returns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalResponse: _TypeAlias = ApprovalResponse  # noqa: Y015
+
+@_typing.final
+class ToolStarted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tool_call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolStarted: _TypeAlias = ToolStarted  # noqa: Y015
 
 @_typing.final
 class TurnAccepted(_message.Message):

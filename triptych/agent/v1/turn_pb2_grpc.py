@@ -55,6 +55,11 @@ class TurnServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsResponse.FromString,
                 _registered_method=True)
+        self.ContinueTurn = channel.unary_stream(
+                '/triptych.agent.v1.TurnService/ContinueTurn',
+                request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnResponse.FromString,
+                _registered_method=True)
         self.CancelTurn = channel.unary_unary(
                 '/triptych.agent.v1.TurnService/CancelTurn',
                 request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.CancelTurnRequest.SerializeToString,
@@ -94,6 +99,13 @@ class TurnServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ContinueTurn(self, request, context):
+        """Answers calls that a waiting turn waits for, and streams what happens then. The same `request_id` answers once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelTurn(self, request, context):
         """Stops a turn, wherever it is. What its finished steps did stays.
         """
@@ -123,6 +135,11 @@ def add_TurnServiceServicer_to_server(servicer, server):
                     servicer.ListTurns,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsResponse.SerializeToString,
+            ),
+            'ContinueTurn': grpc.unary_stream_rpc_method_handler(
+                    servicer.ContinueTurn,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnResponse.SerializeToString,
             ),
             'CancelTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTurn,
@@ -239,6 +256,33 @@ class TurnService(object):
             '/triptych.agent.v1.TurnService/ListTurns',
             triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ContinueTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/triptych.agent.v1.TurnService/ContinueTurn',
+            triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_turn__pb2.ContinueTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,

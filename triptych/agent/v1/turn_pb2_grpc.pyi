@@ -25,6 +25,8 @@ class TurnServiceStub:
     """Every journalled event after `after_sequence`, then what happens live."""
     GetTurn: _aio.UnaryUnaryMultiCallable[_turn_pb2.GetTurnRequest, _turn_pb2.GetTurnResponse]
     ListTurns: _aio.UnaryUnaryMultiCallable[_turn_pb2.ListTurnsRequest, _turn_pb2.ListTurnsResponse]
+    ContinueTurn: _aio.UnaryStreamMultiCallable[_turn_pb2.ContinueTurnRequest, _turn_pb2.ContinueTurnResponse]
+    """Answers calls that a waiting turn waits for, and streams what happens then. The same `request_id` answers once."""
     CancelTurn: _aio.UnaryUnaryMultiCallable[_turn_pb2.CancelTurnRequest, _turn_pb2.CancelTurnResponse]
     """Stops a turn, wherever it is. What its finished steps did stays."""
 
@@ -63,6 +65,14 @@ class TurnServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _turn_pb2.ListTurnsRequest,
         context: _aio.ServicerContext[_turn_pb2.ListTurnsRequest, _abc.Awaitable[_turn_pb2.ListTurnsResponse]],
     ) -> _abc.Awaitable[_turn_pb2.ListTurnsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def ContinueTurn(
+        self,
+        request: _turn_pb2.ContinueTurnRequest,
+        context: _aio.ServicerContext[_turn_pb2.ContinueTurnRequest, _abc.AsyncIterator[_turn_pb2.ContinueTurnResponse]],
+    ) -> _abc.AsyncIterator[_turn_pb2.ContinueTurnResponse]:
+        """Answers calls that a waiting turn waits for, and streams what happens then. The same `request_id` answers once."""
 
     @_abc_1.abstractmethod
     def CancelTurn(

@@ -30,6 +30,7 @@ class AsyncAgents:
         description: str = "",
         tags: Sequence[str] = (),
         tools: Sequence[str] = (),
+        tool_rules: Sequence[pb.ToolRule] = (),
         include_base_tools: bool = True,
         context_window: int = 0,
         timezone: str = "",
@@ -54,6 +55,7 @@ class AsyncAgents:
             description=description,
             tags=tags,
             tools=tools,
+            tool_rules=tool_rules,
             timezone=timezone,
             model=pb.ModelSettings(handle=model, context_window=context_window),
         )

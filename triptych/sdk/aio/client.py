@@ -13,6 +13,7 @@ from triptych.sdk.aio.archives import AsyncArchives
 from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.steps import AsyncSteps
+from triptych.sdk.aio.tools import AsyncMcpServers, AsyncTools
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.aio.turns import AsyncTurns
 
@@ -45,6 +46,8 @@ class AsyncTriptych:
         self.blocks = AsyncBlocks(self._transport)
         self.turns = AsyncTurns(self._transport)
         self.steps = AsyncSteps(self._transport)
+        self.tools = AsyncTools(self._transport)
+        self.mcp_servers = AsyncMcpServers(self._transport)
         self.recall = AsyncRecall(self._transport)
         self.archival = AsyncArchival(self._transport)
         self.archives = AsyncArchives(self._transport)

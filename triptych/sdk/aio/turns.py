@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import TriptychError, Unavailable
-from triptych.recall.v1.recall_pb2 import Message
+from triptych.recall.v1 import recall_pb2 as recall
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.reply import Reply
 
 _SERVICE = "/triptych.agent.v1.TurnService/"
 _MOST_RESUMES = 5
+_ENDS = ("done", "approval_request")
+_Response = TypeVar("_Response", pb.StartTurnResponse, pb.ContinueTurnResponse)
 
 
 class TurnFailed(TriptychError):
@@ -37,36 +42,28 @@ class AsyncTurns:
         conversation_id: str = "",
         name: str = "",
         max_steps: int = 0,
+        client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
     ) -> Reply:
-        """Sends a message and waits for the answer.
+        """Sends a message and waits for the answer; or until the turn waits: then the reply has `pending_calls`.
 
-        `request_id`: the same one never runs the turn twice. Raises: TurnFailed, NotFound, Aborted CONVERSATION_BUSY.
+        `client_tools`: tools that you run. `request_id`: the same one never runs the turn twice. Raises: TurnFailed,
+        NotFound, Aborted CONVERSATION_BUSY, FailedPrecondition TURN_WAITING.
 
             reply = await client.turns.send(agent.id, "My sister Eva moved to Lisbon.")
             print(reply.text)
         """
-        messages: list[Message] = []
         events = self.stream(
             agent_id,
             text,
             conversation_id=conversation_id,
             name=name,
             max_steps=max_steps,
+            client_tools=client_tools,
             request_id=request_id,
             deltas=False,
         )
-        async for event in events:
-            kind = event.WhichOneof("event")
-            if kind == "message":
-                messages.append(event.message)
-            elif kind == "tool_result":
-                messages.append(event.tool_result)
-            elif kind == "done":
-                if event.done.turn.HasField("error"):
-                    raise TurnFailed(event.done.turn)
-                return Reply(event.done.turn, messages)
-        raise Unavailable("the stream ended before the turn did")
+        return await _reply(events)
 
     async def stream(
         self,
@@ -76,10 +73,13 @@ class AsyncTurns:
         conversation_id: str = "",
         name: str = "",
         max_steps: int = 0,
+        client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
         deltas: bool = True,
     ) -> AsyncIterator[pb.TurnEvent]:
-        """The turn's events as they happen, down to `done`; a lost connection is taken up where it broke.
+        """The turn's events as they happen, down to `done`, or to the `approval_request` of a turn that waits.
+
+        A lost connection is taken up where it broke.
 
         `deltas`: text as it is generated, beside the finished messages. Raises: NotFound, Aborted CONVERSATION_BUSY.
 
@@ -92,15 +92,69 @@ class AsyncTurns:
             request_id=request_id or str(uuid.uuid4()),
             messages=[pb.InputMessage(text=text, name=name)],
             max_steps=max_steps,
+            client_tools=client_tools,
             deltas=deltas,
         )
+        async for event in self._followed("StartTurn", start, pb.StartTurnResponse, deltas):
+            yield event
+
+    async def continue_turn(
+        self,
+        turn_id: str,
+        *,
+        approve: Sequence[str] = (),
+        deny: Mapping[str, str] | None = None,
+        returns: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> Reply:
+        """Answers calls that a turn waits for, and waits for what comes of it.
+
+        `approve`: ids of calls; `deny`: reasons by id; `returns`: what calls that you ran returned, by id. Raises:
+        TurnFailed, NotFound, InvalidArgument for what is not pending, FailedPrecondition if the turn does not wait.
+
+            reply = await client.turns.send(agent.id, "Delete the old plan.")
+            if reply.pending_calls:
+                reply = await client.turns.continue_turn(reply.turn.id, approve=[reply.pending_calls[0].call.id])
+        """
+        events = self.continue_stream(
+            turn_id, approve=approve, deny=deny, returns=returns, request_id=request_id, deltas=False
+        )
+        return await _reply(events)
+
+    async def continue_stream(
+        self,
+        turn_id: str,
+        *,
+        approve: Sequence[str] = (),
+        deny: Mapping[str, str] | None = None,
+        returns: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        deltas: bool = True,
+    ) -> AsyncIterator[pb.TurnEvent]:
+        """The same as events, from the answer on. Raises: as `continue_turn`, but for TurnFailed."""
+        approvals = [pb.Approval(tool_call_id=call_id, approve=True) for call_id in approve]
+        approvals += [pb.Approval(tool_call_id=call_id, reason=reason) for call_id, reason in (deny or {}).items()]
+        request = pb.ContinueTurnRequest(
+            turn_id=turn_id,
+            request_id=request_id or str(uuid.uuid4()),
+            approvals=approvals,
+            tool_returns=[pb.ClientToolReturn(tool_call_id=i, text=text) for i, text in (returns or {}).items()],
+            deltas=deltas,
+        )
+        async for event in self._followed("ContinueTurn", request, pb.ContinueTurnResponse, deltas):
+            yield event
+
+    async def _followed(
+        self, method: str, request: Message, response_type: type[_Response], deltas: bool
+    ) -> AsyncIterator[pb.TurnEvent]:
+        """The events that a request starts, with the stream taken up again where it broke."""
         turn_id, last, resumed = "", 0, 0
         while True:
             try:
-                async for event in self._events(start, turn_id, last):
+                async for event in self._events(method, request, response_type, turn_id, last, deltas):
                     turn_id, last = event.turn_id, event.sequence or last
                     yield event
-                    if event.HasField("done"):
+                    if event.WhichOneof("event") in _ENDS:
                         return
             except Unavailable:
                 if resumed == _MOST_RESUMES:
@@ -109,13 +163,15 @@ class AsyncTurns:
             if resumed > _MOST_RESUMES:
                 raise Unavailable("the stream broke off again and again; the turn goes on at the server")
 
-    async def _events(self, start: pb.StartTurnRequest, turn_id: str, last: int) -> AsyncIterator[pb.TurnEvent]:
+    async def _events(
+        self, method: str, request: Message, response_type: type[_Response], turn_id: str, last: int, deltas: bool
+    ) -> AsyncIterator[pb.TurnEvent]:
         if not turn_id:
-            async for started in self._transport.stream(_SERVICE + "StartTurn", start, pb.StartTurnResponse):
+            async for started in self._transport.stream(_SERVICE + method, request, response_type):
                 yield started.event
             return
-        request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=last, deltas=start.deltas)
-        async for response in self._transport.stream(_SERVICE + "ResumeTurn", request, pb.ResumeTurnResponse):
+        resume = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=last, deltas=deltas)
+        async for response in self._transport.stream(_SERVICE + "ResumeTurn", resume, pb.ResumeTurnResponse):
             yield response.event
 
     async def get(self, turn_id: str) -> pb.Turn:
@@ -138,3 +194,21 @@ class AsyncTurns:
         """Stops a turn; what its finished steps did stays. Raises: NotFound."""
         request = pb.CancelTurnRequest(turn_id=turn_id, request_id=str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "CancelTurn", request, pb.CancelTurnResponse)).turn
+
+
+async def _reply(events: AsyncIterator[pb.TurnEvent]) -> Reply:
+    """The reply that the events make. Raises: TurnFailed."""
+    messages: list[recall.Message] = []
+    async for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "message":
+            messages.append(event.message)
+        elif kind == "tool_result":
+            messages.append(event.tool_result)
+        elif kind == "approval_request":
+            return Reply(event.approval_request.turn, messages)
+        elif kind == "done":
+            if event.done.turn.HasField("error"):
+                raise TurnFailed(event.done.turn)
+            return Reply(event.done.turn, messages)
+    raise Unavailable("the stream ended before the turn did")

@@ -31,6 +31,7 @@ class Agents:
         description: str = "",
         tags: Sequence[str] = (),
         tools: Sequence[str] = (),
+        tool_rules: Sequence[pb.ToolRule] = (),
         include_base_tools: bool = True,
         context_window: int = 0,
         timezone: str = "",
@@ -55,6 +56,7 @@ class Agents:
             description=description,
             tags=tags,
             tools=tools,
+            tool_rules=tool_rules,
             timezone=timezone,
             model=pb.ModelSettings(handle=model, context_window=context_window),
         )

@@ -14,6 +14,7 @@ from triptych.sdk.sync.archives import Archives
 from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.steps import Steps
+from triptych.sdk.sync.tools import McpServers, Tools
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.sync.turns import Turns
 
@@ -46,6 +47,8 @@ class Triptych:
         self.blocks = Blocks(self._transport)
         self.turns = Turns(self._transport)
         self.steps = Steps(self._transport)
+        self.tools = Tools(self._transport)
+        self.mcp_servers = McpServers(self._transport)
         self.recall = Recall(self._transport)
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)

@@ -175,6 +175,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the resource's state does not allow this."""
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 28
     """INVALID_ARGUMENT: the page token was not made by this query."""
+    ERROR_REASON_TURN_WAITING: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION: a turn of this conversation waits for answers; metadata `turn_id` names it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the google.rpc.ErrorInfo on every error (domain "triptych.dev"), as the enum's name
@@ -238,6 +240,8 @@ ERROR_REASON_FAILED_PRECONDITION: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION: the resource's state does not allow this."""
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 28
 """INVALID_ARGUMENT: the page token was not made by this query."""
+ERROR_REASON_TURN_WAITING: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION: a turn of this conversation waits for answers; metadata `turn_id` names it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

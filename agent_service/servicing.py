@@ -1,0 +1,30 @@
+"""What the servicers of AgentService share: writes that can be sent twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection
+
+from agent_service.store import Store
+from agent_service.stores.requests import once
+from servicekit import principal
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
+
+Response = TypeVar("Response", bound=Message)
+
+
+class Servicing(AgentServiceServicer):
+    _store: Store
+
+    async def _once(
+        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
+    ) -> Response:
+        """Runs a write in one transaction; a replay of its `request_id` gets the first answer."""
+        tenant = principal.tenant()
+        return await self._store.write(
+            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant))
+        )
