@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.auth.oidc import OidcSettings
 from servicekit.settings import Environment, Running
+from triptych.environment import BadEnvironment
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`first_key`: a file with the first admin key, or None."""
+    """`secret`: a file from which the gateway's secrets derive. `first_key`: one with the first API key, or None."""
 
     grpc_listen: str
     http_listen: str
@@ -19,12 +21,15 @@ class Settings:
     recall_address: str
     archival_address: str
     signing_key: Path
+    secret: Path
     first_key: Path | None
+    oidc: OidcSettings | None
     running: Running
 
     @classmethod
     def read(cls, env: Environment) -> Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
+        signing_key = env.file("TRIPTYCH_GATEWAY_SIGNING_KEY_FILE")
         return cls(
             grpc_listen=env.listen("TRIPTYCH_GATEWAY_GRPC_LISTEN"),
             http_listen=env.listen("TRIPTYCH_GATEWAY_HTTP_LISTEN", sockets=False),
@@ -32,7 +37,31 @@ class Settings:
             agent_address=env.text("TRIPTYCH_AGENT_ADDRESS"),
             recall_address=env.text("TRIPTYCH_RECALL_ADDRESS"),
             archival_address=env.text("TRIPTYCH_ARCHIVAL_ADDRESS"),
-            signing_key=env.file("TRIPTYCH_GATEWAY_SIGNING_KEY_FILE"),
-            first_key=env.file("TRIPTYCH_FIRST_KEY_FILE") if env.text("TRIPTYCH_FIRST_KEY_FILE") else None,
+            signing_key=signing_key,
+            secret=_file(env, "TRIPTYCH_GATEWAY_SECRET_FILE") or signing_key,
+            first_key=_file(env, "TRIPTYCH_FIRST_KEY_FILE"),
+            oidc=_oidc(env),
             running=Running.read(env),
         )
+
+
+def _file(env: Environment, name: str) -> Path | None:
+    return env.file(name) if env.text(name) else None
+
+
+def _oidc(env: Environment) -> OidcSettings | None:
+    """Raises: BadEnvironment if only a part of it is set."""
+    issuer = env.text("TRIPTYCH_OIDC_ISSUER")
+    if not issuer:
+        return None
+    jwks = env.required("TRIPTYCH_OIDC_JWKS")
+    if not jwks.startswith(("http://", "https://")) and not Path(jwks).is_file():
+        raise BadEnvironment("TRIPTYCH_OIDC_JWKS is neither a URL nor a file")
+    return OidcSettings(
+        issuer=issuer,
+        audience=env.required("TRIPTYCH_OIDC_AUDIENCE"),
+        jwks=jwks,
+        claim=env.text("TRIPTYCH_OIDC_CLAIM"),
+        account_id=env.text("TRIPTYCH_OIDC_ACCOUNT"),
+        create=env.flag("TRIPTYCH_OIDC_CREATE_USERS"),
+    )

@@ -6,15 +6,18 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from gateway.auth.keys import KeyAuthenticator
+from gateway.auth.keys import Authenticator
+from gateway.auth.oidc import Oidc
 from gateway.backends import Backends
 from gateway.config import Settings
+from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
 from gateway.rest.app import make_app
 from gateway.rest.server import HttpServer
+from gateway.secret import ServerSecret
 from gateway.servicer import GatewayServicer
-from gateway.store import open_store
-from gateway.stores import access
+from gateway.store import Store, open_store
+from gateway.stores import keys, secret_check
 from servicekit.principal import Signer
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce
@@ -23,6 +26,7 @@ from triptych.gateway.v1 import gateway_pb2
 
 NAME = "gateway"
 _log = structlog.get_logger("server")
+_NOTE_USES_SECONDS = 30.0
 
 
 async def serve(env: Environment, stack: AsyncExitStack) -> None:
@@ -30,27 +34,39 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     settings = Settings.read(env)
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
-    if settings.first_key is not None:
-        first_key = settings.first_key.read_text().strip()
-        await store.write(lambda c: access.ensure_first_key(c, first_key))
+    secret = ServerSecret.from_file(settings.secret)
+    await _prepare(store, secret, settings)
     backends = Backends(settings, Signer.from_file(NAME, settings.signing_key))
     stack.push_async_callback(backends.close)
-    authenticator = KeyAuthenticator(store)
+    authenticator = Authenticator(store, secret, Oidc(settings.oidc) if settings.oidc else None)
+    last_uses = Periodic("last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
+    last_uses.start()
+    stack.push_async_callback(last_uses.close)
+    servicer = GatewayServicer(store, secret, authenticator)
     guard = Guard(authenticator.authenticate)
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
     served = [own, *(service for services in backends.forwarded.values() for service in services)]
     server = GrpcServer(
         [
-            guard.handler(own, GatewayServicer(store, authenticator)),
+            guard.handler(own, servicer),
             forwarding_handlers(guard, backends.forwarded),
         ],
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator), settings.http_listen)
+    http = HttpServer(make_app(backends, authenticator, servicer), settings.http_listen)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     announce(NAME, grpc=grpc_address, http=http_url)
     _log.info("serving", grpc=grpc_address, http=http_url)
+
+
+async def _prepare(store: Store, secret: ServerSecret, settings: Settings) -> None:
+    """Brings the keys up to this version and this configuration. Raises: StoreError for another secret than before."""
+    await store.write(lambda c: secret_check.check(c, secret))
+    await store.write(lambda c: keys.add_secret(c, secret))
+    if settings.first_key is not None:
+        first_key = settings.first_key.read_text().strip()
+        await store.write(lambda c: keys.ensure_first(c, secret, first_key))

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from servicekit import rpc
+from servicekit import rpc, scopes
 from servicekit.channel import MAX_MESSAGE_BYTES, MAX_RESPONSE_BYTES
 from servicekit.principal import METADATA_KEY, Principal, Verifier
 from servicekit.sql import StoreError
@@ -42,11 +42,13 @@ class PortInUse(RuntimeError):
 def signed_principal(verifier: Verifier) -> rpc.Authenticate:
     """How the tiers authenticate: by the signed principal that the gateway or agent_service sends."""
 
-    async def authenticate(metadata: rpc.Metadata, _method: str) -> Principal:
+    async def authenticate(metadata: rpc.Metadata, method: str) -> Principal:
         token = metadata.get(METADATA_KEY)
         if token is None:
             raise Unauthenticated("the call carries no signed principal")
-        return verifier.verify(token)
+        caller = verifier.verify(token)
+        scopes.check(caller, method)
+        return caller
 
     return authenticate
 

@@ -8,23 +8,25 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from gateway.auth.keys import KeyAuthenticator
+from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
-from gateway.rest import agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
+from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_response
+from gateway.servicer import GatewayServicer
 from servicekit import rpc
 from triptych.errors import TriptychError
 
 VERSION = "0.1.0"
 
 
-def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
+def make_app(backends: Backends, authenticator: Authenticator, servicer: GatewayServicer) -> ASGIApp:
     app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
-    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs):
+    app.state.servicer = servicer
+    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

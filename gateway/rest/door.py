@@ -9,7 +9,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.auth.keys import USER_HEADER, KeyAuthenticator
+from gateway.auth.keys import USER_HEADER, Authenticator
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
 from triptych.errors import ResourceExhausted, TriptychError
@@ -32,7 +32,7 @@ class TooLarge(ResourceExhausted):
 class Door:
     """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
 
-    def __init__(self, app: ASGIApp, authenticator: KeyAuthenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app, self._authenticator = app, authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from triptych.cli import agents, keys, users
+from triptych.cli import accounts, agents, keys, users
 from triptych.cli.archival import command as archival
 from triptych.cli.chat.command import chat
 from triptych.cli.doctor import doctor
@@ -35,6 +35,7 @@ app.command()(doctor)
 app.command()(vacuum)
 app.add_typer(agents.app, name="agents")
 app.add_typer(archival.app, name="archival")
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 

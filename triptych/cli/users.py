@@ -28,4 +28,21 @@ def list_users(data: Data = None, address: Address = None, api_key: ApiKey = Non
     """Print each user's id and name."""
     with client(data, address, api_key) as triptych:
         for user in triptych.users.list():
-            typer.echo(f"{user.id}  {user.name}")
+            typer.echo(f"{user.id}  {user.name}{'  (disabled)' if user.disabled else ''}")
+
+
+User = Annotated[str, typer.Argument(help="The user's id or name.")]
+
+
+@app.command()
+def disable(user: User, data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
+    """Refuse the user's keys, until it is enabled again."""
+    with client(data, address, api_key) as triptych:
+        typer.echo(f"disabled {triptych.users.update(user, disabled=True).id}")
+
+
+@app.command()
+def enable(user: User, data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
+    """Accept the user's keys again."""
+    with client(data, address, api_key) as triptych:
+        typer.echo(f"enabled {triptych.users.update(user, disabled=False).id}")

@@ -1,0 +1,97 @@
+"""Tokens of an identity provider: a real key set, real signatures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.door import Door, opened
+from triptych.errors import PermissionDenied, Unauthenticated
+from triptych.gateway.v1 import gateway_pb2 as pb
+
+ISSUER, AUDIENCE = "https://id.example", "triptych"
+
+
+class Provider:
+    def __init__(self, folder: Path) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        self.file = folder / "jwks.json"
+        self.file.write_text(json.dumps({"keys": [{**public, "kid": "k1", "alg": "ES256", "use": "sig"}]}))
+
+    def token(self, *, key: Any = None, algorithm: str = "ES256", kid: str = "k1", **changed: Any) -> str:
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann@example", "exp": int(time.time()) + 60, **changed}
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(claims, key or self.key, algorithm=algorithm, headers={"kid": kid})
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Provider:
+    return Provider(tmp_path)
+
+
+@pytest.fixture
+async def door(tmp_path: Path, provider: Provider, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
+    more = {
+        "TRIPTYCH_OIDC_ISSUER": ISSUER,
+        "TRIPTYCH_OIDC_AUDIENCE": AUDIENCE,
+        "TRIPTYCH_OIDC_JWKS": str(provider.file),
+        "TRIPTYCH_OIDC_CREATE_USERS": "true",
+    }
+    async with opened(tmp_path, capsys, "gateway", more=more) as opened_door:
+        yield opened_door
+
+
+async def test_a_valid_token_is_its_subject_who_is_made_at_first_sight(door: Door, provider: Provider) -> None:
+    async with door.client(provider.token()) as ann:
+        me = await ann.users.me()
+        assert (me.user.name, me.kind, me.account_id) == ("ann@example", pb.KEY_KIND_UNSPECIFIED, "default")
+        with pytest.raises(PermissionDenied):
+            await ann.users.create("eve")
+    async with door.client(provider.token(exp=int(time.time()) + 90)) as again:
+        assert (await again.users.me()).user.id == me.user.id
+    async with door.client(provider.token(), user="bob") as pretender:
+        with pytest.raises(PermissionDenied):
+            await pretender.users.me()
+    async with door.client() as admin:
+        assert (await admin.users.me()).user.name == "default"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "https://evil.example"},
+        {"aud": "another"},
+        {"exp": 1_000},
+        {"exp": None},
+        {"sub": ""},
+        {"sub": "user-00000000-0000-0000-0000-000000000000"},
+        {"kid": "k2"},
+    ],
+    ids=str,
+)
+async def test_a_token_that_is_not_for_us_is_refused(door: Door, provider: Provider, changed: dict[str, Any]) -> None:
+    async with door.client(provider.token(**changed)) as nobody:
+        with pytest.raises(Unauthenticated):
+            await nobody.users.me()
+
+
+async def test_a_forged_signature_is_refused(door: Door, provider: Provider) -> None:
+    forged = [
+        provider.token(key=ec.generate_private_key(ec.SECP256R1())),
+        # What everybody can read, as a shared secret.
+        provider.token(key=provider.file.read_bytes(), algorithm="HS256"),
+        provider.token()[:-4] + "AAAA",
+        "a.b.c",
+    ]
+    for token in forged:
+        async with door.client(token) as nobody:
+            with pytest.raises(Unauthenticated):
+                await nobody.users.me()
