@@ -21,18 +21,25 @@ VERSION = "0.1.0"
 
 
 def make_app(backends: Backends, authenticator: Authenticator, servicer: GatewayServicer) -> ASGIApp:
-    app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
+    """The app behind its door."""
+    app = make_api()
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
+    return Door(app, authenticator)
+
+
+def make_api() -> FastAPI:
+    """All routes, with nothing behind them yet: enough for their OpenAPI document."""
+    app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
     app.add_exception_handler(Exception, _unexpected)
-    return Door(app, authenticator)
+    return app
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

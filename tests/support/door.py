@@ -43,6 +43,11 @@ async def opened(
 ) -> AsyncIterator[Door]:
     """Starts the services (all of them if none is named) and reads from stdout where the gateway is."""
     async with running(folder, *(services or ALL), model_url=model_url, more=more) as stack:
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-        said = next(line for line in lines if line["service"] == "gateway")
-        yield Door(said["grpc"], said["http"], stack)
+        yield announced(capsys.readouterr().out, stack)
+
+
+def announced(said: str, stack: Stack) -> Door:
+    """The gateway whose announcement is among what was printed."""
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    gateway = next(line for line in lines if line["service"] == "gateway")
+    return Door(gateway["grpc"], gateway["http"], stack)

@@ -59,7 +59,7 @@ class Users:
     ) -> pb.User:
         """Raises: AlreadyExists, InvalidArgument."""
         request = pb.CreateUserRequest(
-            name=name, request_id=request_id or str(uuid.uuid4()), metadata=ParseDict(metadata or {}, Struct())
+            name=name, request_id=request_id or str(uuid.uuid4()), metadata=ParseDict(dict(metadata or {}), Struct())
         )
         return (self._transport.unary(_SERVICE + "CreateUser", request, pb.CreateUserResponse)).user
 
@@ -89,7 +89,7 @@ class Users:
         """Changes what is given; a disabled user's keys are refused. Raises: NotFound, AlreadyExists."""
         given = {"name": name, "metadata": metadata, "disabled": disabled}
         wanted = pb.User(
-            id=user, name=name or "", metadata=ParseDict(metadata or {}, Struct()), disabled=bool(disabled)
+            id=user, name=name or "", metadata=ParseDict(dict(metadata or {}), Struct()), disabled=bool(disabled)
         )
         paths = [path for path, value in given.items() if value is not None]
         request = pb.UpdateUserRequest(user=wanted, update_mask=FieldMask(paths=paths), request_id=str(uuid.uuid4()))
