@@ -20,6 +20,7 @@ from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from servicekit import ids
 from servicekit.channel import Peer
+from servicekit.metering import Meter
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -40,22 +41,23 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key})
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
+    meter = Meter()
     tiers = Tiers(
-        Peer("recall_service", settings.recall_address, signer),
-        Peer("archival_service", settings.archival_address, signer),
+        Peer("recall_service", settings.recall_address, signer, meter),
+        Peer("archival_service", settings.archival_address, signer, meter),
     )
     stack.push_async_callback(tiers.close)
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     windows = WindowCache(tiers)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window)
+    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, meter)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
     stack.push_async_callback(cleaner.close)
     previewer = Previewer(store, tiers, windows, model)
 
-    guard = Guard(signed_principal(verifier))
+    guard = Guard(signed_principal(verifier), meter=meter)
     agent_service = agent_pb2.DESCRIPTOR.services_by_name["AgentService"]
     turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
     server = GrpcServer(

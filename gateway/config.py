@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.auth.oidc import OidcSettings
+from gateway.stores.usage import Limits
 from servicekit.settings import Environment, Running
 from triptych.environment import BadEnvironment
 
@@ -24,6 +25,7 @@ class Settings:
     secret: Path
     first_key: Path | None
     oidc: OidcSettings | None
+    limits: Limits
     running: Running
 
     @classmethod
@@ -41,6 +43,12 @@ class Settings:
             secret=_file(env, "TRIPTYCH_GATEWAY_SECRET_FILE") or signing_key,
             first_key=_file(env, "TRIPTYCH_FIRST_KEY_FILE"),
             oidc=_oidc(env),
+            limits=Limits(
+                requests_per_second=env.number("TRIPTYCH_LIMIT_REQUESTS_PER_SECOND"),
+                live_turns=env.integer("TRIPTYCH_LIMIT_LIVE_TURNS"),
+                tokens_per_day=env.integer("TRIPTYCH_LIMIT_TOKENS_PER_DAY"),
+                stored_bytes=env.integer("TRIPTYCH_LIMIT_STORED_MB") * 1024 * 1024,
+            ),
             running=Running.read(env),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -18,8 +19,10 @@ from gateway.secret import ServerSecret
 from gateway.servicer import GatewayServicer
 from gateway.store import Store, open_store
 from gateway.stores import keys, secret_check
-from servicekit.principal import Signer
-from servicekit.rpc import Guard
+from gateway.usage.admission import Admission
+from gateway.usage.book import UsageBook
+from servicekit.principal import Principal, Signer
+from servicekit.rpc import Guard, Metadata
 from servicekit.server import GrpcServer, announce
 from servicekit.settings import Environment
 from triptych.gateway.v1 import gateway_pb2
@@ -27,6 +30,7 @@ from triptych.gateway.v1 import gateway_pb2
 NAME = "gateway"
 _log = structlog.get_logger("server")
 _NOTE_USES_SECONDS = 30.0
+_WRITE_DOWN_SECONDS = 5.0
 
 
 async def serve(env: Environment, stack: AsyncExitStack) -> None:
@@ -36,14 +40,21 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(store.close)
     secret = ServerSecret.from_file(settings.secret)
     await _prepare(store, secret, settings)
-    backends = Backends(settings, Signer.from_file(NAME, settings.signing_key))
+    book = UsageBook(store, settings.limits)
+    admission = Admission(book)
+    _every(stack, "usage", _WRITE_DOWN_SECONDS, book.write_down)
+    backends = Backends(settings, Signer.from_file(NAME, settings.signing_key), book, admission)
     stack.push_async_callback(backends.close)
     authenticator = Authenticator(store, secret, Oidc(settings.oidc) if settings.oidc else None)
-    last_uses = Periodic("last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
-    last_uses.start()
-    stack.push_async_callback(last_uses.close)
-    servicer = GatewayServicer(store, secret, authenticator)
-    guard = Guard(authenticator.authenticate)
+    _every(stack, "last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
+    servicer = GatewayServicer(store, secret, authenticator, book)
+
+    async def enter(metadata: Metadata, method: str) -> Principal:
+        caller = await authenticator.authenticate(metadata, method)
+        await admission.request(caller.tenant)
+        return caller
+
+    guard = Guard(enter)
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
     served = [own, *(service for services in backends.forwarded.values() for service in services)]
     server = GrpcServer(
@@ -54,13 +65,20 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator, servicer), settings.http_listen)
+    http = HttpServer(make_app(backends, authenticator, admission, servicer), settings.http_listen)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     announce(NAME, grpc=grpc_address, http=http_url)
     _log.info("serving", grpc=grpc_address, http=http_url)
+
+
+def _every(stack: AsyncExitStack, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Starts it; the stack ends it with a last run."""
+    periodic = Periodic(name, seconds, work)
+    periodic.start()
+    stack.push_async_callback(periodic.close)
 
 
 async def _prepare(store: Store, secret: ServerSecret, settings: Settings) -> None:

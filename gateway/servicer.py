@@ -10,20 +10,21 @@ from gateway.auth.keys import Authenticator
 from gateway.secret import ServerSecret
 from gateway.store import Store
 from gateway.stores import accounts, keys, users
+from gateway.usage.book import UsageBook
+from gateway.usage.servicer import UsageServicer
 from servicekit import paging
 from servicekit.rpc import Context
 from triptych.errors import PermissionDenied
 from triptych.gateway.v1 import gateway_pb2 as pb
-from triptych.gateway.v1.gateway_pb2_grpc import GatewayServiceServicer
 
 _FIRST_ADMIN = "admin"
 
 
-class GatewayServicer(GatewayServiceServicer):
+class GatewayServicer(UsageServicer):
     """REST calls these methods too, where there is no gRPC context."""
 
-    def __init__(self, store: Store, secret: ServerSecret, authenticator: Authenticator) -> None:
-        self._store, self._secret, self._authenticator = store, secret, authenticator
+    def __init__(self, store: Store, secret: ServerSecret, authenticator: Authenticator, book: UsageBook) -> None:
+        self._store, self._secret, self._authenticator, self._book = store, secret, authenticator, book
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context | None = None) -> pb.WhoAmIResponse:
         caller = identity.current()

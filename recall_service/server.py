@@ -13,6 +13,7 @@ from recall_service.likeness import WordVectors
 from recall_service.search import Searcher
 from recall_service.servicer import RecallServicer
 from recall_service.stores import open_store
+from servicekit.metering import Meter
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -39,7 +40,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     word_vectors = embedder if isinstance(embedder, WordVectors) else None
     servicer = RecallServicer(store, Searcher(store, embedder, word_vectors), worker)
     server = GrpcServer(
-        [Guard(signed_principal(verifier)).handler(service, servicer)],
+        [Guard(signed_principal(verifier), meter=Meter()).handler(service, servicer)],
         [service.full_name],
         reflection=settings.running.reflection,
     )

@@ -19,7 +19,8 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from servicekit import deadline, logs, principal
+from servicekit import deadline, logs, metering, principal
+from servicekit.metering import Meter
 from triptych.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -40,11 +41,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True)
 class Guard:
-    """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows."""
+    """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows.
+
+    `meter`: what the end of each call hands to its caller.
+    """
 
     authenticate: Authenticate
     unary_seconds: float = 60.0
     stream_seconds: float = 3600.0
+    meter: Meter | None = None
 
     def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
         """The generic handler that serves every method of `service` from the servicer's method of the same name.
@@ -132,6 +137,7 @@ class Call:
             self._request_id = str(metadata.get("x-request-id", ""))[:100]
             deadline.bind(self._seconds)
             principal.bind(await self._guard.authenticate(metadata, self._name))
+            metering.bind(self._guard.meter)
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
@@ -144,12 +150,21 @@ class Call:
         if isinstance(error, (asyncio.CancelledError, grpc.aio.AbortError)):
             self._log("CANCELLED")
             return
+        used = self._used()
         if error is None:
             self._log("OK")
+            if used:
+                self._context.set_trailing_metadata(used)
             return
         mapped = to_error(error)
         self._log(mapped.code.name, reason=mapped.reason_name)
-        await abort(self._context, mapped)
+        await abort(self._context, mapped, used)
+
+    def _used(self) -> tuple[tuple[str, str], ...]:
+        try:
+            return self._guard.meter.take(principal.tenant()) if self._guard.meter is not None else ()
+        except TriptychError:  # nobody was authenticated
+            return ()
 
     def _log(self, code: str, **more: str) -> None:
         try:
@@ -182,8 +197,8 @@ def to_error(error: BaseException) -> TriptychError:
     return Internal(f"internal error, incident {incident}", metadata={"incident": incident})
 
 
-async def abort(context: Context, error: TriptychError) -> None:
-    """Ends the RPC with the error's status and its ErrorInfo. Always raises."""
+async def abort(context: Context, error: TriptychError, more: tuple[tuple[str, str], ...] = ()) -> None:
+    """Ends the RPC with the error's status and its ErrorInfo. `more`: further trailing metadata. Always raises."""
     status = error.to_status()
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()), *more))
     await context.abort(error.code, error.message)

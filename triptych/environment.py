@@ -76,6 +76,11 @@ VARIABLES = _variables(
         "TRIPTYCH_GATEWAY_SECRET_FILE",
         "file with a secret of 16 bytes or more, by which API keys are kept; default: the gateway's signing key",
     ),
+    # What each user may use, unless an admin sets other limits
+    Variable("TRIPTYCH_LIMIT_REQUESTS_PER_SECOND", "requests of a user in a second; 0: any number", "5000"),
+    Variable("TRIPTYCH_LIMIT_LIVE_TURNS", "turns of a user under way at once; 0: any number", "1000"),
+    Variable("TRIPTYCH_LIMIT_TOKENS_PER_DAY", "model tokens of a user in a day (UTC); 0: any number", "0"),
+    Variable("TRIPTYCH_LIMIT_STORED_MB", "MiB of text that a user may have kept; 0: any number", "0"),
     # Tokens of an identity provider
     Variable("TRIPTYCH_OIDC_ISSUER", "the `iss` of tokens that are accepted beside API keys; empty: none are"),
     Variable("TRIPTYCH_OIDC_AUDIENCE", "the `aud` that they must have"),

@@ -8,6 +8,7 @@ from agent_service.context.window import WindowCache
 from agent_service.models.client import ModelClient
 from agent_service.store import Store
 from agent_service.tiers import Tiers
+from servicekit.metering import Meter
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,4 @@ class Parts:
     model: ModelClient
     windows: WindowCache
     context_window: int
+    meter: Meter

@@ -130,6 +130,7 @@ class TurnRunner:
         last = running.numbered([*made, *ending])
         tenant, lease = running.tenant, running.lease
         await running.parts.store.write(lambda c: turns.commit(c, tenant, lease, turn, last))
+        running.parts.meter.report(tenant, tokens=turn.usage.total_tokens)
         running.feed.record(last)
         await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
         running.feed.send(last)

@@ -21,6 +21,10 @@ router = APIRouter(prefix="/v1", tags=["admin"])
 # (HTTP method, path, RPC, the field that a PATCH's body is). Parameters of the path are fields of the request.
 ROUTES: tuple[tuple[str, str, str, str], ...] = (
     ("GET", "/me", "WhoAmI", ""),
+    ("GET", "/usage", "GetUsage", ""),
+    ("GET", "/admin/users/{user_id}/usage", "GetUsage", ""),
+    ("PUT", "/admin/users/{user_id}/limits", "SetLimits", ""),
+    ("PUT", "/admin/limits", "SetLimits", ""),
     ("POST", "/admin/accounts", "CreateAccount", ""),
     ("GET", "/admin/accounts", "ListAccounts", ""),
     ("POST", "/admin/users", "CreateUser", ""),
@@ -78,7 +82,7 @@ for _method, _path, _name, _patched in ROUTES:
         _path,
         _endpoint(_name, _patched),
         methods=[_method],
-        operation_id=_name,
+        operation_id=re.sub(r"\W+", "_", f"{_method.lower()}{_path}").strip("_"),
         name=_name,
         openapi_extra=_documented(_method, _path, _name, _patched),
     )

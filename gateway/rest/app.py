@@ -12,21 +12,24 @@ from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
 from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
 from gateway.rest.catalogue import Catalogue
-from gateway.rest.door import Door, error_response
+from gateway.rest.door import Door, error_answer, error_response
 from gateway.servicer import GatewayServicer
+from gateway.usage.admission import Admission
 from servicekit import rpc
 from triptych.errors import TriptychError
 
 VERSION = "0.1.0"
 
 
-def make_app(backends: Backends, authenticator: Authenticator, servicer: GatewayServicer) -> ASGIApp:
+def make_app(
+    backends: Backends, authenticator: Authenticator, admission: Admission, servicer: GatewayServicer
+) -> ASGIApp:
     """The app behind its door."""
     app = make_api()
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
-    return Door(app, authenticator)
+    return Door(app, authenticator, admission)
 
 
 def make_api() -> FastAPI:
@@ -58,7 +61,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _expected(_request: Request, error: Exception) -> Response:
     assert isinstance(error, TriptychError)
-    return error_response(error.http_status, error.message)
+    return error_answer(error)
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:

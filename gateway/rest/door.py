@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import orjson
@@ -10,14 +11,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.auth.keys import USER_HEADER, Authenticator
+from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
-from triptych.errors import ResourceExhausted, TriptychError
+from triptych.errors import InvalidArgument, ResourceExhausted, TriptychError
 
 _log = structlog.get_logger("rest")
 _PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
 # A turn may take many model calls; everything else is over in a moment.
 _SECONDS = 3600.0
+_IDENTIFYING = ("authorization", USER_HEADER)
+_ONCE = (*_IDENTIFYING, "content-length")
 
 
 class TooLarge(ResourceExhausted):
@@ -32,8 +36,8 @@ class TooLarge(ResourceExhausted):
 class Door:
     """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
-        self._app, self._authenticator = app, authenticator
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, admission: Admission) -> None:
+        self._app, self._authenticator, self._admission = app, authenticator, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,11 +53,10 @@ class Door:
             await send(message)
 
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = _headers(scope)
             _check_length(headers)
             if not path.startswith(_PUBLIC):
-                wanted = {name: headers.get(name, "") for name in ("authorization", USER_HEADER)}
-                principal.bind(await self._authenticator.authenticate(wanted, path))
+                await self._enter(headers)
             deadline.bind(_SECONDS)
             await self._app(scope, await _buffered(receive), noting_send)
         except Exception as error:
@@ -62,7 +65,7 @@ class Door:
             if status:  # a stream has begun: all that can still be done is to cut it
                 raise
             mapped = rpc.to_error(error)
-            await error_response(mapped.http_status, mapped.message)(scope, receive, noting_send)
+            await error_answer(mapped)(scope, receive, noting_send)
         finally:
             _log.info(
                 "rest",
@@ -73,11 +76,40 @@ class Door:
                 tenant=_tenant(),
             )
 
+    async def _enter(self, headers: dict[str, str]) -> None:
+        """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
+        wanted = {name: headers.get(name, "") for name in _IDENTIFYING}
+        caller = (await self._authenticator.identify(wanted)).principal
+        principal.bind(caller)
+        await self._admission.request(caller.tenant)
+
+
+def error_answer(error: TriptychError) -> Response:
+    """The error as HTTP, with `Retry-After` if it is known."""
+    response = error_response(error.http_status, error.message)
+    if error.retry_seconds is not None:
+        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_seconds)))
+    return response
+
 
 def error_response(status: int, detail: object) -> Response:
     """`{"detail": …}`."""
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return Response(orjson.dumps({"detail": detail}), status, headers, media_type="application/json")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Raises: InvalidArgument for two headers where one has to say who calls."""
+    found: dict[str, str] = {}
+    for raw_name, value in scope["headers"]:
+        name = raw_name.decode("latin-1")
+        if name in found and name in _ONCE:
+            raise InvalidArgument(f"the header {name} is there more than once")
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError:
+            found[name] = value.decode("latin-1")
+    return found
 
 
 def _check_length(headers: dict[str, str]) -> None:

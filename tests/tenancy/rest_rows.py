@@ -72,6 +72,8 @@ ROWS: dict[str, Row] = {
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),
+    "PUT /v1/admin/users/{user_id}/limits": Row({"limits": {"live_turns": 7}}),
+    "PUT /v1/admin/limits": Row({"limits": {}}),
     "POST /v1/admin/users": Row({"name": "{uuid}"}),
     "PATCH /v1/admin/users/{user_id}": Row({"metadata": {"a": 1}}),
     "POST /v1/admin/keys": Row({"kind": "KEY_KIND_USER", "user_id": "{user}"}),
