@@ -18,6 +18,7 @@ from agent_service.tiers import Tiers
 from agent_service.turn_servicer import TurnServicer
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
+from agent_service.upkeep_servicer import UpkeepServicer
 from servicekit import ids
 from servicekit.channel import Peer
 from servicekit.metering import Meter
@@ -25,7 +26,7 @@ from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -60,12 +61,14 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     guard = Guard(signed_principal(verifier), meter=meter)
     agent_service = agent_pb2.DESCRIPTOR.services_by_name["AgentService"]
     turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
+    upkeep_service = upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]
     server = GrpcServer(
         [
             guard.handler(agent_service, AgentServicer(store, engine, model, previewer, cleaner)),
             guard.handler(turn_service, TurnServicer(store, engine)),
+            guard.handler(upkeep_service, UpkeepServicer(store, engine)),
         ],
-        [agent_service.full_name, turn_service.full_name],
+        [agent_service.full_name, turn_service.full_name, upkeep_service.full_name],
         reflection=settings.running.reflection,
     )
     # Before the first call: an unfinished turn keeps its place ahead of new ones.

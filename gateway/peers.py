@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import grpc
 
+from gateway import audit_trail
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
-from servicekit import principal
+from servicekit import principal, resources
 from servicekit.channel import Peer
 from servicekit.principal import Principal, Signer
 
@@ -52,6 +53,12 @@ class CallersPeer(Peer):
     def long(self, name: str, caller: Principal | None = None) -> AbstractAsyncContextManager[None]:
         """Around a call that streams."""
         return self._admission.call((caller or principal.current()).tenant, name)
+
+    async def note_usage(self, call: grpc.aio.Call, caller: Principal | None = None) -> None:
+        await super().note_usage(call, caller)
+        for name, value in await call.trailing_metadata() or ():
+            if name == resources.METADATA_KEY:
+                audit_trail.touched(resources.read(str(value)))
 
     async def unary(
         self,

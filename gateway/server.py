@@ -7,16 +7,19 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.auth.oidc import Oidc
 from gateway.backends import Backends
 from gateway.config import Settings
+from gateway.leaving.eraser import Eraser
+from gateway.leaving.export import Exporter
 from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
 from gateway.rest.app import make_app
 from gateway.rest.server import HttpServer
 from gateway.secret import ServerSecret
-from gateway.servicer import GatewayServicer
+from gateway.servicer import GatewayServicer, Parts
 from gateway.store import Store, open_store
 from gateway.stores import keys, secret_check
 from gateway.usage.admission import Admission
@@ -31,6 +34,7 @@ NAME = "gateway"
 _log = structlog.get_logger("server")
 _NOTE_USES_SECONDS = 30.0
 _WRITE_DOWN_SECONDS = 5.0
+_AUDIT_SECONDS = 1.0
 
 
 async def serve(env: Environment, stack: AsyncExitStack) -> None:
@@ -47,14 +51,18 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(backends.close)
     authenticator = Authenticator(store, secret, Oidc(settings.oidc) if settings.oidc else None)
     _every(stack, "last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
-    servicer = GatewayServicer(store, secret, authenticator, book)
+    audit = AuditLog(store)
+    _every(stack, "audit", _AUDIT_SECONDS, audit.write_down)
+    eraser = Eraser(store, backends, book)
+    stack.push_async_callback(eraser.close)
+    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends)))
 
     async def enter(metadata: Metadata, method: str) -> Principal:
         caller = await authenticator.authenticate(metadata, method)
         await admission.request(caller.tenant)
         return caller
 
-    guard = Guard(enter)
+    guard = Guard(enter, ended=audit.rpc)
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
     served = [own, *(service for services in backends.forwarded.values() for service in services)]
     server = GrpcServer(
@@ -65,11 +73,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator, admission, servicer), settings.http_listen)
+    http = HttpServer(make_app(backends, authenticator, admission, audit, servicer), settings.http_listen)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
+    eraser.start()
     announce(NAME, grpc=grpc_address, http=http_url)
     _log.info("serving", grpc=grpc_address, http=http_url)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
+from gateway.audit import AuditLog
 from gateway.auth import identity
 from gateway.auth.identity import admin_account, check_operator
 from gateway.auth.keys import Authenticator
+from gateway.leaving.eraser import Eraser
+from gateway.leaving.export import Exporter
+from gateway.leaving.servicer import LeavingServicer
 from gateway.secret import ServerSecret
 from gateway.store import Store
-from gateway.stores import accounts, keys, users
+from gateway.stores import accounts, audit, keys, users
 from gateway.usage.book import UsageBook
 from gateway.usage.servicer import UsageServicer
-from servicekit import paging
+from servicekit import ids, paging
 from servicekit.rpc import Context
 from triptych.errors import PermissionDenied
 from triptych.gateway.v1 import gateway_pb2 as pb
@@ -20,11 +26,26 @@ from triptych.gateway.v1 import gateway_pb2 as pb
 _FIRST_ADMIN = "admin"
 
 
-class GatewayServicer(UsageServicer):
+@dataclass(frozen=True)
+class Parts:
+    """What it serves from."""
+
+    store: Store
+    secret: ServerSecret
+    authenticator: Authenticator
+    book: UsageBook
+    audit: AuditLog
+    eraser: Eraser
+    exporter: Exporter
+
+
+class GatewayServicer(UsageServicer, LeavingServicer):
     """REST calls these methods too, where there is no gRPC context."""
 
-    def __init__(self, store: Store, secret: ServerSecret, authenticator: Authenticator, book: UsageBook) -> None:
-        self._store, self._secret, self._authenticator, self._book = store, secret, authenticator, book
+    def __init__(self, parts: Parts) -> None:
+        self._store, self._secret, self._authenticator = parts.store, parts.secret, parts.authenticator
+        self._book, self._audit = parts.book, parts.audit
+        self._eraser, self._exporter = parts.eraser, parts.exporter
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context | None = None) -> pb.WhoAmIResponse:
         caller = identity.current()
@@ -85,6 +106,19 @@ class GatewayServicer(UsageServicer):
         revoked = await self._store.write(lambda c: keys.revoke(c, account_id, request.key_id))
         self._authenticator.forget()
         return pb.RevokeKeyResponse(key=revoked)
+
+    async def ListAuditEvents(
+        self, request: pb.ListAuditEventsRequest, context: Context | None = None
+    ) -> pb.ListAuditEventsResponse:
+        account_id, user_id = admin_account(), request.user_id
+        query = ("ListAuditEvents", account_id, user_id)
+        page = paging.read(size=request.page_size, token=request.page_token, query=query)
+        # Who asks sees what was done before.
+        await self._audit.write_down()
+        if user_id and not ids.valid("user", user_id):  # the events of an erased user are still there by its id
+            user_id = (await self._store.read(lambda c: users.get(c, account_id, user_id))).id
+        found, token = await self._store.read(lambda c: audit.list_page(c, account_id, user_id, page))
+        return pb.ListAuditEventsResponse(events=found, next_page_token=token)
 
     async def CreateAccount(
         self, request: pb.CreateAccountRequest, context: Context | None = None

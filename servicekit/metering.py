@@ -1,6 +1,6 @@
 """What callers have used, as each service counts it and hands it to its caller: model tokens, and bytes kept.
 
-A service reports to its `Meter`. The end of the same user's next call, which is mostly the one that used it, takes along
+A service reports to its `Meter`. The end of the user's next call, which is mostly the one that used it, takes along
 what has come together, in trailing metadata; a service in between adds it to its own. So it arrives at the gateway
 without anybody decoding an answer, also for a turn whose caller went away. What is not yet handed on when a process
 dies is lost: this is for quotas, not for bills.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from gateway import audit_trail
 from servicekit.principal import Principal, Scope
 from triptych.errors import PermissionDenied, Unauthenticated
 from triptych.gateway.v1 import gateway_pb2 as pb
@@ -34,6 +35,7 @@ _current: ContextVar[Identity] = ContextVar("identity")
 def bind(identity: Identity) -> None:
     """Makes it the caller's for the rest of this task."""
     _current.set(identity)
+    audit_trail.begin()
 
 
 def current() -> Identity:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from google.protobuf import message_factory
+from starlette.responses import StreamingResponse
 
 from gateway.rest import proto_json
 from gateway.rest.common import answer
@@ -22,9 +23,12 @@ router = APIRouter(prefix="/v1", tags=["admin"])
 ROUTES: tuple[tuple[str, str, str, str], ...] = (
     ("GET", "/me", "WhoAmI", ""),
     ("GET", "/usage", "GetUsage", ""),
+    ("DELETE", "/admin/users/{user_id}", "DeleteUser", ""),
+    ("GET", "/admin/erasures/{erasure_id}", "GetErasure", ""),
     ("GET", "/admin/users/{user_id}/usage", "GetUsage", ""),
     ("PUT", "/admin/users/{user_id}/limits", "SetLimits", ""),
     ("PUT", "/admin/limits", "SetLimits", ""),
+    ("GET", "/admin/audit", "ListAuditEvents", ""),
     ("POST", "/admin/accounts", "CreateAccount", ""),
     ("GET", "/admin/accounts", "ListAccounts", ""),
     ("POST", "/admin/users", "CreateUser", ""),
@@ -86,3 +90,29 @@ for _method, _path, _name, _patched in ROUTES:
         name=_name,
         openapi_extra=_documented(_method, _path, _name, _patched),
     )
+
+
+@router.get("/export")
+async def export_me(request: Request) -> Response:
+    """All of the caller's data as a zip archive of NDJSON files."""
+    return await _exported(request, "")
+
+
+@router.get("/admin/users/{user_id}/export")
+async def export_user(user_id: str, request: Request) -> Response:
+    """All of a user's data as a zip archive of NDJSON files."""
+    return await _exported(request, user_id)
+
+
+async def _exported(request: Request, user_id: str) -> Response:
+    answers = request.app.state.servicer.ExportUser(pb.ExportUserRequest(user_id=user_id))
+    # The first piece before the headers: a user that is not there is a plain 404.
+    first = (await anext(answers)).data
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in answers:
+            yield piece.data
+
+    headers = {"content-disposition": 'attachment; filename="triptych-export.zip"'}
+    return StreamingResponse(pieces(), media_type="application/zip", headers=headers)

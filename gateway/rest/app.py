@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
 from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
@@ -22,14 +23,18 @@ VERSION = "0.1.0"
 
 
 def make_app(
-    backends: Backends, authenticator: Authenticator, admission: Admission, servicer: GatewayServicer
+    backends: Backends,
+    authenticator: Authenticator,
+    admission: Admission,
+    audit: AuditLog,
+    servicer: GatewayServicer,
 ) -> ASGIApp:
     """The app behind its door."""
     app = make_api()
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
-    return Door(app, authenticator, admission)
+    return Door(app, authenticator, admission, audit)
 
 
 def make_api() -> FastAPI:

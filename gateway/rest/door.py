@@ -10,6 +10,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.audit import AuditLog
 from gateway.auth.keys import USER_HEADER, Authenticator
 from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
@@ -36,8 +37,8 @@ class TooLarge(ResourceExhausted):
 class Door:
     """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, admission: Admission) -> None:
-        self._app, self._authenticator, self._admission = app, authenticator, admission
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, admission: Admission, audit: AuditLog) -> None:
+        self._app, self._authenticator, self._admission, self._audit = app, authenticator, admission, audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +76,8 @@ class Door:
                 ms=round(1e3 * (time.perf_counter() - started), 2),
                 tenant=_tenant(),
             )
+            route = getattr(scope.get("route"), "path", "")
+            self._audit.http(scope["method"], route, status, map(str, scope.get("path_params", {}).values()))
 
     async def _enter(self, headers: dict[str, str]) -> None:
         """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""

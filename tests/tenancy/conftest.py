@@ -25,6 +25,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             services = await stack.enter_async_context(running(folder, *ALL, model_url=model.url))
         door = announced(said.getvalue(), services)
         made = await World.made(door, await stack.enter_async_context(grpc.aio.insecure_channel(door.address)))
+        stack.push_async_callback(made.http.aclose)
         before = await made.seen_by_others()
         yield made
         assert await made.seen_by_others() == before, "Ann has changed what is Bob's or Cyd's"

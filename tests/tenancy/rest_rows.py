@@ -16,6 +16,7 @@ PARAMETERS = {
     "run_id": "{turn}",
     "user_id": "{user}",
     "key_id": "{key}",
+    "erasure_id": "{erased}",
     "label": "human",
 }
 
@@ -73,8 +74,10 @@ ROWS: dict[str, Row] = {
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),
     "PUT /v1/admin/users/{user_id}/limits": Row({"limits": {"live_turns": 7}}),
+    "GET /v1/admin/audit": Row(query={"user_id": "{user}"}),
     "PUT /v1/admin/limits": Row({"limits": {}}),
     "POST /v1/admin/users": Row({"name": "{uuid}"}),
+    "DELETE /v1/admin/users/{user_id}": Row(path={"user_id": "{+user}"}),
     "PATCH /v1/admin/users/{user_id}": Row({"metadata": {"a": 1}}),
     "POST /v1/admin/keys": Row({"kind": "KEY_KIND_USER", "user_id": "{user}"}),
     "GET /v1/admin/keys": Row(query={"user_id": "{user}"}),

@@ -57,8 +57,7 @@ async def _answer(world: World, route: str, template: Any, asked: str = "") -> t
     method, path = route.split(" ", 1)
     for name, value in filled["path"].items():
         path = path.replace(f"{{{name}}}", quote(value, safe="") or "none")
-    async with world.http("ann") as http:
-        response = await http.request(method, path, params=filled["query"], json=filled["body"])
+    response = await world.http.request(method, path, params=filled["query"], json=filled["body"])
     headers = sorted(f"{name}: {value}" for name, value in response.headers.items() if name != "date")
     raw = "\n".join(headers).encode() + b"\n" + response.content
     check_no_leak(world, raw, asked)

@@ -90,9 +90,10 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         {"kind": "KEY_KIND_USER", "user_id": "{user}", "name": "{words}"},
         "key.id",
     ),
+    "erased": ("GatewayService/DeleteUser", {"user_id": "{+user}"}, "erasure.id"),
 }
 # These belong to an account, so the stranger's are another account's.
-OF_ACCOUNT = ("user", "key")
+OF_ACCOUNT = ("user", "key", "erased")
 
 
 class World:
@@ -102,6 +103,8 @@ class World:
         self._door, self._channel = door, channel
         self._keys: dict[str, str] = {}
         self.ids: dict[str, dict[str, str]] = {}
+        # Ann's.
+        self.http = httpx.AsyncClient()
 
     @classmethod
     async def made(cls, door: Door, channel: grpc.aio.Channel) -> World:
@@ -110,6 +113,7 @@ class World:
         for account, admin in (("one", "ann"), ("two", "cyd")):
             made = await world.ask("operator", "GatewayService/CreateAccount", {"name": account, "admin_name": admin})
             world._keys[admin] = made.secret
+        world.http = door.http(world._keys["ann"])
         await world.ask("ann", "GatewayService/CreateUser", {"name": "bob"})
         key = {"kind": "KEY_KIND_ADMIN", "user_id": "bob"}
         world._keys["bob"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
@@ -127,9 +131,6 @@ class World:
     def stranger(self, kind: str) -> str:
         """The id of that kind which is not Ann's."""
         return self.ids["cyd" if kind in OF_ACCOUNT else "bob"][kind]
-
-    def http(self, user: str) -> httpx.AsyncClient:
-        return self._door.http(self._keys[user])
 
     async def make(self, user: str, kind: str) -> str:
         rpc, template, where = MAKING[kind]

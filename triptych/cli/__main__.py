@@ -8,6 +8,7 @@ import typer
 
 from triptych.cli import accounts, agents, keys, users
 from triptych.cli.archival import command as archival
+from triptych.cli.audit import audit
 from triptych.cli.chat.command import chat
 from triptych.cli.doctor import doctor
 from triptych.cli.errors import CommandError
@@ -33,6 +34,7 @@ app.command()(up)
 app.command()(chat)
 app.command()(doctor)
 app.command()(vacuum)
+app.command()(audit)
 app.add_typer(agents.app, name="agents")
 app.add_typer(archival.app, name="archival")
 app.add_typer(accounts.app, name="accounts")

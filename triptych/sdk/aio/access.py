@@ -94,6 +94,38 @@ class AsyncUsers:
         request = pb.UpdateUserRequest(user=wanted, update_mask=FieldMask(paths=paths), request_id=str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "UpdateUser", request, pb.UpdateUserResponse)).user
 
+    async def delete(self, user: str) -> pb.Erasure:
+        """Erases a user in all tiers, for good. Without an `end_time` it goes on: ask `erasure` later.
+
+        Raises: NotFound, FailedPrecondition (it is the caller).
+        """
+        request = pb.DeleteUserRequest(user_id=user, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_SERVICE + "DeleteUser", request, pb.DeleteUserResponse)).erasure
+
+    async def erasure(self, erasure_or_user_id: str) -> pb.Erasure:
+        """What an erasure has removed. Raises: NotFound."""
+        request = pb.GetErasureRequest(erasure_id=erasure_or_user_id)
+        return (await self._transport.unary(_SERVICE + "GetErasure", request, pb.GetErasureResponse)).erasure
+
+    async def export(self, user: str = "") -> AsyncIterator[bytes]:
+        """All of a user's data (default: the caller's) as a zip archive of NDJSON files, piece by piece.
+
+        Raises: NotFound.
+        """
+        request = pb.ExportUserRequest(user_id=user)
+        async for answer in self._transport.stream(_SERVICE + "ExportUser", request, pb.ExportUserResponse):
+            yield answer.data
+
+    async def usage(self, user: str = "") -> pb.GetUsageResponse:
+        """What a user (default: the caller) has used, and what it may. Raises: NotFound."""
+        request = pb.GetUsageRequest(user_id=user)
+        return await self._transport.unary(_SERVICE + "GetUsage", request, pb.GetUsageResponse)
+
+    async def set_limits(self, user: str, limits: pb.Limits) -> pb.Limits:
+        """In place of those it had; 0 is not set. `user` empty: each user that has none of its own."""
+        request = pb.SetLimitsRequest(user_id=user, limits=limits, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_SERVICE + "SetLimits", request, pb.SetLimitsResponse)).limits
+
 
 class AsyncKeys:
     """`client.keys`. Needs an admin key (PermissionDenied)."""
@@ -145,3 +177,21 @@ class AsyncKeys:
         """Ends a key at once. Raises: NotFound."""
         request = pb.RevokeKeyRequest(key_id=key_id, request_id=str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "RevokeKey", request, pb.RevokeKeyResponse)).key
+
+
+class AsyncAudit:
+    """`client.audit`. Needs an admin key (PermissionDenied)."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self, user: str = "") -> AsyncIterator[pb.AuditEvent]:
+        """Who did what, oldest first: a user's doings, or the whole account's. Raises: NotFound."""
+        request = pb.ListAuditEventsRequest(user_id=user, page_size=1000)
+        while True:
+            page = await self._transport.unary(_SERVICE + "ListAuditEvents", request, pb.ListAuditEventsResponse)
+            for event in page.events:
+                yield event
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
