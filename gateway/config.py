@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.auth.oidc import OidcSettings
 from gateway.stores.usage import Limits
+from servicekit.server import Tls
 from servicekit.settings import Environment, Running
 from triptych.environment import BadEnvironment
 
@@ -26,6 +29,8 @@ class Settings:
     first_key: Path | None
     oidc: OidcSettings | None
     limits: Limits
+    tls: Tls | None
+    cors_origins: tuple[str, ...]
     running: Running
 
     @classmethod
@@ -43,6 +48,8 @@ class Settings:
             secret=_file(env, "TRIPTYCH_GATEWAY_SECRET_FILE") or signing_key,
             first_key=_file(env, "TRIPTYCH_FIRST_KEY_FILE"),
             oidc=_oidc(env),
+            tls=_tls(env),
+            cors_origins=_origins(env),
             limits=Limits(
                 requests_per_second=env.number("TRIPTYCH_LIMIT_REQUESTS_PER_SECOND"),
                 live_turns=env.integer("TRIPTYCH_LIMIT_LIVE_TURNS"),
@@ -73,3 +80,25 @@ def _oidc(env: Environment) -> OidcSettings | None:
         account_id=env.text("TRIPTYCH_OIDC_ACCOUNT"),
         create=env.flag("TRIPTYCH_OIDC_CREATE_USERS"),
     )
+
+
+def _tls(env: Environment) -> Tls | None:
+    """Raises: BadEnvironment if there is a certificate without a key, or a key without a certificate."""
+    names = ("TRIPTYCH_TLS_CERT_FILE", "TRIPTYCH_TLS_KEY_FILE")
+    if not any(env.text(name) for name in names):
+        return None
+    certificate, key = (env.file(name) for name in names)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise BadEnvironment(f"{certificate} and {key} are no PEM certificate and its key: {error.strerror}") from None
+    return Tls(certificate, key)
+
+
+def _origins(env: Environment) -> tuple[str, ...]:
+    """Raises: BadEnvironment for what is no origin."""
+    origins = tuple(origin.strip() for origin in env.text("TRIPTYCH_CORS_ORIGINS").split(",") if origin.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise BadEnvironment(f"TRIPTYCH_CORS_ORIGINS: {origin!r} is no origin such as https://example.org")
+    return origins

@@ -73,10 +73,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator, admission, audit, servicer), settings.http_listen)
+    http = HttpServer(
+        make_app(backends, authenticator, admission, audit, servicer, settings), settings.http_listen, settings.tls
+    )
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
-    grpc_address = await server.start(settings.grpc_listen)
+    grpc_address = await server.start(settings.grpc_listen, settings.tls)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     eraser.start()
     announce(NAME, grpc=grpc_address, http=http_url)

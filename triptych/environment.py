@@ -76,6 +76,9 @@ VARIABLES = _variables(
         "TRIPTYCH_GATEWAY_SECRET_FILE",
         "file with a secret of 16 bytes or more, by which API keys are kept; default: the gateway's signing key",
     ),
+    Variable("TRIPTYCH_TLS_CERT_FILE", "certificate (PEM, with its chain) for the gateway's gRPC and REST"),
+    Variable("TRIPTYCH_TLS_KEY_FILE", "its private key (PEM)"),
+    Variable("TRIPTYCH_CORS_ORIGINS", "origins whose pages may call REST: https://a.example,https://b.example; or *"),
     # What each user may use, unless an admin sets other limits
     Variable("TRIPTYCH_LIMIT_REQUESTS_PER_SECOND", "requests of a user in a second; 0: any number", "5000"),
     Variable("TRIPTYCH_LIMIT_LIVE_TURNS", "turns of a user under way at once; 0: any number", "1000"),

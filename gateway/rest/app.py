@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
+from gateway.config import Settings
 from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
@@ -28,13 +30,24 @@ def make_app(
     admission: Admission,
     audit: AuditLog,
     servicer: GatewayServicer,
+    settings: Settings,
 ) -> ASGIApp:
     """The app behind its door."""
     app = make_api()
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
-    return Door(app, authenticator, admission, audit)
+    door = Door(app, authenticator, admission, audit, secure=settings.tls is not None)
+    if not settings.cors_origins:
+        return door
+    # Outermost, since a browser asks without a key whether it may.
+    return CORSMiddleware(
+        door,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "triptych-user"],
+        expose_headers=["retry-after"],
+    )
 
 
 def make_api() -> FastAPI:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 
 import orjson
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +23,14 @@ _log = structlog.get_logger("rest")
 _PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
 # A turn may take many model calls; everything else is over in a moment.
 _SECONDS = 3600.0
+_RECEIVE_SECONDS = 60.0
+_SEND_SECONDS = 60.0
+_SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
 _IDENTIFYING = ("authorization", USER_HEADER)
 _ONCE = (*_IDENTIFYING, "content-length")
 
@@ -37,8 +47,11 @@ class TooLarge(ResourceExhausted):
 class Door:
     """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, admission: Admission, audit: AuditLog) -> None:
-        self._app, self._authenticator, self._admission, self._audit = app, authenticator, admission, audit
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, admission: Admission, audit: AuditLog, *, secure: bool
+    ) -> None:
+        self._app, self._authenticator, self._admission = app, authenticator, admission
+        self._audit, self._secure = audit, secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +64,10 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+                self._add_headers(message)
+            # A reader that takes nothing for so long would hold what is made for it.
+            async with asyncio.timeout(_SEND_SECONDS):
+                await send(message)
 
         try:
             headers = _headers(scope)
@@ -59,7 +75,9 @@ class Door:
             if not path.startswith(_PUBLIC):
                 await self._enter(headers)
             deadline.bind(_SECONDS)
-            await self._app(scope, await _buffered(receive), noting_send)
+            async with asyncio.timeout(_RECEIVE_SECONDS):
+                body = await _buffered(receive)
+            await self._app(scope, body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return
@@ -68,16 +86,22 @@ class Door:
             mapped = rpc.to_error(error)
             await error_answer(mapped)(scope, receive, noting_send)
         finally:
-            _log.info(
-                "rest",
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", ""),
-                status=status,
-                ms=round(1e3 * (time.perf_counter() - started), 2),
-                tenant=_tenant(),
-            )
-            route = getattr(scope.get("route"), "path", "")
-            self._audit.http(scope["method"], route, status, map(str, scope.get("path_params", {}).values()))
+            self._note(scope, status, 1e3 * (time.perf_counter() - started))
+
+    def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
+        """One line in the log, and what was written in the audit log."""
+        method, route = scope["method"], getattr(scope.get("route"), "path", "")
+        tenant = _tenant()
+        _log.info("rest", method=method, route=route, status=status, ms=round(milliseconds, 2), tenant=tenant)
+        self._audit.http(method, route, status, map(str, scope.get("path_params", {}).values()))
+
+    def _add_headers(self, message: Message) -> None:
+        """What tells a browser not to guess, frame, keep or tell on; what a route has set itself stays."""
+        headers = MutableHeaders(scope=message)
+        for name, value in _SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        if self._secure:
+            headers.setdefault("strict-transport-security", "max-age=31536000")
 
     async def _enter(self, headers: dict[str, str]) -> None:
         """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
