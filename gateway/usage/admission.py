@@ -16,15 +16,16 @@ _START_TURN = "/triptych.agent.v1.TurnService/StartTurn"
 _TURN_RETRY_SECONDS = 1.0
 # How names of methods begin by which more is kept afterwards.
 _KEEPING = ("Add", "Append", "Create", "Insert", "Start", "Update")
-_SLOTS = 16
-_SLOTS_EACH = 8
+_SLOTS = 32
+_SLOTS_ALONE = 16
+_SLOTS_SHARING = 1
 _MOST_WAITING = 2_000
 
 
 class Admission:
     def __init__(self, book: UsageBook) -> None:
         self._book = book
-        self._slots = Slots(_SLOTS, _SLOTS_EACH, _MOST_WAITING)
+        self._slots = Slots(_SLOTS, alone=_SLOTS_ALONE, sharing=_SLOTS_SHARING, waiting=_MOST_WAITING)
 
     async def request(self, tenant: Tenant) -> None:
         """Counts a request. Raises: ResourceExhausted if the user sends more in a second than it may."""

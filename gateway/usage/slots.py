@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,26 +14,54 @@ from triptych.errors import ResourceExhausted
 _RETRY_SECONDS = 1.0
 
 
-class Slots:
-    """`total`: calls under way at once; `each`: of one user. `waiting`: most that one user may have waiting."""
+# Two users within so many seconds share; one alone has all that one may have.
+_TOGETHER_SECONDS = 1.0
+# A call that takes longer waits for something else than its turn, and makes room.
+_HELD_SECONDS = 0.1
 
-    def __init__(self, total: int, each: int, waiting: int) -> None:
-        self._free, self._each, self._most_waiting = total, each, waiting
+
+class Slots:
+    """`total`: calls under way at once; `alone`, `sharing`: of one user, when no other is there, and when one is.
+
+    `waiting`: most that one user may have waiting.
+    """
+
+    def __init__(self, total: int, *, alone: int, sharing: int, waiting: int) -> None:
+        self._free, self._alone, self._sharing, self._most_waiting = total, alone, sharing, waiting
         self._busy: Counter[Tenant] = Counter()
         # In the order in which they get the next slot.
         self._waiting: OrderedDict[Tenant, deque[asyncio.Future[None]]] = OrderedDict()
+        self._last: Tenant | None = None
+        self._changed_at = float("-inf")
 
     @asynccontextmanager
     async def taken(self, tenant: Tenant) -> AsyncIterator[None]:
         """Waits for the user's turn. Raises: ResourceExhausted if too many of the user's calls wait already."""
-        if self._free > 0 and self._busy[tenant] < self._each and tenant not in self._waiting:
+        if self._last not in (None, tenant):
+            self._changed_at = time.monotonic()
+        self._last = tenant
+        if self._free > 0 and self._busy[tenant] < self._each() and tenant not in self._waiting:
             self._take(tenant)
         else:
             await self._wait(tenant)
+        given_back = False
+
+        def give_back() -> None:
+            nonlocal given_back
+            if not given_back:
+                given_back = True
+                self._give_back(tenant)
+
+        too_long = asyncio.get_running_loop().call_later(_HELD_SECONDS, give_back)
         try:
             yield
         finally:
-            self._give_back(tenant)
+            too_long.cancel()
+            give_back()
+
+    def _each(self) -> int:
+        together = time.monotonic() - self._changed_at < _TOGETHER_SECONDS
+        return self._sharing if together else self._alone
 
     def _take(self, tenant: Tenant) -> None:
         self._free -= 1
@@ -73,10 +102,11 @@ class Slots:
 
     def _serve(self) -> None:
         """Gives free slots to those who wait: one to each user in turn."""
+        each = self._each()
         for tenant in list(self._waiting):
             if self._free <= 0:
                 return
-            if self._busy[tenant] >= self._each:
+            if self._busy[tenant] >= each:
                 continue
             queue = self._waiting.pop(tenant)
             place = queue.popleft()
