@@ -45,7 +45,7 @@ class CallersPeer(Peer):
 
     @asynccontextmanager
     async def short(self, name: str, caller: Principal | None = None) -> AsyncIterator[None]:
-        """Around a call that is over in a moment: it waits for its turn."""
+        """Around a forwarded call that is over in a moment: it waits for its turn."""
         tenant = (caller or principal.current()).tenant
         async with self._admission.call(tenant, name), self._admission.slot(tenant):
             yield
@@ -68,7 +68,8 @@ class CallersPeer(Peer):
         caller: Principal | None = None,
         seconds: float = 30.0,
     ) -> Response:
-        async with self.short(self.methods.names[method], caller):
+        # Its turn was waited for by the request that this is a part of.
+        async with self.long(self.methods.names[method], caller):
             return await super().unary(method, request, caller=caller, seconds=seconds)
 
     async def stream(

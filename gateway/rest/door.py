@@ -77,7 +77,11 @@ class Door:
             deadline.bind(_SECONDS)
             async with asyncio.timeout(_RECEIVE_SECONDS):
                 body = await _buffered(receive)
-            await self._app(scope, body, noting_send)
+            if path.startswith(_PUBLIC):
+                await self._app(scope, body, noting_send)
+                return
+            async with self._admission.slot(principal.tenant()):
+                await self._app(scope, body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return

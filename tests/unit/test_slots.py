@@ -20,6 +20,7 @@ class Calls:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self.begun: list[Tenant] = []
+        self.three_begun = asyncio.Event()
         self._end = asyncio.Semaphore(0)
 
     def start(self, tenant: Tenant) -> asyncio.Task[None]:
@@ -33,6 +34,8 @@ class Calls:
     async def _call(self, tenant: Tenant) -> None:
         async with self._slots.taken(tenant):
             self.begun.append(tenant)
+            if len(self.begun) == 3:
+                self.three_begun.set()
             await self._end.acquire()
 
 
@@ -90,8 +93,7 @@ async def test_a_long_call_makes_room_for_the_others(monkeypatch: pytest.MonkeyP
     calls = Calls(Slots(1, alone=1, sharing=1, waiting=100))
     tasks = [calls.start(ANN) for _ in range(3)]
     async with asyncio.timeout(5):
-        while len(calls.begun) < 3:
-            await asyncio.sleep(0.005)
+        await calls.three_begun.wait()
     await calls.end(3)
     await asyncio.gather(*tasks)
     # What was given back early is not given back twice.
