@@ -57,22 +57,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(eraser.close)
     servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends)))
 
-    async def enter(metadata: Metadata, method: str) -> Principal:
-        caller = await authenticator.authenticate(metadata, method)
-        await admission.request(caller.tenant)
-        return caller
-
-    guard = Guard(enter, ended=audit.rpc)
-    own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
-    served = [own, *(service for services in backends.forwarded.values() for service in services)]
-    server = GrpcServer(
-        [
-            guard.handler(own, servicer),
-            forwarding_handlers(guard, backends.forwarded),
-        ],
-        [service.full_name for service in served],
-        reflection=settings.running.reflection,
-    )
+    server = _grpc_server(_guard(authenticator, admission, audit), servicer, backends, settings)
     http = HttpServer(
         make_app(backends, authenticator, admission, audit, servicer, settings), settings.http_listen, settings.tls
     )
@@ -83,6 +68,26 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     eraser.start()
     announce(NAME, grpc=grpc_address, http=http_url)
     _log.info("serving", grpc=grpc_address, http=http_url)
+
+
+def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog) -> Guard:
+    async def enter(metadata: Metadata, method: str) -> Principal:
+        caller = await authenticator.authenticate(metadata, method)
+        await admission.request(caller.tenant)
+        return caller
+
+    return Guard(enter, ended=audit.rpc)
+
+
+def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:
+    """Its own service, and those of the tiers."""
+    own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
+    served = [own, *(service for services in backends.forwarded.values() for service in services)]
+    return GrpcServer(
+        [guard.handler(own, servicer), forwarding_handlers(guard, backends.forwarded)],
+        [service.full_name for service in served],
+        reflection=settings.running.reflection,
+    )
 
 
 def _every(stack: AsyncExitStack, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

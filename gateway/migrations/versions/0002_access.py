@@ -23,6 +23,17 @@ def upgrade() -> None:
     )
     # The account that was the only one before.
     op.bulk_insert(accounts, [{"id": "default", "name": "default", "created_at": time.time_ns() // 1000}])
+    _extend_users_and_keys()
+    op.create_table(
+        "secret_check",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("digest", sa.String(64), nullable=False),
+    )
+    _create_metering()
+    _create_records()
+
+
+def _extend_users_and_keys() -> None:
     op.add_column("users", sa.Column("metadata", sa.JSON))
     op.add_column("users", sa.Column("disabled_at", sa.BigInteger))
     op.add_column("keys", sa.Column("scope", sa.Integer, nullable=False, server_default="0"))
@@ -34,12 +45,9 @@ def upgrade() -> None:
     op.add_column("keys", sa.Column("rotation_request_id", sa.String(200)))
     op.create_index("keys_by_previous_digest", "keys", ["previous_digest"], unique=True)
     op.create_index("keys_by_user", "keys", ["account_id", "user_id"])
-    op.create_table(
-        "secret_check",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("digest", sa.String(64), nullable=False),
-    )
-    _create_metering()
+
+
+def _create_records() -> None:
     op.create_table(
         "audit",
         sa.Column("account_id", sa.String(100), primary_key=True),
