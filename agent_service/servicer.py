@@ -18,7 +18,7 @@ from agent_service.stores.requests import once
 from agent_service.stores.rows import Window
 from agent_service.tools import registry
 from agent_service.turns.engine import TurnEngine
-from servicekit import paging, principal
+from servicekit import metering, paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
@@ -46,7 +46,9 @@ class AgentServicer(AgentServiceServicer):
         def work(connection: Connection, tenant: Tenant) -> pb.CreateAgentResponse:
             return pb.CreateAgentResponse(agent=agents.create(connection, tenant, wanted, request.block_ids))
 
-        return await self._once(request, pb.CreateAgentResponse, work)
+        made = await self._once(request, pb.CreateAgentResponse, work)
+        metering.kept(request.ByteSize())
+        return made
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         tenant = principal.tenant()
@@ -90,7 +92,9 @@ class AgentServicer(AgentServiceServicer):
         def work(connection: Connection, tenant: Tenant) -> pb.CreateBlockResponse:
             return pb.CreateBlockResponse(block=blocks.create(connection, tenant, request.block))
 
-        return await self._once(request, pb.CreateBlockResponse, work)
+        made = await self._once(request, pb.CreateBlockResponse, work)
+        metering.kept(request.ByteSize())
+        return made
 
     async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
         tenant = principal.tenant()

@@ -92,6 +92,8 @@ class ArchivalServicer(ArchivalServiceServicer):
         self, requests: AsyncIterator[pb.AddDocumentRequest], context: Context
     ) -> AsyncIterator[pb.AddDocumentResponse]:
         async for response in self._ingest.add(principal.tenant(), requests):
+            if response.HasField("document") and not response.existing:
+                metering.kept(response.document.characters)
             yield response
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:

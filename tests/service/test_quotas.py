@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ async def test_turns_at_once_are_bounded_and_free_when_they_end(door: Door, mode
 async def test_who_has_stored_enough_stores_no_more_and_still_reads(door: Door) -> None:
     key = await _user(door, "bob", stored_bytes=100)
     async with door.http(key) as http:
+        assert (await http.get("/v1/usage")).json()["stored_bytes"] == "0"
         archive_id = (await http.post("/v1/archives", json={"name": "a"})).json()["id"]
         fact = {"text": "a fact " * 20}
         assert (await http.post(f"/v1/archives/{archive_id}/passages", json=fact)).status_code == 200
@@ -107,3 +109,22 @@ async def test_an_accounts_limits_hold_for_users_without_their_own_and_usage_sur
         assert (usage["requests_today"], usage["limits"]["live_turns"]) == ("4", 3)
         again = await http.get("/v1/usage")
         assert again.json()["requests_today"] == "5"
+
+
+async def test_documents_blocks_and_agents_count_as_stored_too(door: Door, tmp_path: Path) -> None:
+    text, kept = "x" * 100, [0]
+    (tmp_path / "a.txt").write_text(text)
+    async with door.client() as client:
+        archive = await client.archives.create("a")
+        for step in (
+            client.blocks.create("notes", text),
+            client.agents.create("a", blocks={"human": text}),
+            client.documents.add(tmp_path / "a.txt", archive.id),
+        ):
+            await step
+            kept.append((await client.users.usage()).stored_bytes)
+        grown = [after - before for before, after in itertools.pairwise(kept)]
+        assert all(more >= len(text) for more in grown), grown
+        # The same file again adds nothing.
+        await client.documents.add(tmp_path / "a.txt", archive.id)
+        assert (await client.users.usage()).stored_bytes == kept[-1]
