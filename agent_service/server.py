@@ -16,23 +16,25 @@ from agent_service.preview import Previewer
 from agent_service.replay import Replayer
 from agent_service.servicer import AgentServicer
 from agent_service.step_servicer import StepServicer
-from agent_service.store import open_store
+from agent_service.store import Store, open_store
 from agent_service.tiers import Tiers
 from agent_service.tools.mcp.pool import McpPool
 from agent_service.tools.outside import Outside
 from agent_service.tools.python.runner import PythonRunner
 from agent_service.turn_servicer import TurnServicer
+from agent_service.turns.between import BetweenTurns
 from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
-from agent_service.turns.upkeep import Upkeep
+from agent_service.upkeep_servicer import UpkeepServicer
 from servicekit import ids
 from servicekit.channel import Peer
+from servicekit.metering import Meter
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -48,35 +50,29 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key})
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
+    meter = Meter()
     tiers = Tiers(
-        Peer("recall_service", settings.recall_address, signer),
-        Peer("archival_service", settings.archival_address, signer),
+        Peer("recall_service", settings.recall_address, signer, meter),
+        Peer("archival_service", settings.archival_address, signer, meter),
     )
     stack.push_async_callback(tiers.close)
-    model = ModelClient(settings.model)
-    stack.push_async_callback(model.close)
-    windows = WindowCache(tiers)
-    prices = Prices.read(settings.model.prices)
-    outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
-    stack.push_async_callback(outside.mcp.close)
-    parts = Parts(ids.new("process"), store, tiers, model, windows, settings.model.context_window, outside, prices)
+    parts = _parts(settings, store, tiers, meter, stack)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
     stack.push_async_callback(cleaner.close)
-    previewer, upkeep = Previewer(parts), Upkeep(parts, engine)
-
-    guard = Guard(signed_principal(verifier))
-    agent_service = agent_pb2.DESCRIPTOR.services_by_name["AgentService"]
-    step_service = step_pb2.DESCRIPTOR.services_by_name["StepService"]
-    turn_service = turn_pb2.DESCRIPTOR.services_by_name["TurnService"]
+    servicers = {
+        agent_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(
+            store, engine, parts.model, Previewer(parts), BetweenTurns(parts, engine), cleaner, parts.outside
+        ),
+        turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(store, engine, Continuer(parts, engine)),
+        step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers, parts.model)),
+        upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
+    }
+    guard = Guard(signed_principal(verifier), meter=meter)
     server = GrpcServer(
-        [
-            guard.handler(step_service, StepServicer(store, Replayer(store, tiers, model))),
-            guard.handler(agent_service, AgentServicer(store, engine, model, previewer, upkeep, cleaner, outside)),
-            guard.handler(turn_service, TurnServicer(store, engine, Continuer(parts, engine))),
-        ],
-        [agent_service.full_name, turn_service.full_name, step_service.full_name],
+        [guard.handler(service, servicer) for service, servicer in servicers.items()],
+        [service.full_name for service in servicers],
         reflection=settings.running.reflection,
     )
     # Before the first call: an unfinished turn keeps its place ahead of new ones.
@@ -87,4 +83,23 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     announce(NAME, grpc=address)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.
-    await asyncio.to_thread(model.warm_up)
+    await asyncio.to_thread(parts.model.warm_up)
+
+
+def _parts(settings: Settings, store: Store, tiers: Tiers, meter: Meter, stack: AsyncExitStack) -> Parts:
+    """What turns are run with; the stack closes it."""
+    model = ModelClient(settings.model)
+    stack.push_async_callback(model.close)
+    outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
+    stack.push_async_callback(outside.mcp.close)
+    return Parts(
+        process_id=ids.new("process"),
+        store=store,
+        tiers=tiers,
+        model=model,
+        windows=WindowCache(tiers),
+        context_window=settings.model.context_window,
+        outside=outside,
+        meter=meter,
+        prices=Prices.read(settings.model.prices),
+    )

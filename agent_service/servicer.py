@@ -17,9 +17,9 @@ from agent_service.stores.rows import Window
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
 from agent_service.tools.outside import Outside
+from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
-from agent_service.turns.upkeep import Upkeep
-from servicekit import paging, principal
+from servicekit import metering, paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
@@ -33,12 +33,12 @@ class AgentServicer(ToolServicer, McpServicer):
         engine: TurnEngine,
         model: ModelClient,
         previewer: Previewer,
-        upkeep: Upkeep,
+        between: BetweenTurns,
         cleaner: Cleaner,
         outside: Outside,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._upkeep = previewer, upkeep
+        self._previewer, self._between = previewer, between
         self._cleaner, self._outside = cleaner, outside
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
@@ -52,7 +52,9 @@ class AgentServicer(ToolServicer, McpServicer):
             tools.require(connection, tenant, registry.others(wanted.tools))
             return pb.CreateAgentResponse(agent=agents.create(connection, tenant, wanted, request.block_ids))
 
-        return await self._once(request, pb.CreateAgentResponse, work)
+        made = await self._once(request, pb.CreateAgentResponse, work)
+        metering.kept(request.ByteSize())
+        return made
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         tenant = principal.tenant()
@@ -96,7 +98,9 @@ class AgentServicer(ToolServicer, McpServicer):
         def work(connection: Connection, tenant: Tenant) -> pb.CreateBlockResponse:
             return pb.CreateBlockResponse(block=blocks.create(connection, tenant, request.block))
 
-        return await self._once(request, pb.CreateBlockResponse, work)
+        made = await self._once(request, pb.CreateBlockResponse, work)
+        metering.kept(request.ByteSize())
+        return made
 
     async def GetBlock(self, request: pb.GetBlockRequest, context: Context) -> pb.GetBlockResponse:
         tenant = principal.tenant()
@@ -177,12 +181,12 @@ class AgentServicer(ToolServicer, McpServicer):
     async def CompactConversation(
         self, request: pb.CompactConversationRequest, context: Context
     ) -> pb.CompactConversationResponse:
-        return await self._upkeep.compact(principal.current(), request)
+        return await self._between.compact(principal.current(), request)
 
     async def ResetConversation(
         self, request: pb.ResetConversationRequest, context: Context
     ) -> pb.ResetConversationResponse:
-        return await self._upkeep.reset(principal.current(), request)
+        return await self._between.reset(principal.current(), request)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = ""

@@ -18,6 +18,7 @@ from archival_service.servicer import ArchivalServicer
 from archival_service.store import PassageIndex
 from archival_service.stores.indexed import IndexedStore
 from embedders import Embedder, EmbedderSettings, open_embedder
+from servicekit.metering import Meter
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -45,7 +46,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     store = IndexedStore(sql, index, embedder, keeper)
     servicer = ArchivalServicer(store, Ingest(store, Reader(settings.documents)))
     server = GrpcServer(
-        [Guard(signed_principal(verifier)).handler(service, servicer)],
+        [Guard(signed_principal(verifier), meter=Meter()).handler(service, servicer)],
         [service.full_name],
         reflection=settings.running.reflection,
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from archival_service import checks
 from archival_service.ingest import Ingest
 from archival_service.store import ArchivalStore, Query
-from servicekit import paging, principal
+from servicekit import metering, paging, principal
 from servicekit.rpc import Context
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceServicer
@@ -49,7 +49,9 @@ class ArchivalServicer(ArchivalServiceServicer):
 
     async def InsertPassages(self, request: pb.InsertPassagesRequest, context: Context) -> pb.InsertPassagesResponse:
         checks.insert(request)
-        return pb.InsertPassagesResponse(passages=await self._store.insert(principal.tenant(), request))
+        stored = await self._store.insert(principal.tenant(), request)
+        metering.kept(request.ByteSize())
+        return pb.InsertPassagesResponse(passages=stored)
 
     async def GetPassage(self, request: pb.GetPassageRequest, context: Context) -> pb.GetPassageResponse:
         return pb.GetPassageResponse(passage=await self._store.get_passage(principal.tenant(), request.passage_id))
@@ -90,6 +92,8 @@ class ArchivalServicer(ArchivalServiceServicer):
         self, requests: AsyncIterator[pb.AddDocumentRequest], context: Context
     ) -> AsyncIterator[pb.AddDocumentResponse]:
         async for response in self._ingest.add(principal.tenant(), requests):
+            if response.HasField("document") and not response.existing:
+                metering.kept(response.document.characters)
             yield response
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:

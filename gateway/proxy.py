@@ -12,12 +12,14 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+from gateway.peers import CallersPeer
 from servicekit import deadline
-from servicekit.channel import Peer
 from servicekit.rpc import Call, Context, Guard, full_name
 
 
-def forwarding_handlers(guard: Guard, services: Mapping[Peer, list[ServiceDescriptor]]) -> grpc.GenericRpcHandler:
+def forwarding_handlers(
+    guard: Guard, services: Mapping[CallersPeer, list[ServiceDescriptor]]
+) -> grpc.GenericRpcHandler:
     """A handler for every method of `services`, which go to the peer they stand with."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for peer, descriptors in services.items():
@@ -40,55 +42,56 @@ class _Handlers(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def _unary(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+def _unary(guard: Guard, peer: CallersPeer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
     name = full_name(method)
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = peer.channel.unary_unary(name)
 
     async def forward(raw: bytes, context: Context) -> bytes:
-        async with Call(guard, name, context, guard.unary_seconds):
-            return await call(
-                raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.unary_seconds)
-            )
+        async with Call(guard, name, context, guard.unary_seconds), peer.short(name):
+            under_way = call(raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.unary_seconds))
+            answer = await under_way
+            await peer.note_usage(under_way)
+            return answer
         raise AssertionError("the call was aborted")
 
     return grpc.unary_unary_rpc_method_handler(forward)
 
 
-def _stream(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+def _stream(guard: Guard, peer: CallersPeer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
     name = full_name(method)
     call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = peer.channel.unary_stream(name)
 
     async def forward(raw: bytes, context: Context) -> None:
-        async with Call(guard, name, context, guard.stream_seconds):
+        async with Call(guard, name, context, guard.stream_seconds), peer.long(name):
             answers = call(raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.stream_seconds))
             try:
                 async for answer in answers:
                     await context.write(answer)
             finally:
-                answers.cancel()
+                peer.leave(answers)
 
     return grpc.unary_stream_rpc_method_handler(forward)
 
 
-def _both(guard: Guard, peer: Peer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+def _both(guard: Guard, peer: CallersPeer, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
     """Of a method that takes a stream and answers with one."""
     name = full_name(method)
     call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = peer.channel.stream_stream(name)
 
     async def forward(raws: AsyncIterator[bytes], context: Context) -> None:
-        async with Call(guard, name, context, guard.stream_seconds):
+        async with Call(guard, name, context, guard.stream_seconds), peer.long(name):
             timeout = deadline.for_next_hop(guard.stream_seconds)
             answers = call(raws, metadata=_metadata(peer, context), timeout=timeout)
             try:
                 async for answer in answers:
                     await context.write(answer)
             finally:
-                answers.cancel()
+                peer.leave(answers)
 
     return grpc.stream_stream_rpc_method_handler(forward)
 
 
-def _metadata(peer: Peer, context: Context) -> tuple[tuple[str, str], ...]:
+def _metadata(peer: CallersPeer, context: Context) -> tuple[tuple[str, str], ...]:
     request_id = dict(context.invocation_metadata() or ()).get("x-request-id", "")
     mine = peer.metadata()
     return (*mine, ("x-request-id", str(request_id)[:100])) if request_id else mine

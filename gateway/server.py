@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
 
-from gateway.auth.keys import KeyAuthenticator
+from gateway.audit import AuditLog
+from gateway.auth.keys import Authenticator
+from gateway.auth.oidc import Oidc
 from gateway.backends import Backends
 from gateway.config import Settings
+from gateway.leaving.eraser import Eraser
+from gateway.leaving.export import Exporter
+from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
 from gateway.rest.app import make_app
 from gateway.rest.server import HttpServer
-from gateway.servicer import GatewayServicer
-from gateway.store import open_store
-from gateway.stores import access
-from servicekit.principal import Signer
-from servicekit.rpc import Guard
+from gateway.secret import ServerSecret
+from gateway.servicer import GatewayServicer, Parts
+from gateway.store import Store, open_store
+from gateway.stores import keys, secret_check
+from gateway.usage.admission import Admission
+from gateway.usage.book import UsageBook
+from servicekit.principal import Principal, Signer
+from servicekit.rpc import Guard, Metadata
 from servicekit.server import GrpcServer, announce
 from servicekit.settings import Environment
 from triptych.gateway.v1 import gateway_pb2
 
 NAME = "gateway"
 _log = structlog.get_logger("server")
+_NOTE_USES_SECONDS = 30.0
+_WRITE_DOWN_SECONDS = 5.0
+_AUDIT_SECONDS = 1.0
 
 
 async def serve(env: Environment, stack: AsyncExitStack) -> None:
@@ -30,27 +42,65 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     settings = Settings.read(env)
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
-    if settings.first_key is not None:
-        first_key = settings.first_key.read_text().strip()
-        await store.write(lambda c: access.ensure_first_key(c, first_key))
-    backends = Backends(settings, Signer.from_file(NAME, settings.signing_key))
+    secret = ServerSecret.from_file(settings.secret)
+    await _prepare(store, secret, settings)
+    book = UsageBook(store, settings.limits)
+    admission = Admission(book)
+    _every(stack, "usage", _WRITE_DOWN_SECONDS, book.write_down)
+    backends = Backends(settings, Signer.from_file(NAME, settings.signing_key), book, admission)
     stack.push_async_callback(backends.close)
-    authenticator = KeyAuthenticator(store)
-    guard = Guard(authenticator.authenticate)
+    authenticator = Authenticator(store, secret, Oidc(settings.oidc) if settings.oidc else None)
+    _every(stack, "last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
+    audit = AuditLog(store)
+    _every(stack, "audit", _AUDIT_SECONDS, audit.write_down)
+    eraser = Eraser(store, backends, book)
+    stack.push_async_callback(eraser.close)
+    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends)))
+
+    server = _grpc_server(_guard(authenticator, admission, audit), servicer, backends, settings)
+    http = HttpServer(
+        make_app(backends, authenticator, admission, audit, servicer, settings), settings.http_listen, settings.tls
+    )
+    http_url = await http.start()
+    stack.push_async_callback(http.stop, settings.running.drain_seconds)
+    grpc_address = await server.start(settings.grpc_listen, settings.tls)
+    stack.push_async_callback(server.stop, settings.running.drain_seconds)
+    eraser.start()
+    announce(NAME, grpc=grpc_address, http=http_url)
+    _log.info("serving", grpc=grpc_address, http=http_url)
+
+
+def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog) -> Guard:
+    async def enter(metadata: Metadata, method: str) -> Principal:
+        caller = await authenticator.authenticate(metadata, method)
+        await admission.request(caller.tenant)
+        return caller
+
+    return Guard(enter, ended=audit.rpc)
+
+
+def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:
+    """Its own service, and those of the tiers."""
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
     served = [own, *(service for services in backends.forwarded.values() for service in services)]
-    server = GrpcServer(
-        [
-            guard.handler(own, GatewayServicer(store, authenticator)),
-            forwarding_handlers(guard, backends.forwarded),
-        ],
+    return GrpcServer(
+        [guard.handler(own, servicer), forwarding_handlers(guard, backends.forwarded)],
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator), settings.http_listen)
-    http_url = await http.start()
-    stack.push_async_callback(http.stop, settings.running.drain_seconds)
-    grpc_address = await server.start(settings.grpc_listen)
-    stack.push_async_callback(server.stop, settings.running.drain_seconds)
-    announce(NAME, grpc=grpc_address, http=http_url)
-    _log.info("serving", grpc=grpc_address, http=http_url)
+
+
+def _every(stack: AsyncExitStack, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Starts it; the stack ends it with a last run."""
+    periodic = Periodic(name, seconds, work)
+    periodic.start()
+    stack.push_async_callback(periodic.close)
+
+
+async def _prepare(store: Store, secret: ServerSecret, settings: Settings) -> None:
+    """Brings the keys up to this version and this configuration. Raises: StoreError for another secret than before."""
+    await store.write(lambda c: secret_check.check(c, secret))
+    await store.write(lambda c: keys.add_secret(c, secret))
+    if settings.first_key is not None:
+        first_key = settings.first_key.read_text().strip()
+        await store.write(lambda c: keys.ensure_first(c, secret, first_key))

@@ -13,6 +13,7 @@ from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.servicer import RecallServicer
 from recall_service.stores import open_store
+from servicekit.metering import Meter
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -40,7 +41,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     service = recall_pb2.DESCRIPTOR.services_by_name["RecallService"]
     servicer = RecallServicer(store, Searcher(store, embedder, open_word_vectors()), worker)
     server = GrpcServer(
-        [Guard(signed_principal(verifier)).handler(service, servicer)],
+        [Guard(signed_principal(verifier), meter=Meter()).handler(service, servicer)],
         [service.full_name],
         reflection=settings.running.reflection,
     )

@@ -9,7 +9,7 @@ from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.store import Filters, RecallStore, Scope
 from recall_service.times import microseconds
-from servicekit import paging, principal
+from servicekit import metering, paging, principal
 from servicekit.rpc import Context
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2 as pb
@@ -28,6 +28,7 @@ class RecallServicer(RecallServiceServicer):
     async def AppendMessages(self, request: pb.AppendMessagesRequest, context: Context) -> pb.AppendMessagesResponse:
         checks.append(request)
         stored = await self._store.append(principal.tenant(), request)
+        metering.kept(request.ByteSize())
         self._worker.wake()
         return pb.AppendMessagesResponse(messages=stored)
 

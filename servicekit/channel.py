@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
+import structlog
 
 from servicekit import deadline, principal
+from servicekit.metering import Meter
 from servicekit.principal import Principal, Signer
 from triptych.errors import from_rpc_error
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
+_log = structlog.get_logger("channel")
+_END_SECONDS = 0.25
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # An answer may be a page of many requests' worth, so what is read is bounded more loosely than what is accepted.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -49,12 +54,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
 
 
 class Peer:
-    """A service that this one calls. `audience`: its name, for which the principal is signed."""
+    """A service that this one calls. `audience`: its name, for which the principal is signed.
 
-    def __init__(self, audience: str, address: str, signer: Signer) -> None:
+    `meter`: where what it says its callers have used is reported.
+    """
+
+    def __init__(self, audience: str, address: str, signer: Signer, meter: Meter | None = None) -> None:
         self.channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._audience = audience
         self._signer = signer
+        self._meter = meter
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def unary(
         self,
@@ -68,10 +78,13 @@ class Peer:
 
         Raises: the TriptychError that the service raised; Unavailable, DeadlineExceeded.
         """
+        call = method(request, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
         try:
-            return await method(request, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
+            response = await call
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
+        await self.note_usage(call, caller)
+        return response
 
     async def stream(
         self,
@@ -89,7 +102,7 @@ class Peer:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         finally:
-            call.cancel()
+            self.leave(call, caller)
 
     async def exchange(
         self,
@@ -107,11 +120,39 @@ class Peer:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         finally:
-            call.cancel()
+            self.leave(call, caller)
 
     def metadata(self, caller: Principal | None = None) -> tuple[tuple[str, str], ...]:
         """What a call carries: the signed principal."""
         return ((principal.METADATA_KEY, self._signer.token(caller or principal.current(), self._audience)),)
+
+    async def note_usage(self, call: grpc.aio.Call, caller: Principal | None = None) -> None:
+        """Reports what a call that has ended says its caller has used."""
+        if self._meter is not None:
+            self._meter.add((caller or principal.current()).tenant, await call.trailing_metadata())
+
+    def leave(self, call: Any, caller: Principal | None = None) -> None:
+        """Ends a stream that nobody reads any more.
+
+        One that is at its end gets a moment to say what was used: a reader may stop at the last thing it needs.
+        """
+        if self._meter is None:
+            call.cancel()
+            return
+        task = asyncio.get_running_loop().create_task(self._leave(call, caller or principal.current()))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, call: Any, caller: Principal) -> None:
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                async for _ in call:
+                    pass
+                await self.note_usage(call, caller)
+        except (TimeoutError, grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            _log.debug("a stream was left")
+        finally:
+            call.cancel()
 
     async def close(self) -> None:
         await self.channel.close()

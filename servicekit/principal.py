@@ -34,6 +34,7 @@ class Tenant(NamedTuple):
 
 class Scope(StrEnum):
     USER = "user"
+    READ_ONLY = "read_only"
     ADMIN = "admin"
 
 

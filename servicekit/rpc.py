@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from servicekit import deadline, logs, principal
+from servicekit import deadline, logs, metering, principal, resources, scopes
+from servicekit.metering import Meter
 from triptych.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -40,11 +41,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True)
 class Guard:
-    """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows."""
+    """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows.
+
+    `meter`: what the end of each call hands to its caller. `ended`: is told each call's method, code and resources.
+    """
 
     authenticate: Authenticate
     unary_seconds: float = 60.0
     stream_seconds: float = 3600.0
+    meter: Meter | None = None
+    ended: Callable[[str, str, Sequence[str]], None] | None = None
 
     def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
         """The generic handler that serves every method of `service` from the servicer's method of the same name.
@@ -66,8 +72,11 @@ class Guard:
         name, decode = full_name(method), _decoder(method)
 
         async def guarded(raw: bytes, context: Context) -> bytes:
-            async with Call(self, name, context, self.unary_seconds):
-                response = await call(decode(raw), context)
+            async with Call(self, name, context, self.unary_seconds) as around:
+                request = decode(raw)
+                around.touch(request)
+                response = await call(request, context)
+                around.touch(response)
                 return response.SerializeToString()
             raise AssertionError("the call was aborted")
 
@@ -77,8 +86,10 @@ class Guard:
         name, decode = full_name(method), _decoder(method)
 
         async def guarded(raw: bytes, context: Context) -> None:
-            async with Call(self, name, context, self.stream_seconds):
-                async for response in call(decode(raw), context):
+            async with Call(self, name, context, self.stream_seconds) as around:
+                request = decode(raw)
+                around.touch(request)
+                async for response in call(request, context):
                     await context.write(response.SerializeToString())
 
         return guarded
@@ -124,17 +135,25 @@ class Call:
         left = context.time_remaining()
         self._seconds = cap_seconds if left is None else min(left, cap_seconds)
         self._timeout = asyncio.timeout(self._seconds)
+        self._resources: dict[str, None] = {}
 
-    async def __aenter__(self) -> None:
+    def touch(self, message: Message) -> None:
+        """Notes which resources a write names."""
+        if not scopes.reads(self._name) and len(self._resources) < resources.MOST:
+            self._resources.update(dict.fromkeys(resources.named(message)))
+
+    async def __aenter__(self) -> Call:
         await self._timeout.__aenter__()
         try:
             metadata = dict(self._context.invocation_metadata() or ())
             self._request_id = str(metadata.get("x-request-id", ""))[:100]
             deadline.bind(self._seconds)
             principal.bind(await self._guard.authenticate(metadata, self._name))
+            metering.bind(self._guard.meter)
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
+        return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -144,12 +163,26 @@ class Call:
         if isinstance(error, (asyncio.CancelledError, grpc.aio.AbortError)):
             self._log("CANCELLED")
             return
+        used = self._used()
         if error is None:
             self._log("OK")
+            if used:
+                self._context.set_trailing_metadata(used)
             return
         mapped = to_error(error)
         self._log(mapped.code.name, reason=mapped.reason_name)
-        await abort(self._context, mapped)
+        await abort(self._context, mapped, used)
+
+    def _used(self) -> tuple[tuple[str, str], ...]:
+        """What the call's end hands to its caller: what was used, and which resources a write named."""
+        if self._guard.meter is None:
+            return ()
+        try:
+            used = self._guard.meter.take(principal.tenant())
+        except TriptychError:  # nobody was authenticated
+            return ()
+        touched = list(self._resources)[: resources.MOST]
+        return (*used, (resources.METADATA_KEY, ",".join(touched))) if touched else used
 
     def _log(self, code: str, **more: str) -> None:
         try:
@@ -165,6 +198,8 @@ class Call:
             tenant=tenant,
             **more,
         )
+        if self._guard.ended is not None:
+            self._guard.ended(self._name, code, list(self._resources))
 
 
 def to_error(error: BaseException) -> TriptychError:
@@ -182,8 +217,8 @@ def to_error(error: BaseException) -> TriptychError:
     return Internal(f"internal error, incident {incident}", metadata={"incident": incident})
 
 
-async def abort(context: Context, error: TriptychError) -> None:
-    """Ends the RPC with the error's status and its ErrorInfo. Always raises."""
+async def abort(context: Context, error: TriptychError, more: tuple[tuple[str, str], ...] = ()) -> None:
+    """Ends the RPC with the error's status and its ErrorInfo. `more`: further trailing metadata. Always raises."""
     status = error.to_status()
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()), *more))
     await context.abort(error.code, error.message)

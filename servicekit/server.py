@@ -9,13 +9,15 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from servicekit import rpc
+from servicekit import rpc, scopes
 from servicekit.channel import MAX_MESSAGE_BYTES, MAX_RESPONSE_BYTES
 from servicekit.principal import METADATA_KEY, Principal, Verifier
 from servicekit.sql import StoreError
@@ -35,6 +37,17 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Tls:
+    """A certificate (with its chain) and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def credentials(self) -> grpc.ServerCredentials:
+        return grpc.ssl_server_credentials([(self.key.read_bytes(), self.certificate.read_bytes())])
+
+
 class PortInUse(RuntimeError):
     """The address can't be bound. The message names it."""
 
@@ -42,11 +55,13 @@ class PortInUse(RuntimeError):
 def signed_principal(verifier: Verifier) -> rpc.Authenticate:
     """How the tiers authenticate: by the signed principal that the gateway or agent_service sends."""
 
-    async def authenticate(metadata: rpc.Metadata, _method: str) -> Principal:
+    async def authenticate(metadata: rpc.Metadata, method: str) -> Principal:
         token = metadata.get(METADATA_KEY)
         if token is None:
             raise Unauthenticated("the call carries no signed principal")
-        return verifier.verify(token)
+        caller = verifier.verify(token)
+        scopes.check(caller, method)
+        return caller
 
     return authenticate
 
@@ -68,10 +83,13 @@ class GrpcServer:
             names = [*services, health.SERVICE_NAME, grpc_reflection.SERVICE_NAME]
             grpc_reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, listen: str) -> str:
+    async def start(self, listen: str, tls: Tls | None = None) -> str:
         """Binds and serves; gives the address with its real port. Raises: PortInUse."""
         try:
-            port = self._server.add_insecure_port(listen)
+            if tls is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, tls.credentials())
         except RuntimeError:
             port = 0
         if port == 0:

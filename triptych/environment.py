@@ -75,7 +75,26 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE", "the gateway's public key (PEM), for the tiers"),
     Variable("TRIPTYCH_AGENT_SIGNING_KEY_FILE", "agent_service's Ed25519 private key (PEM)"),
     Variable("TRIPTYCH_AGENT_VERIFY_KEY_FILE", "agent_service's public key (PEM), for recall and archival"),
-    Variable("TRIPTYCH_FIRST_KEY_FILE", "file with the first admin API key, which the gateway makes valid"),
+    Variable("TRIPTYCH_FIRST_KEY_FILE", "file with the first API key (an operator's), which the gateway makes valid"),
+    Variable(
+        "TRIPTYCH_GATEWAY_SECRET_FILE",
+        "file with a secret of 16 bytes or more, by which API keys are kept; default: the gateway's signing key",
+    ),
+    Variable("TRIPTYCH_TLS_CERT_FILE", "certificate (PEM, with its chain) for the gateway's gRPC and REST"),
+    Variable("TRIPTYCH_TLS_KEY_FILE", "its private key (PEM)"),
+    Variable("TRIPTYCH_CORS_ORIGINS", "origins whose pages may call REST: https://a.example,https://b.example; or *"),
+    # What each user may use, unless an admin sets other limits
+    Variable("TRIPTYCH_LIMIT_REQUESTS_PER_SECOND", "requests of a user in a second; 0: any number", "5000"),
+    Variable("TRIPTYCH_LIMIT_LIVE_TURNS", "turns of a user under way at once; 0: any number", "1000"),
+    Variable("TRIPTYCH_LIMIT_TOKENS_PER_DAY", "model tokens of a user in a day (UTC); 0: any number", "0"),
+    Variable("TRIPTYCH_LIMIT_STORED_MB", "MiB of text that a user may have kept; 0: any number", "0"),
+    # Tokens of an identity provider
+    Variable("TRIPTYCH_OIDC_ISSUER", "the `iss` of tokens that are accepted beside API keys; empty: none are"),
+    Variable("TRIPTYCH_OIDC_AUDIENCE", "the `aud` that they must have"),
+    Variable("TRIPTYCH_OIDC_JWKS", "URL or file of the issuer's JSON Web Key Set"),
+    Variable("TRIPTYCH_OIDC_CLAIM", "the claim that names the user", "sub"),
+    Variable("TRIPTYCH_OIDC_ACCOUNT", "id of the account whose users they are", "default"),
+    Variable("TRIPTYCH_OIDC_CREATE_USERS", "`true` makes a user at first sight", "false"),
     # The model
     Variable("TRIPTYCH_MODEL_BASE_URL", "an OpenAI-compatible endpoint, up to and with /v1"),
     Variable("TRIPTYCH_MODEL", "the default model's name at that endpoint"),

@@ -37,7 +37,10 @@ _DETAILS_KEY = "grpc-status-details-bin"
 
 
 class TriptychError(Exception):
-    """Base of all errors. `message` is meant for people, `reason` for programs, `metadata` for both."""
+    """Base of all errors. `message` is meant for people, `reason` for programs, `metadata` for both.
+
+    `retry_seconds`: after how long it is worth trying again, or None if that is not known.
+    """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
     http_status: ClassVar[int] = 500
@@ -49,9 +52,11 @@ class TriptychError(Exception):
         *,
         reason: ErrorReason.ValueType | None = None,
         metadata: Mapping[str, str] | None = None,
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_seconds = retry_seconds
         self.reason: ErrorReason.ValueType = self.default_reason if reason is None else reason
         self.metadata = dict(metadata or {})
 
@@ -61,11 +66,16 @@ class TriptychError(Exception):
         return ErrorReason.Name(self.reason).removeprefix(_PREFIX)
 
     def to_status(self) -> status_pb2.Status:
-        """The error as `google.rpc.Status` with one ErrorInfo."""
+        """The error as `google.rpc.Status` with one ErrorInfo, and a RetryInfo if it is known when to try again."""
         info = error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=self.metadata)
         detail = any_pb2.Any()
         detail.Pack(info)
-        return status_pb2.Status(code=self.code.value[0], message=self.message, details=[detail])
+        status = status_pb2.Status(code=self.code.value[0], message=self.message, details=[detail])
+        if self.retry_seconds is not None:
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromNanoseconds(int(self.retry_seconds * 1e9))
+            status.details.add().Pack(retry)
+        return status
 
 
 class InvalidArgument(TriptychError):
@@ -213,7 +223,17 @@ def from_rpc_error(error: Any) -> TriptychError:
         try:
             status.ParseFromString(value)
             if status.details and status.details[0].Unpack(info):
-                return from_status(status.code, status.message, reason_name=info.reason, metadata=dict(info.metadata))
+                found = from_status(status.code, status.message, reason_name=info.reason, metadata=dict(info.metadata))
+                found.retry_seconds = _retry_seconds(status)
+                return found
         except DecodeError:
             break
     return from_status(error.code().value[0], error.details() or error.code().name)
+
+
+def _retry_seconds(status: status_pb2.Status) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details[1:]:
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToNanoseconds()) / 1e9
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -103,9 +103,17 @@ class TurnEngine:
 
     async def stop_agent(self, tenant: Tenant, agent_id: str) -> None:
         """Cancels all turns of an agent that is about to be deleted."""
-        live = [each.record for each in self._live.values() if each.record.tenant == tenant]
-        own = [record.turn.id for record in live if record.turn.agent_id == agent_id]
-        await asyncio.gather(*(self.cancel(tenant, turn_id) for turn_id in own))
+        await self._stop([each for each in self._live_of(tenant) if each.agent_id == agent_id], tenant)
+
+    async def stop_user(self, tenant: Tenant) -> None:
+        """Cancels all turns of a user that is about to be erased."""
+        await self._stop(self._live_of(tenant), tenant)
+
+    def _live_of(self, tenant: Tenant) -> list[Turn]:
+        return [each.record.turn for each in self._live.values() if each.record.tenant == tenant]
+
+    async def _stop(self, live: Sequence[Turn], tenant: Tenant) -> None:
+        await asyncio.gather(*(self.cancel(tenant, turn.id) for turn in live))
 
     @asynccontextmanager
     async def between_turns(self, conversation_id: str) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from agent_service.tiers import Tiers
 from agent_service.tools.outside import Outside
 from agent_service.turns.texts import KnownTexts
 from agent_service.turns.waits import Waits
+from servicekit.metering import Meter
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Agent
 
@@ -30,6 +31,7 @@ class Parts:
     windows: WindowCache
     context_window: int
     outside: Outside
+    meter: Meter
     prices: Prices = field(default_factory=Prices)
     calibration: Calibration = field(default_factory=Calibration)
     compiler: Compiler = field(default_factory=Compiler)

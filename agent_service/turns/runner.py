@@ -133,6 +133,7 @@ class TurnRunner:
         failpoints.reach("finish:before")
         await running.write(last)
         failpoints.reach("finish:committed")
+        running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
         running.feed.record(last)
         await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
         running.feed.send(last)

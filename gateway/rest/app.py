@@ -5,32 +5,62 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from gateway.auth.keys import KeyAuthenticator
+from gateway.audit import AuditLog
+from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
-from gateway.rest import agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
+from gateway.config import Settings
+from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
 from gateway.rest.catalogue import Catalogue
-from gateway.rest.door import Door, error_response
+from gateway.rest.door import Door, error_answer, error_response
+from gateway.servicer import GatewayServicer
+from gateway.usage.admission import Admission
 from servicekit import rpc
 from triptych.errors import TriptychError
 
 VERSION = "0.1.0"
 
 
-def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
-    app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
+def make_app(
+    backends: Backends,
+    authenticator: Authenticator,
+    admission: Admission,
+    audit: AuditLog,
+    servicer: GatewayServicer,
+    settings: Settings,
+) -> ASGIApp:
+    """The app behind its door."""
+    app = make_api()
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
-    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs):
+    app.state.servicer = servicer
+    door = Door(app, authenticator, admission, audit, secure=settings.tls is not None)
+    if not settings.cors_origins:
+        return door
+    # Outermost, since a browser asks without a key whether it may.
+    return CORSMiddleware(
+        door,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "triptych-user"],
+        expose_headers=["retry-after"],
+    )
+
+
+def make_api() -> FastAPI:
+    """All routes, with nothing behind them yet: enough for their OpenAPI document."""
+    app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
+    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
     app.add_exception_handler(Exception, _unexpected)
-    return Door(app, authenticator)
+    return app
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -49,7 +79,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _expected(_request: Request, error: Exception) -> Response:
     assert isinstance(error, TriptychError)
-    return error_response(error.http_status, error.message)
+    return error_answer(error)
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:

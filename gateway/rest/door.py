@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 
 import orjson
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.auth.keys import USER_HEADER, KeyAuthenticator
+from gateway.audit import AuditLog
+from gateway.auth.keys import USER_HEADER, Authenticator
+from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
-from triptych.errors import ResourceExhausted, TriptychError
+from triptych.errors import InvalidArgument, ResourceExhausted, TriptychError
 
 _log = structlog.get_logger("rest")
 _PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
 # A turn may take many model calls; everything else is over in a moment.
 _SECONDS = 3600.0
+_RECEIVE_SECONDS = 60.0
+_SEND_SECONDS = 60.0
+_SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+_IDENTIFYING = ("authorization", USER_HEADER)
+_ONCE = (*_IDENTIFYING, "content-length")
 
 
 class TooLarge(ResourceExhausted):
@@ -32,8 +47,11 @@ class TooLarge(ResourceExhausted):
 class Door:
     """ASGI middleware around the whole app. Trailing slashes are dropped, so both forms of a path work."""
 
-    def __init__(self, app: ASGIApp, authenticator: KeyAuthenticator) -> None:
-        self._app, self._authenticator = app, authenticator
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, admission: Admission, audit: AuditLog, *, secure: bool
+    ) -> None:
+        self._app, self._authenticator, self._admission = app, authenticator, admission
+        self._audit, self._secure = audit, secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,38 +64,83 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+                self._add_headers(message)
+            # A reader that takes nothing for so long would hold what is made for it.
+            async with asyncio.timeout(_SEND_SECONDS):
+                await send(message)
 
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = _headers(scope)
             _check_length(headers)
             if not path.startswith(_PUBLIC):
-                wanted = {name: headers.get(name, "") for name in ("authorization", USER_HEADER)}
-                principal.bind(await self._authenticator.authenticate(wanted, path))
+                await self._enter(headers)
             deadline.bind(_SECONDS)
-            await self._app(scope, await _buffered(receive), noting_send)
+            async with asyncio.timeout(_RECEIVE_SECONDS):
+                body = await _buffered(receive)
+            if path.startswith(_PUBLIC):
+                await self._app(scope, body, noting_send)
+                return
+            async with self._admission.slot(principal.tenant()):
+                await self._app(scope, body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return
             if status:  # a stream has begun: all that can still be done is to cut it
                 raise
             mapped = rpc.to_error(error)
-            await error_response(mapped.http_status, mapped.message)(scope, receive, noting_send)
+            await error_answer(mapped)(scope, receive, noting_send)
         finally:
-            _log.info(
-                "rest",
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", ""),
-                status=status,
-                ms=round(1e3 * (time.perf_counter() - started), 2),
-                tenant=_tenant(),
-            )
+            self._note(scope, status, 1e3 * (time.perf_counter() - started))
+
+    def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
+        """One line in the log, and what was written in the audit log."""
+        method, route = scope["method"], getattr(scope.get("route"), "path", "")
+        tenant = _tenant()
+        _log.info("rest", method=method, route=route, status=status, ms=round(milliseconds, 2), tenant=tenant)
+        self._audit.http(method, route, status, map(str, scope.get("path_params", {}).values()))
+
+    def _add_headers(self, message: Message) -> None:
+        """What tells a browser not to guess, frame, keep or tell on; what a route has set itself stays."""
+        headers = MutableHeaders(scope=message)
+        for name, value in _SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        if self._secure:
+            headers.setdefault("strict-transport-security", "max-age=31536000")
+
+    async def _enter(self, headers: dict[str, str]) -> None:
+        """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
+        wanted = {name: headers.get(name, "") for name in _IDENTIFYING}
+        caller = (await self._authenticator.identify(wanted)).principal
+        principal.bind(caller)
+        await self._admission.request(caller.tenant)
+
+
+def error_answer(error: TriptychError) -> Response:
+    """The error as HTTP, with `Retry-After` if it is known."""
+    response = error_response(error.http_status, error.message)
+    if error.retry_seconds is not None:
+        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_seconds)))
+    return response
 
 
 def error_response(status: int, detail: object) -> Response:
     """`{"detail": …}`."""
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return Response(orjson.dumps({"detail": detail}), status, headers, media_type="application/json")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Raises: InvalidArgument for two headers where one has to say who calls."""
+    found: dict[str, str] = {}
+    for raw_name, value in scope["headers"]:
+        name = raw_name.decode("latin-1")
+        if name in found and name in _ONCE:
+            raise InvalidArgument(f"the header {name} is there more than once")
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError:
+            found[name] = value.decode("latin-1")
+    return found
 
 
 def _check_length(headers: dict[str, str]) -> None:

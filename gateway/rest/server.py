@@ -8,11 +8,14 @@ import socket
 import uvicorn
 from starlette.types import ASGIApp
 
-from servicekit.server import PortInUse
+from gateway.rest.connection import BoundedProtocol
+from servicekit.server import PortInUse, Tls
 
 
 class HttpServer:
-    def __init__(self, app: ASGIApp, listen: str) -> None:
+    """`tls`: None for plain HTTP."""
+
+    def __init__(self, app: ASGIApp, listen: str, tls: Tls | None = None) -> None:
         self._host, _, port = listen.rpartition(":")
         self._port = int(port)
         config = uvicorn.Config(
@@ -22,9 +25,12 @@ class HttpServer:
             access_log=False,
             log_level="warning",
             server_header=False,
-            h11_max_incomplete_event_size=64 * 1024,
+            http=BoundedProtocol,
             timeout_keep_alive=75,
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=tls.key if tls else None,
         )
+        self._scheme = "https" if tls else "http"
         self._server = uvicorn.Server(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -42,7 +48,7 @@ class HttpServer:
         self._task = asyncio.get_running_loop().create_task(self._server._serve([bound]))
         while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.005)
-        return f"http://{self._host}:{port}"
+        return f"{self._scheme}://{self._host}:{port}"
 
     async def stop(self, grace_seconds: float) -> None:
         """No new connections; requests under way get `grace_seconds`."""

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("request_id", String(200), unique=True),
+    Column("created_at", BigInteger, nullable=False),
+)
 
 users = Table(
     "users",
@@ -14,6 +36,9 @@ users = Table(
     Column("name", Text, nullable=False),
     Column("request_id", String(200)),
     Column("created_at", BigInteger, nullable=False),
+    # `key`: what the row is read by.
+    Column("metadata", JSON, key="notes"),
+    Column("disabled_at", BigInteger),
     UniqueConstraint("account_id", "name", name="users_by_name"),
     UniqueConstraint("account_id", "request_id", name="users_by_request"),
 )
@@ -23,16 +48,88 @@ keys = Table(
     metadata,
     Column("id", String(100), primary_key=True),
     Column("account_id", String(100), nullable=False),
-    # SHA-256 of the secret. A secret has 256 random bits, so a slow hash would add nothing but time.
+    # HMAC, by the server's secret, of the SHA-256 of the key's secret.
     Column("digest", String(64), nullable=False, unique=True),
+    # False: of a version that kept the SHA-256 alone. The next start makes the HMAC of it.
+    Column("keyed", Boolean, nullable=False),
     Column("prefix", String(20), nullable=False),
     Column("kind", Integer, nullable=False),
+    Column("scope", Integer, nullable=False),
     # Null for an application key.
     Column("user_id", String(100)),
     Column("name", Text, nullable=False),
     Column("request_id", String(200)),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    # The secret before a rotation, and until when it is valid.
+    Column("previous_digest", String(64), unique=True),
+    Column("previous_until", BigInteger),
+    Column("rotation_request_id", String(200)),
     UniqueConstraint("account_id", "request_id", name="keys_by_request"),
     Index("keys_by_account", "account_id", "created_at", "id"),
+    Index("keys_by_user", "account_id", "user_id"),
+)
+
+# One row: by which a start with another secret than the store's keys were made with is noticed.
+secret_check = Table(
+    "secret_check",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+)
+
+# A row of the empty user holds for each user of the account that has none of its own. 0: not set.
+limits = Table(
+    "limits",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("requests_per_second", Float, nullable=False),
+    Column("live_turns", Integer, nullable=False),
+    Column("tokens_per_day", BigInteger, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    # Days since 1970, UTC.
+    Column("day", Integer, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    # By how much what is kept has grown on that day.
+    Column("bytes", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("key_id", String(100), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("resources", JSON, nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Index("audit_by_user", "account_id", "user_id", "sequence"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("account_id", String(100), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Null while it is under way.
+    Column("ended_at", BigInteger),
+    # Rows removed, by tier and kind.
+    Column("removed", JSON, nullable=False),
+    UniqueConstraint("account_id", "user_id", name="erasures_by_user"),
 )

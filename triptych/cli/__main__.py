@@ -6,8 +6,9 @@ import sys
 
 import typer
 
-from triptych.cli import agents, keys, users
+from triptych.cli import accounts, agents, keys, users
 from triptych.cli.archival import command as archival
+from triptych.cli.audit import audit
 from triptych.cli.chat.command import chat
 from triptych.cli.context import context
 from triptych.cli.doctor import doctor
@@ -35,8 +36,10 @@ app.command()(chat)
 app.command()(context)
 app.command()(doctor)
 app.command()(vacuum)
+app.command()(audit)
 app.add_typer(agents.app, name="agents")
 app.add_typer(archival.app, name="archival")
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 

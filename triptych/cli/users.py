@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,4 +29,60 @@ def list_users(data: Data = None, address: Address = None, api_key: ApiKey = Non
     """Print each user's id and name."""
     with client(data, address, api_key) as triptych:
         for user in triptych.users.list():
-            typer.echo(f"{user.id}  {user.name}")
+            typer.echo(f"{user.id}  {user.name}{'  (disabled)' if user.disabled else ''}")
+
+
+User = Annotated[str, typer.Argument(help="The user's id or name.")]
+
+
+@app.command()
+def disable(user: User, data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
+    """Refuse the user's keys, until it is enabled again."""
+    with client(data, address, api_key) as triptych:
+        typer.echo(f"disabled {triptych.users.update(user, disabled=True).id}")
+
+
+@app.command()
+def enable(user: User, data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
+    """Accept the user's keys again."""
+    with client(data, address, api_key) as triptych:
+        typer.echo(f"enabled {triptych.users.update(user, disabled=False).id}")
+
+
+@app.command()
+def export(
+    user: User,
+    file: Annotated[Path, typer.Argument(help="The zip archive to write.", dir_okay=False)],
+    data: Data = None,
+    address: Address = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Write all of a user's data to one zip archive of NDJSON files."""
+    with client(data, address, api_key) as triptych, file.open("wb") as archive:
+        for piece in triptych.users.export(user):
+            archive.write(piece)
+
+
+@app.command()
+def delete(
+    user: User,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    data: Data = None,
+    address: Address = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Erase a user in all tiers, for good, and print what was removed."""
+    if not yes:
+        typer.confirm(f"Erase {user} and all that it has, for good?", abort=True)
+    with client(data, address, api_key) as triptych:
+        erasure = triptych.users.delete(user)
+        for kind, count in sorted(erasure.removed.items()):
+            typer.echo(f"{kind}: {count}")
+        typer.echo(f"{erasure.id}: {'done' if erasure.HasField('end_time') else 'goes on'}")
+
+
+@app.command()
+def usage(user: User, data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
+    """Print what a user has used, and what it may."""
+    with client(data, address, api_key) as triptych:
+        typer.echo(triptych.users.usage(user))

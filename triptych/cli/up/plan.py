@@ -40,7 +40,14 @@ _PASSED_ON = {
         "TRIPTYCH_DRAIN",
         "TRIPTYCH_REFLECTION",
     ),
-    "gateway": ("TRIPTYCH_LOG", "TRIPTYCH_DRAIN", "TRIPTYCH_REFLECTION"),
+    "gateway": (
+        "TRIPTYCH_OIDC",
+        "TRIPTYCH_LIMIT",
+        "TRIPTYCH_CORS",
+        "TRIPTYCH_LOG",
+        "TRIPTYCH_DRAIN",
+        "TRIPTYCH_REFLECTION",
+    ),
 }
 
 

@@ -22,50 +22,106 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!triptych/gateway/v1/gateway.proto\x12\x13triptych.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xce\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rWhoAmIRequest\"y\n\x0eWhoAmIResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\"5\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x19.triptych.gateway.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\x10\x43reateKeyRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"J\n\x11\x43reateKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"I\n\x0fListKeysRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x10ListKeysResponse\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x11RevokeKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key*d\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_KIND_USER\x10\x01\x12\x18\n\x14KEY_KIND_APPLICATION\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x32\x85\x05\n\x0eGatewayService\x12Q\n\x06WhoAmI\x12\".triptych.gateway.v1.WhoAmIRequest\x1a#.triptych.gateway.v1.WhoAmIResponse\x12]\n\nCreateUser\x12&.triptych.gateway.v1.CreateUserRequest\x1a\'.triptych.gateway.v1.CreateUserResponse\x12T\n\x07GetUser\x12#.triptych.gateway.v1.GetUserRequest\x1a$.triptych.gateway.v1.GetUserResponse\x12Z\n\tListUsers\x12%.triptych.gateway.v1.ListUsersRequest\x1a&.triptych.gateway.v1.ListUsersResponse\x12Z\n\tCreateKey\x12%.triptych.gateway.v1.CreateKeyRequest\x1a&.triptych.gateway.v1.CreateKeyResponse\x12W\n\x08ListKeys\x12$.triptych.gateway.v1.ListKeysRequest\x1a%.triptych.gateway.v1.ListKeysResponse\x12Z\n\tRevokeKey\x12%.triptych.gateway.v1.RevokeKeyRequest\x1a&.triptych.gateway.v1.RevokeKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!triptych/gateway/v1/gateway.proto\x12\x13triptych.gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\"\x96\x03\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05scope\x18\x08 \x01(\x0e\x32\x1d.triptych.gateway.v1.KeyScope\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10overlap_end_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rWhoAmIRequest\"\xa7\x01\n\x0eWhoAmIResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12,\n\x05scope\x18\x04 \x01(\x0e\x32\x1d.triptych.gateway.v1.KeyScope\"`\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"=\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x19.triptych.gateway.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd0\x01\n\x10\x43reateKeyRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12,\n\x05scope\x18\x05 \x01(\x0e\x32\x1d.triptych.gateway.v1.KeyScope\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x11\x43reateKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"I\n\x0fListKeysRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x10ListKeysResponse\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x11RevokeKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\"O\n\x10RotateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x17\n\x0foverlap_seconds\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"J\n\x11RotateKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x81\x01\n\x11UpdateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"=\n\x12UpdateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"8\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x12\x44\x65leteUserResponse\x12-\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1c.triptych.gateway.v1.Erasure\"\'\n\x11GetErasureRequest\x12\x12\n\nerasure_id\x18\x01 \x01(\t\"C\n\x12GetErasureResponse\x12-\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1c.triptych.gateway.v1.Erasure\"\xf1\x01\n\x07\x45rasure\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x07removed\x18\x05 \x03(\x0b\x32).triptych.gateway.v1.Erasure.RemovedEntry\x1a.\n\x0cRemovedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"$\n\x11\x45xportUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\"\n\x12\x45xportUserResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"g\n\x06Limits\x12\x1b\n\x13requests_per_second\x18\x01 \x01(\x01\x12\x12\n\nlive_turns\x18\x02 \x01(\x05\x12\x16\n\x0etokens_per_day\x18\x03 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\"\"\n\x0fGetUsageRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\xa8\x01\n\x10GetUsageResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0erequests_today\x18\x02 \x01(\x03\x12\x14\n\x0ctokens_today\x18\x03 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x03\x12\x12\n\nlive_turns\x18\x05 \x01(\x05\x12+\n\x06limits\x18\x06 \x01(\x0b\x32\x1b.triptych.gateway.v1.Limits\"d\n\x10SetLimitsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12+\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.triptych.gateway.v1.Limits\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"@\n\x11SetLimitsResponse\x12+\n\x06limits\x18\x01 \x01(\x0b\x32\x1b.triptych.gateway.v1.Limits\"P\n\x16ListAuditEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"c\n\x17ListAuditEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.triptych.gateway.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\nAuditEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x11\n\tresources\x18\x06 \x03(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\"L\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nadmin_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xa7\x01\n\x15\x43reateAccountResponse\x12-\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1c.triptych.gateway.v1.Account\x12(\n\x05\x61\x64min\x18\x02 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12%\n\x03key\x18\x03 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x04 \x01(\t\"T\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListAccountsResponse\x12.\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1c.triptych.gateway.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*{\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_KIND_USER\x10\x01\x12\x18\n\x14KEY_KIND_APPLICATION\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x12\x15\n\x11KEY_KIND_OPERATOR\x10\x04*g\n\x08KeyScope\x12\x19\n\x15KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_SCOPE_USER\x10\x01\x12\x17\n\x13KEY_SCOPE_READ_ONLY\x10\x02\x12\x13\n\x0fKEY_SCOPE_ADMIN\x10\x03\x32\xcf\x0c\n\x0eGatewayService\x12Q\n\x06WhoAmI\x12\".triptych.gateway.v1.WhoAmIRequest\x1a#.triptych.gateway.v1.WhoAmIResponse\x12]\n\nCreateUser\x12&.triptych.gateway.v1.CreateUserRequest\x1a\'.triptych.gateway.v1.CreateUserResponse\x12T\n\x07GetUser\x12#.triptych.gateway.v1.GetUserRequest\x1a$.triptych.gateway.v1.GetUserResponse\x12Z\n\tListUsers\x12%.triptych.gateway.v1.ListUsersRequest\x1a&.triptych.gateway.v1.ListUsersResponse\x12Z\n\tCreateKey\x12%.triptych.gateway.v1.CreateKeyRequest\x1a&.triptych.gateway.v1.CreateKeyResponse\x12W\n\x08ListKeys\x12$.triptych.gateway.v1.ListKeysRequest\x1a%.triptych.gateway.v1.ListKeysResponse\x12Z\n\tRevokeKey\x12%.triptych.gateway.v1.RevokeKeyRequest\x1a&.triptych.gateway.v1.RevokeKeyResponse\x12Z\n\tRotateKey\x12%.triptych.gateway.v1.RotateKeyRequest\x1a&.triptych.gateway.v1.RotateKeyResponse\x12]\n\nUpdateUser\x12&.triptych.gateway.v1.UpdateUserRequest\x1a\'.triptych.gateway.v1.UpdateUserResponse\x12]\n\nDeleteUser\x12&.triptych.gateway.v1.DeleteUserRequest\x1a\'.triptych.gateway.v1.DeleteUserResponse\x12]\n\nGetErasure\x12&.triptych.gateway.v1.GetErasureRequest\x1a\'.triptych.gateway.v1.GetErasureResponse\x12_\n\nExportUser\x12&.triptych.gateway.v1.ExportUserRequest\x1a\'.triptych.gateway.v1.ExportUserResponse0\x01\x12W\n\x08GetUsage\x12$.triptych.gateway.v1.GetUsageRequest\x1a%.triptych.gateway.v1.GetUsageResponse\x12Z\n\tSetLimits\x12%.triptych.gateway.v1.SetLimitsRequest\x1a&.triptych.gateway.v1.SetLimitsResponse\x12l\n\x0fListAuditEvents\x12+.triptych.gateway.v1.ListAuditEventsRequest\x1a,.triptych.gateway.v1.ListAuditEventsResponse\x12\x66\n\rCreateAccount\x12).triptych.gateway.v1.CreateAccountRequest\x1a*.triptych.gateway.v1.CreateAccountResponse\x12\x63\n\x0cListAccounts\x12(.triptych.gateway.v1.ListAccountsRequest\x1a).triptych.gateway.v1.ListAccountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.gateway.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYKIND']._serialized_start=1370
-  _globals['_KEYKIND']._serialized_end=1470
-  _globals['_USER']._serialized_start=91
-  _globals['_USER']._serialized_end=192
-  _globals['_KEY']._serialized_start=195
-  _globals['_KEY']._serialized_end=401
-  _globals['_WHOAMIREQUEST']._serialized_start=403
-  _globals['_WHOAMIREQUEST']._serialized_end=418
-  _globals['_WHOAMIRESPONSE']._serialized_start=420
-  _globals['_WHOAMIRESPONSE']._serialized_end=541
-  _globals['_CREATEUSERREQUEST']._serialized_start=543
-  _globals['_CREATEUSERREQUEST']._serialized_end=596
-  _globals['_CREATEUSERRESPONSE']._serialized_start=598
-  _globals['_CREATEUSERRESPONSE']._serialized_end=659
-  _globals['_GETUSERREQUEST']._serialized_start=661
-  _globals['_GETUSERREQUEST']._serialized_end=694
-  _globals['_GETUSERRESPONSE']._serialized_start=696
-  _globals['_GETUSERRESPONSE']._serialized_end=754
-  _globals['_LISTUSERSREQUEST']._serialized_start=756
-  _globals['_LISTUSERSREQUEST']._serialized_end=813
-  _globals['_LISTUSERSRESPONSE']._serialized_start=815
-  _globals['_LISTUSERSRESPONSE']._serialized_end=901
-  _globals['_CREATEKEYREQUEST']._serialized_start=903
-  _globals['_CREATEKEYREQUEST']._serialized_end=1016
-  _globals['_CREATEKEYRESPONSE']._serialized_start=1018
-  _globals['_CREATEKEYRESPONSE']._serialized_end=1092
-  _globals['_LISTKEYSREQUEST']._serialized_start=1094
-  _globals['_LISTKEYSREQUEST']._serialized_end=1167
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1169
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1252
-  _globals['_REVOKEKEYREQUEST']._serialized_start=1254
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1308
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=1310
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=1368
-  _globals['_GATEWAYSERVICE']._serialized_start=1473
-  _globals['_GATEWAYSERVICE']._serialized_end=2118
+  _globals['_ERASURE_REMOVEDENTRY']._loaded_options = None
+  _globals['_ERASURE_REMOVEDENTRY']._serialized_options = b'8\001'
+  _globals['_KEYKIND']._serialized_start=4128
+  _globals['_KEYKIND']._serialized_end=4251
+  _globals['_KEYSCOPE']._serialized_start=4253
+  _globals['_KEYSCOPE']._serialized_end=4356
+  _globals['_USER']._serialized_start=156
+  _globals['_USER']._serialized_end=318
+  _globals['_KEY']._serialized_start=321
+  _globals['_KEY']._serialized_end=727
+  _globals['_WHOAMIREQUEST']._serialized_start=729
+  _globals['_WHOAMIREQUEST']._serialized_end=744
+  _globals['_WHOAMIRESPONSE']._serialized_start=747
+  _globals['_WHOAMIRESPONSE']._serialized_end=914
+  _globals['_CREATEUSERREQUEST']._serialized_start=916
+  _globals['_CREATEUSERREQUEST']._serialized_end=1012
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1014
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1075
+  _globals['_GETUSERREQUEST']._serialized_start=1077
+  _globals['_GETUSERREQUEST']._serialized_end=1110
+  _globals['_GETUSERRESPONSE']._serialized_start=1112
+  _globals['_GETUSERRESPONSE']._serialized_end=1170
+  _globals['_LISTUSERSREQUEST']._serialized_start=1172
+  _globals['_LISTUSERSREQUEST']._serialized_end=1229
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1231
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1317
+  _globals['_CREATEKEYREQUEST']._serialized_start=1320
+  _globals['_CREATEKEYREQUEST']._serialized_end=1528
+  _globals['_CREATEKEYRESPONSE']._serialized_start=1530
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1604
+  _globals['_LISTKEYSREQUEST']._serialized_start=1606
+  _globals['_LISTKEYSREQUEST']._serialized_end=1679
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1681
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1764
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1766
+  _globals['_REVOKEKEYREQUEST']._serialized_end=1820
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=1822
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=1880
+  _globals['_ROTATEKEYREQUEST']._serialized_start=1882
+  _globals['_ROTATEKEYREQUEST']._serialized_end=1961
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=1963
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=2037
+  _globals['_UPDATEUSERREQUEST']._serialized_start=2040
+  _globals['_UPDATEUSERREQUEST']._serialized_end=2169
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=2171
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=2232
+  _globals['_DELETEUSERREQUEST']._serialized_start=2234
+  _globals['_DELETEUSERREQUEST']._serialized_end=2290
+  _globals['_DELETEUSERRESPONSE']._serialized_start=2292
+  _globals['_DELETEUSERRESPONSE']._serialized_end=2359
+  _globals['_GETERASUREREQUEST']._serialized_start=2361
+  _globals['_GETERASUREREQUEST']._serialized_end=2400
+  _globals['_GETERASURERESPONSE']._serialized_start=2402
+  _globals['_GETERASURERESPONSE']._serialized_end=2469
+  _globals['_ERASURE']._serialized_start=2472
+  _globals['_ERASURE']._serialized_end=2713
+  _globals['_ERASURE_REMOVEDENTRY']._serialized_start=2667
+  _globals['_ERASURE_REMOVEDENTRY']._serialized_end=2713
+  _globals['_EXPORTUSERREQUEST']._serialized_start=2715
+  _globals['_EXPORTUSERREQUEST']._serialized_end=2751
+  _globals['_EXPORTUSERRESPONSE']._serialized_start=2753
+  _globals['_EXPORTUSERRESPONSE']._serialized_end=2787
+  _globals['_LIMITS']._serialized_start=2789
+  _globals['_LIMITS']._serialized_end=2892
+  _globals['_GETUSAGEREQUEST']._serialized_start=2894
+  _globals['_GETUSAGEREQUEST']._serialized_end=2928
+  _globals['_GETUSAGERESPONSE']._serialized_start=2931
+  _globals['_GETUSAGERESPONSE']._serialized_end=3099
+  _globals['_SETLIMITSREQUEST']._serialized_start=3101
+  _globals['_SETLIMITSREQUEST']._serialized_end=3201
+  _globals['_SETLIMITSRESPONSE']._serialized_start=3203
+  _globals['_SETLIMITSRESPONSE']._serialized_end=3267
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=3269
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=3349
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=3351
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=3450
+  _globals['_AUDITEVENT']._serialized_start=3453
+  _globals['_AUDITEVENT']._serialized_end=3633
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=3635
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=3711
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=3714
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=3881
+  _globals['_ACCOUNT']._serialized_start=3883
+  _globals['_ACCOUNT']._serialized_end=3967
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=3969
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=4029
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=4031
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=4126
+  _globals['_GATEWAYSERVICE']._serialized_start=4359
+  _globals['_GATEWAYSERVICE']._serialized_end=5974
 # @@protoc_insertion_point(module_scope)

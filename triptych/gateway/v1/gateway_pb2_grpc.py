@@ -70,6 +70,56 @@ class GatewayServiceStub(object):
                 request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/RotateKey',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/UpdateUser',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/DeleteUser',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.GetErasure = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/GetErasure',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureResponse.FromString,
+                _registered_method=True)
+        self.ExportUser = channel.unary_stream(
+                '/triptych.gateway.v1.GatewayService/ExportUser',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/GetUsage',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+        self.SetLimits = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/SetLimits',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/ListAuditEvents',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsResponse.FromString,
+                _registered_method=True)
+        self.CreateAccount = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/CreateAccount',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountResponse.FromString,
+                _registered_method=True)
+        self.ListAccounts = channel.unary_unary(
+                '/triptych.gateway.v1.GatewayService/ListAccounts',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -120,6 +170,74 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKey(self, request, context):
+        """Gives a key a new secret; the old one stays valid for the overlap.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes a user's name or metadata, or disables it: its keys are refused until it is enabled again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUser(self, request, context):
+        """Erases a user in all tiers, for good. It goes on by itself, after a crash too; GetErasure tells how far it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasure(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportUser(self, request, context):
+        """All of a user's data as one zip archive of NDJSON files, in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """What a user has used, and what it may. A user may ask about itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLimits(self, request, context):
+        """Sets limits in place of the server's, for one user or for each user of the account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """Who did what to which resource, oldest first. No event holds a word of what was said.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAccount(self, request, context):
+        """Makes an account with a first user and an admin key of it. Needs an operator key, as does ListAccounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccounts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -157,6 +275,56 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyRequest.FromString,
                     response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'GetErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasure,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureResponse.SerializeToString,
+            ),
+            'ExportUser': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUser,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'SetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLimits,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
+            'CreateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAccount,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountResponse.SerializeToString,
+            ),
+            'ListAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccounts,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -349,6 +517,276 @@ class GatewayService(object):
             '/triptych.gateway.v1.GatewayService/RevokeKey',
             triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyRequest.SerializeToString,
             triptych_dot_gateway_dot_v1_dot_gateway__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/RotateKey',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/UpdateUser',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/DeleteUser',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/GetErasure',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/ExportUser',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ExportUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/GetUsage',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/SetLimits',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.SetLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/ListAuditEvents',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/CreateAccount',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.gateway.v1.GatewayService/ListAccounts',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.ListAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,24 @@ class GatewayServiceStub:
     ListKeys: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListKeysRequest, _gateway_pb2.ListKeysResponse]
     RevokeKey: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeKeyRequest, _gateway_pb2.RevokeKeyResponse]
     """Ends a key at once."""
+    RotateKey: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RotateKeyRequest, _gateway_pb2.RotateKeyResponse]
+    """Gives a key a new secret; the old one stays valid for the overlap."""
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateUserRequest, _gateway_pb2.UpdateUserResponse]
+    """Changes a user's name or metadata, or disables it: its keys are refused until it is enabled again."""
+    DeleteUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteUserRequest, _gateway_pb2.DeleteUserResponse]
+    """Erases a user in all tiers, for good. It goes on by itself, after a crash too; GetErasure tells how far it is."""
+    GetErasure: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetErasureRequest, _gateway_pb2.GetErasureResponse]
+    ExportUser: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExportUserRequest, _gateway_pb2.ExportUserResponse]
+    """All of a user's data as one zip archive of NDJSON files, in pieces."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetUsageRequest, _gateway_pb2.GetUsageResponse]
+    """What a user has used, and what it may. A user may ask about itself."""
+    SetLimits: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SetLimitsRequest, _gateway_pb2.SetLimitsResponse]
+    """Sets limits in place of the server's, for one user or for each user of the account."""
+    ListAuditEvents: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAuditEventsRequest, _gateway_pb2.ListAuditEventsResponse]
+    """Who did what to which resource, oldest first. No event holds a word of what was said."""
+    CreateAccount: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateAccountRequest, _gateway_pb2.CreateAccountResponse]
+    """Makes an account with a first user and an admin key of it. Needs an operator key, as does ListAccounts."""
+    ListAccounts: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAccountsRequest, _gateway_pb2.ListAccountsResponse]
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every method but WhoAmI needs an admin key, and acts within that key's account."""
@@ -79,5 +97,83 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gateway_pb2.RevokeKeyRequest, _abc.Awaitable[_gateway_pb2.RevokeKeyResponse]],
     ) -> _abc.Awaitable[_gateway_pb2.RevokeKeyResponse]:
         """Ends a key at once."""
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _gateway_pb2.RotateKeyRequest,
+        context: _aio.ServicerContext[_gateway_pb2.RotateKeyRequest, _abc.Awaitable[_gateway_pb2.RotateKeyResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.RotateKeyResponse]:
+        """Gives a key a new secret; the old one stays valid for the overlap."""
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _gateway_pb2.UpdateUserRequest,
+        context: _aio.ServicerContext[_gateway_pb2.UpdateUserRequest, _abc.Awaitable[_gateway_pb2.UpdateUserResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.UpdateUserResponse]:
+        """Changes a user's name or metadata, or disables it: its keys are refused until it is enabled again."""
+
+    @_abc_1.abstractmethod
+    def DeleteUser(
+        self,
+        request: _gateway_pb2.DeleteUserRequest,
+        context: _aio.ServicerContext[_gateway_pb2.DeleteUserRequest, _abc.Awaitable[_gateway_pb2.DeleteUserResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.DeleteUserResponse]:
+        """Erases a user in all tiers, for good. It goes on by itself, after a crash too; GetErasure tells how far it is."""
+
+    @_abc_1.abstractmethod
+    def GetErasure(
+        self,
+        request: _gateway_pb2.GetErasureRequest,
+        context: _aio.ServicerContext[_gateway_pb2.GetErasureRequest, _abc.Awaitable[_gateway_pb2.GetErasureResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.GetErasureResponse]: ...
+
+    @_abc_1.abstractmethod
+    def ExportUser(
+        self,
+        request: _gateway_pb2.ExportUserRequest,
+        context: _aio.ServicerContext[_gateway_pb2.ExportUserRequest, _abc.AsyncIterator[_gateway_pb2.ExportUserResponse]],
+    ) -> _abc.AsyncIterator[_gateway_pb2.ExportUserResponse]:
+        """All of a user's data as one zip archive of NDJSON files, in pieces."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _gateway_pb2.GetUsageRequest,
+        context: _aio.ServicerContext[_gateway_pb2.GetUsageRequest, _abc.Awaitable[_gateway_pb2.GetUsageResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.GetUsageResponse]:
+        """What a user has used, and what it may. A user may ask about itself."""
+
+    @_abc_1.abstractmethod
+    def SetLimits(
+        self,
+        request: _gateway_pb2.SetLimitsRequest,
+        context: _aio.ServicerContext[_gateway_pb2.SetLimitsRequest, _abc.Awaitable[_gateway_pb2.SetLimitsResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.SetLimitsResponse]:
+        """Sets limits in place of the server's, for one user or for each user of the account."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEvents(
+        self,
+        request: _gateway_pb2.ListAuditEventsRequest,
+        context: _aio.ServicerContext[_gateway_pb2.ListAuditEventsRequest, _abc.Awaitable[_gateway_pb2.ListAuditEventsResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.ListAuditEventsResponse]:
+        """Who did what to which resource, oldest first. No event holds a word of what was said."""
+
+    @_abc_1.abstractmethod
+    def CreateAccount(
+        self,
+        request: _gateway_pb2.CreateAccountRequest,
+        context: _aio.ServicerContext[_gateway_pb2.CreateAccountRequest, _abc.Awaitable[_gateway_pb2.CreateAccountResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.CreateAccountResponse]:
+        """Makes an account with a first user and an admin key of it. Needs an operator key, as does ListAccounts."""
+
+    @_abc_1.abstractmethod
+    def ListAccounts(
+        self,
+        request: _gateway_pb2.ListAccountsRequest,
+        context: _aio.ServicerContext[_gateway_pb2.ListAccountsRequest, _abc.Awaitable[_gateway_pb2.ListAccountsResponse]],
+    ) -> _abc.Awaitable[_gateway_pb2.ListAccountsResponse]: ...
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _aio.Server) -> None: ...

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from triptych.sdk import connection
-from triptych.sdk.aio.access import AsyncKeys, AsyncUsers
+from triptych.sdk.aio.access import AsyncAccounts, AsyncAudit, AsyncKeys, AsyncUsers
 from triptych.sdk.aio.agents import AsyncAgents, AsyncBlocks
 from triptych.sdk.aio.archives import AsyncArchives
 from triptych.sdk.aio.documents import AsyncDocuments
@@ -54,6 +54,8 @@ class AsyncTriptych:
         self.documents = AsyncDocuments(self._transport)
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.accounts = AsyncAccounts(self._transport)
+        self.audit = AsyncAudit(self._transport)
 
     @classmethod
     def from_env(cls, *, data: str | Path | None = None, user: str | None = None) -> Self:

@@ -1,10 +1,17 @@
 # Generated from triptych/sdk/aio by scripts/generate_sync.py: change it there.
-"""Users and keys, for admins."""
+"""Accounts, users and keys, for admins."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.gateway.v1 import gateway_pb2 as pb
 from triptych.sdk.sync.transport import Transport
@@ -12,8 +19,33 @@ from triptych.sdk.sync.transport import Transport
 _SERVICE = "/triptych.gateway.v1.GatewayService/"
 
 
+class Accounts:
+    """`client.accounts`. Needs an operator key (PermissionDenied)."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, name: str, *, admin: str = "", request_id: str | None = None) -> pb.CreateAccountResponse:
+        """An account, its first user (named `admin` if no name is given) and an admin key, shown this once.
+
+        Raises: AlreadyExists, InvalidArgument.
+        """
+        request = pb.CreateAccountRequest(name=name, admin_name=admin, request_id=request_id or str(uuid.uuid4()))
+        return self._transport.unary(_SERVICE + "CreateAccount", request, pb.CreateAccountResponse)
+
+    def list(self) -> Iterator[pb.Account]:
+        request = pb.ListAccountsRequest(page_size=100)
+        while True:
+            page = self._transport.unary(_SERVICE + "ListAccounts", request, pb.ListAccountsResponse)
+            for account in page.accounts:
+                yield account
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+
 class Users:
-    """`client.users`. All but `me` need an admin key (PermissionDenied)."""
+    """`client.users`. All but `me` need an admin key (PermissionDenied). A user is named by its id or its name."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -22,10 +54,19 @@ class Users:
         """Whom the key in use stands for."""
         return self._transport.unary(_SERVICE + "WhoAmI", pb.WhoAmIRequest(), pb.WhoAmIResponse)
 
-    def create(self, name: str, *, request_id: str | None = None) -> pb.User:
+    def create(
+        self, name: str, *, metadata: Mapping[str, Any] | None = None, request_id: str | None = None
+    ) -> pb.User:
         """Raises: AlreadyExists, InvalidArgument."""
-        request = pb.CreateUserRequest(name=name, request_id=request_id or str(uuid.uuid4()))
+        request = pb.CreateUserRequest(
+            name=name, request_id=request_id or str(uuid.uuid4()), metadata=ParseDict(dict(metadata or {}), Struct())
+        )
         return (self._transport.unary(_SERVICE + "CreateUser", request, pb.CreateUserResponse)).user
+
+    def get(self, user: str) -> pb.User:
+        """Raises: NotFound."""
+        request = pb.GetUserRequest(user_id=user)
+        return (self._transport.unary(_SERVICE + "GetUser", request, pb.GetUserResponse)).user
 
     def list(self) -> Iterator[pb.User]:
         request = pb.ListUsersRequest(page_size=100)
@@ -37,6 +78,55 @@ class Users:
             if not request.page_token:
                 return
 
+    def update(
+        self,
+        user: str,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        disabled: bool | None = None,
+    ) -> pb.User:
+        """Changes what is given; a disabled user's keys are refused. Raises: NotFound, AlreadyExists."""
+        given = {"name": name, "metadata": metadata, "disabled": disabled}
+        wanted = pb.User(
+            id=user, name=name or "", metadata=ParseDict(dict(metadata or {}), Struct()), disabled=bool(disabled)
+        )
+        paths = [path for path, value in given.items() if value is not None]
+        request = pb.UpdateUserRequest(user=wanted, update_mask=FieldMask(paths=paths), request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "UpdateUser", request, pb.UpdateUserResponse)).user
+
+    def delete(self, user: str) -> pb.Erasure:
+        """Erases a user in all tiers, for good. Without an `end_time` it goes on: ask `erasure` later.
+
+        Raises: NotFound, FailedPrecondition (it is the caller).
+        """
+        request = pb.DeleteUserRequest(user_id=user, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "DeleteUser", request, pb.DeleteUserResponse)).erasure
+
+    def erasure(self, erasure_or_user_id: str) -> pb.Erasure:
+        """What an erasure has removed. Raises: NotFound."""
+        request = pb.GetErasureRequest(erasure_id=erasure_or_user_id)
+        return (self._transport.unary(_SERVICE + "GetErasure", request, pb.GetErasureResponse)).erasure
+
+    def export(self, user: str = "") -> Iterator[bytes]:
+        """All of a user's data (default: the caller's) as a zip archive of NDJSON files, piece by piece.
+
+        Raises: NotFound.
+        """
+        request = pb.ExportUserRequest(user_id=user)
+        for answer in self._transport.stream(_SERVICE + "ExportUser", request, pb.ExportUserResponse):
+            yield answer.data
+
+    def usage(self, user: str = "") -> pb.GetUsageResponse:
+        """What a user (default: the caller) has used, and what it may. Raises: NotFound."""
+        request = pb.GetUsageRequest(user_id=user)
+        return self._transport.unary(_SERVICE + "GetUsage", request, pb.GetUsageResponse)
+
+    def set_limits(self, user: str, limits: pb.Limits) -> pb.Limits:
+        """In place of those it had; 0 is not set. `user` empty: each user that has none of its own."""
+        request = pb.SetLimitsRequest(user_id=user, limits=limits, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_SERVICE + "SetLimits", request, pb.SetLimitsResponse)).limits
+
 
 class Keys:
     """`client.keys`. Needs an admin key (PermissionDenied)."""
@@ -45,13 +135,24 @@ class Keys:
         self._transport = transport
 
     def create(
-        self, user: str = "", *, kind: pb.KeyKind.ValueType = pb.KEY_KIND_USER, name: str = ""
+        self,
+        user: str = "",
+        *,
+        kind: pb.KeyKind.ValueType = pb.KEY_KIND_USER,
+        name: str = "",
+        scope: pb.KeyScope.ValueType = pb.KEY_SCOPE_UNSPECIFIED,
+        expires: datetime | None = None,
     ) -> pb.CreateKeyResponse:
         """A key for a user, by id or name (for an application key: none). Its secret is shown this once.
 
+        `scope`: all that the kind allows if it is not given. `expires`: never if it is not given.
         Raises: NotFound, InvalidArgument.
         """
-        request = pb.CreateKeyRequest(kind=kind, user_id=user, name=name, request_id=str(uuid.uuid4()))
+        request = pb.CreateKeyRequest(kind=kind, user_id=user, name=name, scope=scope, request_id=str(uuid.uuid4()))
+        if expires is not None:
+            stamp = Timestamp()
+            stamp.FromDatetime(expires)
+            request.expire_time.CopyFrom(stamp)
         return self._transport.unary(_SERVICE + "CreateKey", request, pb.CreateKeyResponse)
 
     def list(self, user: str = "") -> Iterator[pb.Key]:
@@ -65,7 +166,33 @@ class Keys:
             if not request.page_token:
                 return
 
+    def rotate(self, key_id: str, *, overlap_seconds: int = 0) -> pb.RotateKeyResponse:
+        """Gives a key a new secret, shown this once; the old one stays valid for the overlap.
+
+        Raises: NotFound, InvalidArgument, FailedPrecondition (it was revoked).
+        """
+        request = pb.RotateKeyRequest(key_id=key_id, overlap_seconds=overlap_seconds, request_id=str(uuid.uuid4()))
+        return self._transport.unary(_SERVICE + "RotateKey", request, pb.RotateKeyResponse)
+
     def revoke(self, key_id: str) -> pb.Key:
         """Ends a key at once. Raises: NotFound."""
         request = pb.RevokeKeyRequest(key_id=key_id, request_id=str(uuid.uuid4()))
         return (self._transport.unary(_SERVICE + "RevokeKey", request, pb.RevokeKeyResponse)).key
+
+
+class Audit:
+    """`client.audit`. Needs an admin key (PermissionDenied)."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, user: str = "") -> Iterator[pb.AuditEvent]:
+        """Who did what, oldest first: a user's doings, or the whole account's. Raises: NotFound."""
+        request = pb.ListAuditEventsRequest(user_id=user, page_size=1000)
+        while True:
+            page = self._transport.unary(_SERVICE + "ListAuditEvents", request, pb.ListAuditEventsResponse)
+            for event in page.events:
+                yield event
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from triptych.sdk import connection
-from triptych.sdk.sync.access import Keys, Users
+from triptych.sdk.sync.access import Accounts, Audit, Keys, Users
 from triptych.sdk.sync.agents import Agents, Blocks
 from triptych.sdk.sync.archives import Archives
 from triptych.sdk.sync.documents import Documents
@@ -55,6 +55,8 @@ class Triptych:
         self.documents = Documents(self._transport)
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
+        self.accounts = Accounts(self._transport)
+        self.audit = Audit(self._transport)
 
     @classmethod
     def from_env(cls, *, data: str | Path | None = None, user: str | None = None) -> Self:

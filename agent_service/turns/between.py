@@ -34,7 +34,7 @@ class _Held:
         return self.lease.conversation_id
 
 
-class Upkeep:
+class BetweenTurns:
     def __init__(self, parts: Parts, engine: TurnEngine) -> None:
         self._parts, self._engine = parts, engine
         self._compactor = Compactor(parts)

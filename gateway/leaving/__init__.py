@@ -1,0 +1,1 @@
+"""What a user takes along, and what is left of it: nothing."""

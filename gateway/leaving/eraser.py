@@ -1,0 +1,114 @@
+"""Erases users in all tiers. What is to be erased is in the store, so a crash only delays it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy import Connection
+
+from gateway.backends import Backends
+from gateway.store import Store
+from gateway.stores import erasures, keys, usage, users
+from gateway.usage.book import UsageBook
+from servicekit import deadline
+from servicekit.principal import Principal, Tenant
+from triptych.agent.v1 import upkeep_pb2
+from triptych.archival.v1 import archival_pb2
+from triptych.errors import TriptychError
+from triptych.recall.v1 import recall_pb2
+
+_log = structlog.get_logger("eraser")
+_RETRY_SECONDS = 10.0
+_PATIENCE_SECONDS = 5.0
+_PURGE_SECONDS = 60.0
+
+
+class Eraser:
+    """Core first: it stops the user's turns, which write to the other two. The user itself goes last."""
+
+    def __init__(self, store: Store, backends: Backends, book: UsageBook) -> None:
+        self._store, self._backends, self._book = store, backends, book
+        self._wanted, self._idle = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Takes up what an earlier process has left, then waits for more."""
+        self._wanted.set()
+        self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    async def run_soon(self) -> None:
+        """Erases now, and waits a little for it to be done."""
+        self._idle.clear()
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("an erasure goes on in the background")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        deadline.bind(None)
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                for tenant, erasure_id in await self._store.read(erasures.unfinished):
+                    await self._erase(tenant, erasure_id)
+            except TriptychError as error:
+                _log.warning("an erasure failed, will be tried again", reason=error.reason_name)
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
+                continue
+            self._idle.set()
+
+    async def _erase(self, tenant: Tenant, erasure_id: str) -> None:
+        """Each step can run again: under the same `request_id` a tier answers what it answered first."""
+        removed = await self._purge_core(tenant, erasure_id)
+        removed |= await self._purge_recall(tenant, erasure_id)
+        removed |= await self._purge_archival(tenant, erasure_id)
+        await self._store.write(lambda c: erasures.note(c, tenant, removed))
+        await self._store.write(lambda c: _purge_access(c, tenant))
+        self._book.drop(tenant)
+        _log.info("a user was erased", erasure=erasure_id)
+
+    async def _purge_core(self, tenant: Tenant, erasure_id: str) -> dict[str, int]:
+        purged = await self._backends.agent_peer.unary(
+            self._backends.upkeep.PurgeUser,
+            upkeep_pb2.PurgeUserRequest(request_id=erasure_id),
+            caller=Principal(tenant),
+            seconds=_PURGE_SECONDS,
+        )
+        return {f"core.{table}": count for table, count in purged.removed.items()}
+
+    async def _purge_recall(self, tenant: Tenant, erasure_id: str) -> dict[str, int]:
+        purged = await self._backends.recall_peer.unary(
+            self._backends.recall.PurgeMessages,
+            recall_pb2.PurgeMessagesRequest(all=True, request_id=erasure_id),
+            caller=Principal(tenant),
+            seconds=_PURGE_SECONDS,
+        )
+        return {"recall.messages": purged.purged_count}
+
+    async def _purge_archival(self, tenant: Tenant, erasure_id: str) -> dict[str, int]:
+        purged = await self._backends.archival_peer.unary(
+            self._backends.archival.PurgeArchives,
+            archival_pb2.PurgeArchivesRequest(all=True, request_id=erasure_id),
+            caller=Principal(tenant),
+            seconds=_PURGE_SECONDS,
+        )
+        return {"archival.archives": purged.purged_archives, "archival.passages": purged.purged_passages}
+
+
+def _purge_access(connection: Connection, tenant: Tenant) -> None:
+    """What the gateway has of the user. Of the audit log the events stay: who did what, and no words."""
+    removed = {
+        "access.keys": keys.remove_of(connection, *tenant),
+        "access.usage": usage.remove(connection, tenant),
+        "access.users": users.remove(connection, *tenant),
+    }
+    erasures.note(connection, tenant, removed, ended=True)

@@ -1,0 +1,109 @@
+"""All of a user's data as one zip archive of NDJSON files, made while it is sent: only a page of it is in memory."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from gateway.backends import Backends
+from servicekit.principal import Principal
+from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.archival.v1 import archival_pb2
+from triptych.gateway.v1.gateway_pb2 import User
+from triptych.recall.v1 import recall_pb2
+
+_PAGE = 200
+_PIECE_BYTES = 64 * 1024
+
+
+class Exporter:
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+
+    async def pieces(self, caller: Principal, user: User) -> AsyncIterator[bytes]:
+        """The archive, piece by piece: `user.json`, and a file `KIND.ndjson` for each kind.
+
+        Raises: Unavailable and whatever else the tiers raise, in the middle of it too: an archive without its end is
+        refused by every program that opens it.
+        """
+        buffer = _Buffer()
+        # The mode `w` of a stream that can't be sought: sizes then stand behind each file.
+        with zipfile.ZipFile(cast(Any, buffer), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("user.json", _line(user))
+            for kind, lines in self._kinds(caller):
+                with archive.open(zipfile.ZipInfo(f"{kind}.ndjson"), "w", force_zip64=True) as file:
+                    async for message in lines:
+                        file.write(_line(message))
+                        if buffer.size >= _PIECE_BYTES:
+                            yield buffer.taken()
+        yield buffer.taken()
+
+    def _kinds(self, caller: Principal) -> list[tuple[str, AsyncIterator[Message]]]:
+        back = self._backends
+        core, recall, archival = back.agent_peer, back.recall_peer, back.archival_peer
+        agents = agent_pb2.ListAgentsRequest(page_size=_PAGE)
+        blocks = agent_pb2.ListBlocksRequest(page_size=_PAGE)
+        turns = turn_pb2.ListTurnsRequest(page_size=_PAGE)
+        messages = recall_pb2.ListMessagesRequest(page_size=_PAGE)
+        archives = archival_pb2.ListArchivesRequest(page_size=_PAGE)
+        documents = archival_pb2.ListDocumentsRequest(page_size=_PAGE)
+        passages = archival_pb2.ListPassagesRequest(page_size=_PAGE)
+        return [
+            ("agents", _all(core, back.agents.ListAgents, agents, "agents", caller)),
+            ("blocks", _all(core, back.agents.ListBlocks, blocks, "blocks", caller)),
+            ("conversations", self._conversations(caller)),
+            ("turns", _all(core, back.turns.ListTurns, turns, "turns", caller)),
+            ("messages", _all(recall, back.recall.ListMessages, messages, "messages", caller)),
+            ("archives", _all(archival, back.archival.ListArchives, archives, "archives", caller)),
+            ("documents", _all(archival, back.archival.ListDocuments, documents, "documents", caller)),
+            ("passages", _all(archival, back.archival.ListPassages, passages, "passages", caller)),
+        ]
+
+    async def _conversations(self, caller: Principal) -> AsyncIterator[Message]:
+        back = self._backends
+        request = agent_pb2.ListAgentsRequest(page_size=_PAGE)
+        async for agent in _all(back.agent_peer, back.agents.ListAgents, request, "agents", caller):
+            wanted = agent_pb2.ListConversationsRequest(agent_id=cast(Any, agent).id, page_size=_PAGE)
+            async for each in _all(back.agent_peer, back.agents.ListConversations, wanted, "conversations", caller):
+                yield each
+
+
+async def _all(peer: Any, method: Any, request: Any, field: str, caller: Principal) -> AsyncIterator[Message]:
+    """Every item of all pages of a list."""
+    while True:
+        response = await peer.unary(method, request, caller=caller)
+        for item in getattr(response, field):
+            yield item
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            return
+
+
+def _line(message: Message) -> bytes:
+    return json.dumps(MessageToDict(message, preserving_proto_field_name=True), ensure_ascii=False).encode() + b"\n"
+
+
+class _Buffer:
+    """What a zip file writes to, and is taken from."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """There is nothing below that could hold anything back."""
+
+    def taken(self) -> bytes:
+        joined = b"".join(self._parts)
+        self._parts, self.size = [], 0
+        return joined

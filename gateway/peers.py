@@ -1,0 +1,97 @@
+"""Calls to the tiers as a caller's: within its quotas and in its turn, with what was used going to the book."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from gateway import audit_trail
+from gateway.usage.admission import Admission
+from gateway.usage.book import UsageBook
+from servicekit import principal, resources
+from servicekit.channel import Peer
+from servicekit.principal import Principal, Signer
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class NamedMethods:
+    """Stands in for a channel when a stub is made of it, and remembers which method is which."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self.names: dict[Any, str] = {}
+
+    def __getattr__(self, kind: str) -> Any:
+        def made(path: str, *arguments: Any, **options: Any) -> Any:
+            method = getattr(self._channel, kind)(path, *arguments, **options)
+            self.names[method] = path
+            return method
+
+        return made
+
+
+class CallersPeer(Peer):
+    """Make stubs of `methods`. Each call may raise ResourceExhausted."""
+
+    def __init__(self, audience: str, address: str, signer: Signer, book: UsageBook, admission: Admission) -> None:
+        super().__init__(audience, address, signer, book)
+        self._admission = admission
+        self.methods: Any = NamedMethods(self.channel)
+
+    @asynccontextmanager
+    async def short(self, name: str, caller: Principal | None = None) -> AsyncIterator[None]:
+        """Around a forwarded call that is over in a moment: it waits for its turn."""
+        tenant = (caller or principal.current()).tenant
+        async with self._admission.call(tenant, name), self._admission.slot(tenant):
+            yield
+
+    def long(self, name: str, caller: Principal | None = None) -> AbstractAsyncContextManager[None]:
+        """Around a call that streams."""
+        return self._admission.call((caller or principal.current()).tenant, name)
+
+    async def note_usage(self, call: grpc.aio.Call, caller: Principal | None = None) -> None:
+        await super().note_usage(call, caller)
+        for name, value in await call.trailing_metadata() or ():
+            if name == resources.METADATA_KEY:
+                audit_trail.touched(resources.read(str(value)))
+
+    async def unary(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        caller: Principal | None = None,
+        seconds: float = 30.0,
+    ) -> Response:
+        # Its turn was waited for by the request that this is a part of.
+        async with self.long(self.methods.names[method], caller):
+            return await super().unary(method, request, caller=caller, seconds=seconds)
+
+    async def stream(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        *,
+        caller: Principal | None = None,
+        seconds: float = 3600.0,
+    ) -> AsyncIterator[Response]:
+        async with self.long(self.methods.names[method], caller):
+            async for response in super().stream(method, request, caller=caller, seconds=seconds):
+                yield response
+
+    async def exchange(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[Request, Response],
+        requests: AsyncIterator[Request],
+        *,
+        caller: Principal | None = None,
+        seconds: float = 3600.0,
+    ) -> AsyncIterator[Response]:
+        async with self.long(self.methods.names[method], caller):
+            async for response in super().exchange(method, requests, caller=caller, seconds=seconds):
+                yield response

@@ -1,0 +1,1 @@
+"""What users may use, what they have used, and whose turn it is."""

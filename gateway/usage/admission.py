@@ -1,0 +1,94 @@
+"""What every call passes once it is known whose it is: the user's quotas, and its turn among the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.usage.book import Account, UsageBook, seconds_left_today
+from gateway.usage.slots import Slots
+from servicekit import scopes
+from servicekit.principal import Tenant
+from triptych.errors import ResourceExhausted
+
+_START_TURN = "/triptych.agent.v1.TurnService/StartTurn"
+_TURN_RETRY_SECONDS = 1.0
+# How names of methods begin by which more is kept afterwards.
+_KEEPING = ("Add", "Append", "Create", "Insert", "Start", "Update")
+_SLOTS = 32
+_SLOTS_ALONE = 16
+_SLOTS_SHARING = 1
+_MOST_WAITING = 2_000
+
+
+class Admission:
+    def __init__(self, book: UsageBook) -> None:
+        self._book = book
+        self._slots = Slots(_SLOTS, alone=_SLOTS_ALONE, sharing=_SLOTS_SHARING, waiting=_MOST_WAITING)
+
+    async def request(self, tenant: Tenant) -> None:
+        """Counts a request. Raises: ResourceExhausted if the user sends more in a second than it may."""
+        account = await self._book.account(tenant)
+        wait = _spend(account)
+        if wait > 0:
+            raise _exhausted("requests_per_second", account.limits.requests_per_second, wait)
+        self._book.report(tenant, requests=1)
+
+    @asynccontextmanager
+    async def slot(self, tenant: Tenant) -> AsyncIterator[None]:
+        """A place among the short calls under way. Raises: ResourceExhausted."""
+        async with self._slots.taken(tenant):
+            yield
+
+    @asynccontextmanager
+    async def call(self, tenant: Tenant, method: str) -> AsyncIterator[None]:
+        """Around a call to a tier; a turn is live for as long. Raises: ResourceExhausted for what may not begin now."""
+        if scopes.reads(method):
+            yield
+            return
+        account = await self._book.account(tenant)
+        _check(account, method)
+        live = method == _START_TURN
+        account.live_turns += live
+        try:
+            yield
+        finally:
+            account.live_turns -= live
+
+
+def _check(account: Account, method: str) -> None:
+    """Raises: ResourceExhausted."""
+    limits, used = account.limits, account.used
+    keeps = method.rpartition("/")[2].startswith(_KEEPING)
+    if keeps and limits.stored_bytes and used.kept_bytes >= limits.stored_bytes:
+        raise _exhausted("stored_bytes", limits.stored_bytes, None)
+    if method != _START_TURN:
+        return
+    if limits.tokens_per_day and used.tokens >= limits.tokens_per_day:
+        raise _exhausted("tokens_per_day", limits.tokens_per_day, seconds_left_today())
+    if limits.live_turns and account.live_turns >= limits.live_turns:
+        raise _exhausted("live_turns", limits.live_turns, _TURN_RETRY_SECONDS)
+
+
+def _spend(account: Account) -> float:
+    """Takes one from the allowance; else gives the seconds after which there will be one."""
+    rate = account.limits.requests_per_second
+    if not rate:
+        return 0.0
+    now = time.monotonic()
+    most = max(rate, 1.0)
+    account.allowance = min(most, account.allowance + (now - account.grown_at) * rate)
+    account.grown_at = now
+    if account.allowance < 1.0:
+        return (1.0 - account.allowance) / rate
+    account.allowance -= 1.0
+    return 0.0
+
+
+def _exhausted(limit: str, value: float, retry_seconds: float | None) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"over the limit of {value:,g} {limit.replace('_', ' ')}",
+        metadata={"limit": limit},
+        retry_seconds=retry_seconds,
+    )

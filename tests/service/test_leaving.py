@@ -1,0 +1,135 @@
+"""A user's data comes out whole, and goes away whole, in all tiers, through crashes too."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.door import Door, opened
+from tests.support.scripted_model import ScriptedModel
+from triptych.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
+
+WORDS = "Pavarotti sings"
+STORES = ("agent.db", "recall.db", "archival.db", "gateway.db")
+
+
+@pytest.fixture
+async def door(tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
+    async with opened(tmp_path, capsys, model_url=model.url) as opened_door:
+        yield opened_door
+
+
+async def _user(door: Door, name: str) -> str:
+    """A user with something in every tier; its key."""
+    async with door.client() as admin:
+        await admin.users.create(name)
+        key = (await admin.keys.create(name)).secret
+    async with door.client(key) as client, door.http(key) as http:
+        agent = await client.agents.create(name, blocks={"human": WORDS})
+        await client.turns.send(agent.id, WORDS)
+        await http.post(f"/v1/agents/{agent.id}/archival-memory", json={"text": WORDS})
+    return key
+
+
+def _rows(folder: Path, user_id: str) -> dict[str, int]:
+    """In which tables of which stores rows of the user are left."""
+    left: dict[str, int] = {}
+    for name in STORES:
+        store = sqlite3.connect(folder / name)
+        for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            columns = [row[1] for row in store.execute(f"PRAGMA table_info({table})")]
+            if "user_id" in columns:
+                query = f"SELECT count(*) FROM {table} WHERE user_id = ?"
+                (left[f"{name}.{table}"],) = store.execute(query, (user_id,)).fetchone()
+        store.close()
+    return {table: count for table, count in left.items() if count}
+
+
+async def test_an_export_holds_everything_of_the_user_and_nothing_of_others(door: Door) -> None:
+    key = await _user(door, "bob")
+    await _user(door, "carol")
+    async with door.client(key) as bob, door.http(key) as http:
+        raw = b"".join([piece async for piece in bob.users.export()])
+        by_rest = (await http.get("/v1/export")).content
+        with pytest.raises(PermissionDenied):
+            await anext(bob.users.export("carol"))
+        assert (await http.get("/v1/admin/users/carol/export")).status_code == 403
+    async with door.http() as http:
+        assert (await http.get("/v1/admin/users/nobody/export")).status_code == 404
+    for archive in (raw, by_rest):
+        files = _files(archive)
+        assert files["user"][0]["name"] == "bob"
+        assert [each["name"] for each in files["agents"]] == ["bob"]
+        assert [each["text"] for each in files["messages"]] == [WORDS, f"ok: {WORDS}"]
+        assert [each["text"] for each in files["passages"]] == [WORDS]
+        assert WORDS in [each["value"] for each in files["blocks"]]
+        assert len(files["turns"]) == len(files["archives"]) == len(files["conversations"]) == 1
+        assert "carol" not in str(files)
+
+
+def _files(archive: bytes) -> dict[str, list[dict[str, Any]]]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened_archive:
+        assert opened_archive.testzip() is None
+        return {
+            name.partition(".")[0]: [json.loads(line) for line in opened_archive.read(name).splitlines()]
+            for name in opened_archive.namelist()
+        }
+
+
+async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Door, tmp_path: Path) -> None:
+    bob_key, carol_key = await _user(door, "bob"), await _user(door, "carol")
+    async with door.client() as admin:
+        bob = await admin.users.get("bob")
+        erasure = await admin.users.delete("bob")
+        assert erasure.HasField("end_time")
+        removed = dict(erasure.removed)
+        assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 2, 1)
+        assert (removed["access.users"], removed["access.keys"]) == (1, 1)
+        # Asked again, it is the same receipt.
+        assert (await admin.users.delete(bob.id)).removed == erasure.removed
+        assert (await admin.users.erasure(bob.id)).id == erasure.id
+        with pytest.raises(NotFound):
+            await admin.users.get("bob")
+        with pytest.raises(FailedPrecondition):
+            await admin.users.delete("default")
+    left = _rows(tmp_path, bob.id)
+    # The receipt, who did what, and the answers to the erasure's own requests: ids and numbers.
+    assert left.keys() <= {"gateway.db.erasures", "gateway.db.audit"} | {
+        table for table in left if table.endswith((".requests", ".purges"))
+    }
+    async with door.client(bob_key) as gone:
+        with pytest.raises(Unauthenticated):
+            await gone.agents.count()
+    async with door.client(carol_key) as carol:
+        assert await carol.agents.count() == 1
+
+
+async def test_an_erasure_that_a_crash_cut_off_goes_on_and_its_receipt_is_whole(
+    tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiers = ("recall_service", "archival_service", "agent_service", "gateway")
+    async with opened(tmp_path, capsys, *tiers, model_url=model.url) as door:
+        await _user(door, "bob")
+        async with door.client() as admin:
+            bob = await admin.users.get("bob")
+    # Archival is away, so the erasure stops after two tiers, and then everything stops.
+    async with (
+        opened(tmp_path, capsys, "recall_service", "agent_service", "gateway", model_url=model.url) as door,
+        door.http() as http,
+    ):
+        begun = (await http.delete("/v1/admin/users/bob")).json()["erasure"]
+        assert not begun.get("end_time")
+        assert (await http.patch("/v1/admin/users/bob", json={"metadata": {}})).json()["user"]["disabled"]
+    async with opened(tmp_path, capsys, *tiers, model_url=model.url) as door, door.client() as admin:
+        erasure = await admin.users.delete(bob.id)
+        assert erasure.HasField("end_time")
+        assert (erasure.removed["core.agents"], erasure.removed["recall.messages"]) == (1, 2)
+        assert erasure.removed["archival.passages"] == 1
+    assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".agents", ".messages", ".passages"))]

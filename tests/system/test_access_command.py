@@ -1,0 +1,82 @@
+"""`triptych accounts|users|keys|audit` as an admin uses them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.scripted_model import ScriptedModel
+from tests.support.up import Up, run, up
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    model = ScriptedModel().start()
+    with up(tmp_path_factory.mktemp("data"), "--model-base-url", model.url) as running:
+        yield running
+    model.stop()
+
+
+def _run(system: Up, *arguments: str) -> str:
+    done = run(*arguments, "--data", str(system.data))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_keys_are_made_rotated_and_ended(system: Up) -> None:
+    _run(system, "users", "create", "kate")
+    secret = _run(system, "keys", "create", "kate", "--scope", "read-only", "--expires-in-days", "7").strip()
+    with system.http(secret) as http:
+        assert http.get("/v1/agents").status_code == 200
+        assert http.post("/v1/agents", json={}).status_code == 403
+    (line,) = _run(system, "keys", "list", "kate").splitlines()
+    key_id = line.split()[0]
+    assert "read-only" in line
+    assert "valid" in line
+    rotated = _run(system, "keys", "rotate", key_id, "--overlap-seconds", "60").strip()
+    assert rotated != secret
+    _run(system, "keys", "revoke", key_id)
+    assert "revoked" in _run(system, "keys", "list", "kate")
+    for each in (secret, rotated):
+        with system.http(each) as http:
+            assert http.get("/v1/agents").status_code == 401
+
+
+def test_a_user_is_disabled_exported_and_erased(system: Up, tmp_path: Path) -> None:
+    key = system.new_user("uma")
+    with system.http(key) as http:
+        http.post("/v1/agents", json={"name": "umas"})
+        _run(system, "users", "disable", "uma")
+        assert "uma  (disabled)" in _run(system, "users", "list")
+        assert http.get("/v1/agents").status_code == 403
+        _run(system, "users", "enable", "uma")
+        assert http.get("/v1/agents").status_code == 200
+    assert "requests_today" in _run(system, "users", "usage", "uma")
+    archive = tmp_path / "uma.zip"
+    _run(system, "users", "export", "uma", str(archive))
+    with zipfile.ZipFile(archive) as opened:
+        assert json.loads(opened.read("agents.ndjson"))["name"] == "umas"
+    said = _run(system, "users", "delete", "uma", "--yes")
+    assert "core.agents: 1" in said
+    assert said.strip().endswith("done")
+    assert "uma" not in _run(system, "users", "list")
+
+
+def test_an_account_is_made_with_its_own_admin(system: Up) -> None:
+    secret = _run(system, "accounts", "create", "acme").strip()
+    assert "acme" in _run(system, "accounts", "list")
+    with system.http(secret) as http:
+        me = http.get("/v1/me").json()
+        assert (me["kind"], me["user"]["name"]) == ("KEY_KIND_ADMIN", "admin")
+        assert http.get("/v1/admin/accounts").status_code == 403
+
+
+def test_the_audit_log_is_one_json_object_a_line(system: Up) -> None:
+    _run(system, "users", "create", "audited")
+    events = [json.loads(line) for line in _run(system, "audit").splitlines()]
+    assert "GatewayService/CreateUser" in {event["action"] for event in events}
+    assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))

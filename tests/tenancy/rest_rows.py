@@ -1,0 +1,86 @@
+"""What to ask of each REST route. Parameters of the path whose kind is known by their name need no row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# A parameter of a path → what stands there for Ann (see `world.MAKING` for the placeholders).
+PARAMETERS = {
+    "agent_id": "{agent}",
+    "block_id": "{block}",
+    "archive_id": "{archive}",
+    "passage_id": "{passage}",
+    "message_id": "{message}",
+    "conversation_id": "{conversation}",
+    "run_id": "{turn}",
+    "user_id": "{user}",
+    "key_id": "{key}",
+    "erasure_id": "{erased}",
+    "label": "human",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`path`: for parameters that need something else than PARAMETERS has. `status`: what Ann's own gives."""
+
+    body: Any = None
+    path: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    status: tuple[int, ...] = (200, 204)
+
+
+# Routes with a body, a query that matters, or something to delete.
+ROWS: dict[str, Row] = {
+    "POST /v1/agents": Row({"name": "n", "block_ids": ["{block}"]}),
+    "GET /v1/agents": Row(query={"after": "{agent}"}),
+    "PATCH /v1/agents/{agent_id}": Row({"description": "d"}),
+    "DELETE /v1/agents/{agent_id}": Row(path={"agent_id": "{+agent}"}),
+    "PATCH /v1/agents/{agent_id}/tools/{verb}/{tool_id}": Row(path={"verb": "attach", "tool_id": "{tool}"}),
+    "GET /v1/agents/{agent_id}/core-memory/blocks/{label}": Row(path={"agent_id": "{+agent}"}),
+    "PATCH /v1/agents/{agent_id}/core-memory/blocks/{label}": Row({"value": "v"}, path={"agent_id": "{+agent}"}),
+    "PATCH /v1/agents/{agent_id}/core-memory/blocks/{verb}/{block_id}": Row(
+        path={"agent_id": "{+agent}", "verb": "attach"}
+    ),
+    "POST /v1/agents/{agent_id}/archival-memory": Row({"text": "a fact"}),
+    "GET /v1/agents/{agent_id}/archival-memory": Row(query={"after": "{memory}"}),
+    "GET /v1/agents/{agent_id}/archival-memory/search": Row(query={"query": "OWN-WORDS"}),
+    "DELETE /v1/agents/{agent_id}/archival-memory/{passage_id}": Row(path={"passage_id": "{+memory}"}),
+    "POST /v1/agents/{agent_id}/messages": Row({"input": "hello"}),
+    "GET /v1/agents/{agent_id}/messages": Row(query={"conversation_id": "{conversation}", "after": "{message}"}),
+    "POST /v1/agents/{agent_id}/messages/stream": Row({"input": "hello"}),
+    "POST /v1/agents/{agent_id}/messages/async": Row({"input": "hello"}),
+    "POST /v1/agents/{agent_id}/messages/cancel": Row({}),
+    "PATCH /v1/agents/{agent_id}/messages/{message_id}": Row({"content": "{words}"}),
+    "GET /v1/messages": Row(query={"after": "{message}"}),
+    "POST /v1/blocks": Row({"label": "l", "value": "v"}),
+    "GET /v1/blocks": Row(query={"after": "{block}"}),
+    "PATCH /v1/blocks/{block_id}": Row({"value": "v"}),
+    "DELETE /v1/blocks/{block_id}": Row(path={"block_id": "{+block}"}),
+    "POST /v1/archives": Row({"name": "n"}),
+    "GET /v1/archives": Row(query={"after": "{archive}"}),
+    "PATCH /v1/archives/{archive_id}": Row({"name": "n"}),
+    "DELETE /v1/archives/{archive_id}": Row(path={"archive_id": "{+archive}"}),
+    "POST /v1/archives/{archive_id}/passages": Row({"text": "a fact"}),
+    "DELETE /v1/archives/{archive_id}/passages/{passage_id}": Row(path={"passage_id": "{+passage}"}),
+    "POST /v1/messages/search": Row({"query": "OWN-WORDS", "agent_id": "{agent}", "conversation_id": "{conversation}"}),
+    "POST /v1/passages/search": Row({"query": "OWN-WORDS", "archive_id": "{archive}"}),
+    "POST /v1/conversations": Row({}, query={"agent_id": "{agent}"}),
+    "GET /v1/conversations": Row(query={"agent_id": "{agent}"}),
+    "POST /v1/conversations/{conversation_id}/messages": Row({"input": "hello"}),
+    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}"}),
+    # The door
+    "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
+    "GET /v1/admin/accounts": Row(status=(403,)),
+    "PUT /v1/admin/users/{user_id}/limits": Row({"limits": {"live_turns": 7}}),
+    "GET /v1/admin/audit": Row(query={"user_id": "{user}"}),
+    "PUT /v1/admin/limits": Row({"limits": {}}),
+    "POST /v1/admin/users": Row({"name": "{uuid}"}),
+    "DELETE /v1/admin/users/{user_id}": Row(path={"user_id": "{+user}"}),
+    "PATCH /v1/admin/users/{user_id}": Row({"metadata": {"a": 1}}),
+    "POST /v1/admin/keys": Row({"kind": "KEY_KIND_USER", "user_id": "{user}"}),
+    "GET /v1/admin/keys": Row(query={"user_id": "{user}"}),
+    "POST /v1/admin/keys/{key_id}/rotate": Row({}),
+    "DELETE /v1/admin/keys/{key_id}": Row(path={"key_id": "{+key}"}),
+}

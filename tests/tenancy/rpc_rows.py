@@ -1,0 +1,109 @@
+"""What to ask of each RPC: a request that succeeds for Ann (see `world.MAKING` for the placeholders)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MESSAGE = {"role": "ROLE_USER", "text": "{words}", "create_time": "2026-01-01T00:00:00Z"}
+
+ROWS: dict[str, Any] = {
+    # Agents
+    "AgentService/CreateAgent": {"agent": {"name": "n"}, "block_ids": ["{block}"]},
+    "AgentService/GetAgent": {"agent_id": "{agent}"},
+    "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}"},
+    "AgentService/CountAgents": {},
+    "AgentService/UpdateAgent": {"agent": {"id": "{agent}", "description": "d"}, "update_mask": "description"},
+    "AgentService/DeleteAgent": {"agent_id": "{+agent}"},
+    "AgentService/PreviewContext": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    # Blocks
+    "AgentService/CreateBlock": {"block": {"label": "l", "value": "v"}},
+    "AgentService/GetBlock": {"block_id": "{block}"},
+    "AgentService/ListBlocks": {"before_id": "{block}"},
+    "AgentService/CountBlocks": {},
+    "AgentService/UpdateBlock": {"block": {"id": "{block}", "value": "v"}, "update_mask": "value"},
+    "AgentService/DeleteBlock": {"block_id": "{+block}"},
+    "AgentService/AttachBlock": {"agent_id": "{+agent}", "block_id": "{block}"},
+    "AgentService/DetachBlock": {"agent_id": "{agent}", "block_id": "{agent_block}"},
+    "AgentService/ListBlockRevisions": {"block_id": "{block}"},
+    # Conversations, tools, models
+    "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},
+    "AgentService/GetConversation": {"conversation_id": "{conversation}"},
+    "AgentService/ListConversations": {"agent_id": "{agent}"},
+    "AgentService/ListTools": {},
+    "AgentService/ListModels": {},
+    # Turns
+    "TurnService/StartTurn": {
+        "agent_id": "{agent}",
+        "conversation_id": "{conversation}",
+        "request_id": "{uuid}",
+        "messages": [{"text": "hello"}],
+    },
+    "TurnService/ResumeTurn": {"turn_id": "{turn}"},
+    "TurnService/GetTurn": {"turn_id": "{turn}"},
+    "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "TurnService/CancelTurn": {"turn_id": "{turn}"},
+    # Archives
+    "ArchivalService/CreateArchive": {"archive": {"name": "n"}},
+    "ArchivalService/GetArchive": {"archive_id": "{archive}"},
+    "ArchivalService/ListArchives": {"after_id": "{archive}"},
+    "ArchivalService/UpdateArchive": {"archive": {"id": "{archive}", "name": "n"}, "update_mask": "name"},
+    "ArchivalService/DeleteArchive": {"archive_id": "{+archive}"},
+    "ArchivalService/InsertPassages": {
+        "archive_id": "{archive}",
+        "request_id": "{uuid}",
+        "passages": [{"text": "a fact"}],
+    },
+    "ArchivalService/GetPassage": {"passage_id": "{passage}"},
+    "ArchivalService/ListPassages": {"archive_ids": ["{archive}"], "after_id": "{passage}"},
+    "ArchivalService/CountPassages": {"archive_ids": ["{archive}"]},
+    "ArchivalService/DeletePassage": {"passage_id": "{+passage}", "archive_ids": ["{archive}"]},
+    "ArchivalService/SearchPassages": {"archive_ids": ["{archive}"], "query": "OWN-WORDS"},
+    "ArchivalService/AddDocument": [
+        {"header": {"archive_id": "{archive}", "file_name": "{uuid}.txt", "request_id": "{uuid}"}},
+        {"chunk": "QW5vdGhlciBmaWxlLg=="},
+    ],
+    "ArchivalService/GetDocument": {"document_id": "{document}"},
+    "ArchivalService/ListDocuments": {"archive_ids": ["{archive}"]},
+    "ArchivalService/DeleteDocument": {"document_id": "{+document}"},
+    "ArchivalService/PurgeArchives": {"archive_ids": {"ids": ["{+archive}"]}, "request_id": "{uuid}"},
+    # Recall, which knows no agents: a foreign conversation and one never seen are both the caller's own and empty
+    "RecallService/UpdateMessage": {"message_id": "{message}", "text": "{words}"},
+    "RecallService/GetMessages": {"message_ids": ["{message}"]},
+    "RecallService/ListMessages": {
+        "agent_id": "{agent}",
+        "conversation_id": "{conversation}",
+        "after_id": "{message}",
+    },
+    "RecallService/SearchMessages": {
+        "query": "OWN-WORDS",
+        "agent_id": "{agent}",
+        "conversation_id": "{conversation}",
+    },
+    "RecallService/CountMessages": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "RecallService/PurgeMessages": {"agent_id": "{+agent}", "request_id": "{uuid}"},
+    # The last of them: what Ann appends under a foreign agent's id is hers, and would be found by those above.
+    "RecallService/AppendMessages": {
+        "agent_id": "{agent}",
+        "conversation_id": "conv-{uuid}",
+        "request_id": "{uuid}",
+        "messages": [_MESSAGE],
+    },
+    # The door
+    "GatewayService/WhoAmI": {},
+    "GatewayService/CreateUser": {"name": "{uuid}"},
+    "GatewayService/GetUser": {"user_id": "{user}"},
+    "GatewayService/ListUsers": {},
+    "GatewayService/UpdateUser": {"user": {"id": "{user}", "metadata": {"a": 1}}, "update_mask": "metadata"},
+    "GatewayService/CreateKey": {"kind": "KEY_KIND_USER", "user_id": "{user}"},
+    "GatewayService/ListKeys": {"user_id": "{user}"},
+    "GatewayService/RotateKey": {"key_id": "{key}"},
+    "GatewayService/RevokeKey": {"key_id": "{+key}"},
+    "GatewayService/DeleteUser": {"user_id": "{+user}"},
+    "GatewayService/GetErasure": {"erasure_id": "{erased}"},
+    "GatewayService/ExportUser": {"user_id": "{user}"},
+    "GatewayService/GetUsage": {"user_id": "{user}"},
+    "GatewayService/SetLimits": {"user_id": "{user}", "limits": {"live_turns": 7}},
+    "GatewayService/ListAuditEvents": {"user_id": "{user}"},
+}
+# An operator's, which no account's admin may call.
+OPERATORS = ("GatewayService/CreateAccount", "GatewayService/ListAccounts")

@@ -1,0 +1,211 @@
+"""Two users of one account with one resource of each kind, and a user of another account."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import httpx
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from tests.support.door import FIRST_KEY, Door
+from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.archival.v1 import archival_pb2
+from triptych.gateway.v1 import gateway_pb2
+from triptych.recall.v1 import recall_pb2
+
+# The modules whose services the gateway serves. A new one goes here.
+MODULES = (agent_pb2, turn_pb2, archival_pb2, recall_pb2, gateway_pb2)
+METHODS: dict[str, MethodDescriptor] = {
+    f"{service.name}/{method.name}": method
+    for module in MODULES
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+CANARIES = {"ann": "ANNS-OWN-WORDS", "bob": "BOBS-OWN-WORDS", "cyd": "CYDS-OWN-WORDS"}
+
+# How one of each kind is made: the RPC, its request, and where in the answer its id is.
+# In a template `{kind}` is the user's standing one, `{+kind}` one made for this, `{uuid}` random, `{words}` the user's.
+MAKING: dict[str, tuple[str, Any, str]] = {
+    "agent": (
+        "AgentService/CreateAgent",
+        {"agent": {"name": "{words}", "blocks": [{"label": "human", "value": "{words}"}], "tags": ["{words}"]}},
+        "agent.id",
+    ),
+    "block": ("AgentService/CreateBlock", {"block": {"label": "notes", "value": "{words}"}}, "block.id"),
+    "conversation": (
+        "AgentService/CreateConversation",
+        {"conversation": {"agent_id": "{agent}", "summary": "{words}"}},
+        "conversation.id",
+    ),
+    "turn": (
+        "TurnService/StartTurn",
+        {"agent_id": "{agent}", "request_id": "{uuid}", "messages": [{"text": "{words}"}]},
+        "event.turn_id",
+    ),
+    "message": (
+        "RecallService/AppendMessages",
+        {
+            "agent_id": "{agent}",
+            "conversation_id": "{conversation}",
+            "request_id": "{uuid}",
+            "messages": [{"role": "ROLE_USER", "text": "{words}"}],
+        },
+        "messages.id",
+    ),
+    "archive": ("ArchivalService/CreateArchive", {"archive": {"name": "{words}"}}, "archive.id"),
+    "passage": (
+        "ArchivalService/InsertPassages",
+        {"archive_id": "{archive}", "request_id": "{uuid}", "passages": [{"text": "{words}"}]},
+        "passages.id",
+    ),
+    # A passage in the archive that goes with the agent.
+    "memory": (
+        "ArchivalService/InsertPassages",
+        {
+            "archive_id": "{agent_archive}",
+            "request_id": "{uuid}",
+            "passages": [{"text": "{words}"}],
+            "create_archive_name": "{words}",
+        },
+        "passages.id",
+    ),
+    "document": (
+        "ArchivalService/AddDocument",
+        [
+            {"header": {"archive_id": "{archive}", "file_name": "{uuid}.txt", "request_id": "{uuid}"}},
+            {"chunk": "V29yZHMgb2YgYSBmaWxlLg=="},
+        ],
+        "document.id",
+    ),
+    "user": ("GatewayService/CreateUser", {"name": "{uuid}"}, "user.id"),
+    "key": (
+        "GatewayService/CreateKey",
+        {"kind": "KEY_KIND_USER", "user_id": "{user}", "name": "{words}"},
+        "key.id",
+    ),
+    "erased": ("GatewayService/DeleteUser", {"user_id": "{+user}"}, "erasure.id"),
+}
+# These belong to an account, so the stranger's are another account's.
+OF_ACCOUNT = ("user", "key", "erased")
+
+
+class World:
+    """`ids[user][kind]`: the standing resources. Ann is an admin and asks; Bob and Cyd own what she must not see."""
+
+    def __init__(self, door: Door, channel: grpc.aio.Channel) -> None:
+        self._door, self._channel = door, channel
+        self._keys: dict[str, str] = {}
+        self.ids: dict[str, dict[str, str]] = {}
+        # Ann's.
+        self.http = httpx.AsyncClient()
+
+    @classmethod
+    async def made(cls, door: Door, channel: grpc.aio.Channel) -> World:
+        world = cls(door, channel)
+        world._keys["operator"] = FIRST_KEY
+        for account, admin in (("one", "ann"), ("two", "cyd")):
+            made = await world.ask("operator", "GatewayService/CreateAccount", {"name": account, "admin_name": admin})
+            world._keys[admin] = made.secret
+        world.http = door.http(world._keys["ann"])
+        await world.ask("ann", "GatewayService/CreateUser", {"name": "bob"})
+        key = {"kind": "KEY_KIND_ADMIN", "user_id": "bob"}
+        world._keys["bob"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
+        tools = await world.ask("ann", "AgentService/ListTools", {})
+        for user in CANARIES:
+            world.ids[user] = {"tool": tools.tools[0].id}
+            for kind in MAKING:
+                world.ids[user][kind] = await world.make(user, kind)
+                if kind == "agent":
+                    agent = await world.ask(user, "AgentService/GetAgent", {"agent_id": "{agent}"})
+                    world.ids[user]["agent_archive"] = agent.agent.archive_ids[0]
+                    world.ids[user]["agent_block"] = agent.agent.blocks[0].id
+        return world
+
+    def stranger(self, kind: str) -> str:
+        """The id of that kind which is not Ann's."""
+        return self.ids["cyd" if kind in OF_ACCOUNT else "bob"][kind]
+
+    async def make(self, user: str, kind: str) -> str:
+        rpc, template, where = MAKING[kind]
+        response = await self.ask(user, rpc, template)
+        for name in where.split("."):
+            value = getattr(response, name)
+            response = value[0] if isinstance(value, list) or hasattr(value, "add") else value
+        return str(response)
+
+    async def ask(self, user: str, rpc: str, template: Any) -> Any:
+        """The (last) answer to a request that has to succeed."""
+        return (await self.call(user, rpc, await self.fill(user, template)))[-1]
+
+    async def fill(self, user: str, template: Any) -> Any:
+        """The template with its placeholders replaced."""
+        text = json.dumps(template)
+        for kind in MAKING:
+            while f"{{+{kind}}}" in text:
+                text = text.replace(f"{{+{kind}}}", await self.make(user, kind), 1)
+        for kind, its_id in self.ids.get(user, {}).items():
+            text = text.replace(f"{{{kind}}}", its_id)
+        while "{uuid}" in text:
+            text = text.replace("{uuid}", str(uuid.uuid4()), 1)
+        return json.loads(text.replace("{words}", CANARIES.get(user, "")))
+
+    async def call(self, user: str, rpc: str, request: Any) -> list[Message]:
+        """All answers to a request (or to a list of them). Raises: grpc.aio.AioRpcError."""
+        method = METHODS[rpc]
+        request_type = message_factory.GetMessageClass(method.input_type)
+        response_type = message_factory.GetMessageClass(method.output_type)
+        metadata = (("authorization", f"Bearer {self._keys[user]}"),)
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        given = [ParseDict(each, request_type()) for each in (request if isinstance(request, list) else [request])]
+        raw = [each.SerializeToString() for each in given]
+        call: Any
+        if method.client_streaming:
+            call = self._channel.stream_stream(path)(_each(raw), metadata=metadata, timeout=30)
+        elif method.server_streaming:
+            call = self._channel.unary_stream(path)(raw[0], metadata=metadata, timeout=30)
+        else:
+            call = self._channel.unary_unary(path)(raw[0], metadata=metadata, timeout=30)
+            return [response_type.FromString(await call)]
+        return [response_type.FromString(each) async for each in call]
+
+    async def seen_by_others(self) -> str:
+        """All that Bob and Cyd can list: it has to be the same after Ann has tried everything."""
+        seen = []
+        for user, rpc, template in OTHERS_LISTS:
+            answer = await self.ask(user, rpc, template)
+            for key in getattr(answer, "keys", ()):
+                key.ClearField("last_use_time")
+            seen.append(str(answer))
+        return "\n".join(seen)
+
+
+OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
+    *(
+        ("bob", rpc, {})
+        for rpc in (
+            "AgentService/ListAgents",
+            "AgentService/ListBlocks",
+            "TurnService/ListTurns",
+            "RecallService/ListMessages",
+            "ArchivalService/ListArchives",
+            "ArchivalService/ListPassages",
+            "ArchivalService/ListDocuments",
+        )
+    ),
+    ("bob", "AgentService/ListConversations", {"agent_id": "{agent}"}),
+    ("bob", "AgentService/ListBlockRevisions", {"block_id": "{block}"}),
+    ("cyd", "GatewayService/ListUsers", {}),
+    ("cyd", "GatewayService/ListKeys", {}),
+)
+
+
+async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
+    for item in items:
+        yield item
