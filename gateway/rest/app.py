@@ -13,6 +13,9 @@ from gateway.backends import Backends
 from gateway.rest import agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_response
+from gateway.rest.openai import chat as openai_chat
+from gateway.rest.openai import models as openai_models
+from gateway.rest.openai.form import OpenAiForm
 from servicekit import rpc
 from triptych.errors import TriptychError
 
@@ -26,11 +29,13 @@ def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
     app.state.catalogue = Catalogue(backends)
     for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs):
         app.include_router(module.router)
+    for openai in (openai_chat, openai_models):
+        app.include_router(openai.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
     app.add_exception_handler(Exception, _unexpected)
-    return Door(app, authenticator)
+    return OpenAiForm(Door(app, authenticator))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
