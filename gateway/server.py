@@ -9,17 +9,19 @@ import structlog
 from gateway.auth.keys import KeyAuthenticator
 from gateway.backends import Backends
 from gateway.config import Settings
+from gateway.memory_servicer import MemoryServicer
 from gateway.proxy import forwarding_handlers
 from gateway.rest.app import make_app
 from gateway.rest.server import HttpServer
 from gateway.servicer import GatewayServicer
+from gateway.session.session import Sessions
 from gateway.store import open_store
 from gateway.stores import access
 from servicekit.principal import Signer
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce
 from servicekit.settings import Environment
-from triptych.gateway.v1 import gateway_pb2
+from triptych.gateway.v1 import gateway_pb2, memory_pb2
 
 NAME = "gateway"
 _log = structlog.get_logger("server")
@@ -38,10 +40,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     authenticator = KeyAuthenticator(store)
     guard = Guard(authenticator.authenticate)
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
-    served = [own, *(service for services in backends.forwarded.values() for service in services)]
+    memory = memory_pb2.DESCRIPTOR.services_by_name["MemoryService"]
+    served = [own, memory, *(service for services in backends.forwarded.values() for service in services)]
     server = GrpcServer(
         [
-            guard.handler(own, GatewayServicer(store, authenticator)),
+            guard.handler(own, GatewayServicer(store, authenticator, Sessions(backends, guard.authenticate))),
+            guard.handler(memory, MemoryServicer(backends)),
             forwarding_handlers(guard, backends.forwarded),
         ],
         [service.full_name for service in served],

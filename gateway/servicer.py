@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from gateway.auth.keys import KeyAuthenticator
+from gateway.session.session import Sessions
 from gateway.store import Store
 from gateway.stores import access
 from servicekit import paging, principal
@@ -14,14 +17,19 @@ from triptych.gateway.v1.gateway_pb2_grpc import GatewayServiceServicer
 
 
 class GatewayServicer(GatewayServiceServicer):
-    def __init__(self, store: Store, authenticator: KeyAuthenticator) -> None:
-        self._store, self._authenticator = store, authenticator
+    def __init__(self, store: Store, authenticator: KeyAuthenticator, sessions: Sessions) -> None:
+        self._store, self._authenticator, self._sessions = store, authenticator, sessions
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         identity = await self._authenticator.identify(dict(context.invocation_metadata() or ()))
         account_id, user_id = identity.principal.tenant
         user = await self._store.read(lambda c: access.get_user(c, account_id, user_id))
         return pb.WhoAmIResponse(account_id=account_id, user=user, kind=identity.kind)
+
+    def Session(  # type: ignore[override]  # its responses are encoded already
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> AsyncIterator[bytes]:
+        return self._sessions.serve(request_iterator, context)
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
         account_id = _admin_account()

@@ -10,7 +10,19 @@ from starlette.types import ASGIApp
 
 from gateway.auth.keys import KeyAuthenticator
 from gateway.backends import Backends
-from gateway.rest import agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
+from gateway.rest import (
+    agents,
+    archives,
+    blocks,
+    conversations,
+    docs,
+    memory,
+    messages,
+    models,
+    own_memory,
+    runs,
+    search,
+)
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_response
 from gateway.rest.openai import chat as openai_chat
@@ -27,7 +39,7 @@ def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
-    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs):
+    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, own_memory, docs):
         app.include_router(module.router)
     for openai in (openai_chat, openai_models):
         app.include_router(openai.router)

@@ -23,49 +23,63 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from triptych.agent.v1 import turn_pb2 as triptych_dot_agent_dot_v1_dot_turn__pb2
+from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!triptych/gateway/v1/gateway.proto\x12\x13triptych.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xce\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rWhoAmIRequest\"y\n\x0eWhoAmIResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\"5\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x19.triptych.gateway.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\x10\x43reateKeyRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"J\n\x11\x43reateKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"I\n\x0fListKeysRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x10ListKeysResponse\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x11RevokeKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key*d\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_KIND_USER\x10\x01\x12\x18\n\x14KEY_KIND_APPLICATION\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x32\x85\x05\n\x0eGatewayService\x12Q\n\x06WhoAmI\x12\".triptych.gateway.v1.WhoAmIRequest\x1a#.triptych.gateway.v1.WhoAmIResponse\x12]\n\nCreateUser\x12&.triptych.gateway.v1.CreateUserRequest\x1a\'.triptych.gateway.v1.CreateUserResponse\x12T\n\x07GetUser\x12#.triptych.gateway.v1.GetUserRequest\x1a$.triptych.gateway.v1.GetUserResponse\x12Z\n\tListUsers\x12%.triptych.gateway.v1.ListUsersRequest\x1a&.triptych.gateway.v1.ListUsersResponse\x12Z\n\tCreateKey\x12%.triptych.gateway.v1.CreateKeyRequest\x1a&.triptych.gateway.v1.CreateKeyResponse\x12W\n\x08ListKeys\x12$.triptych.gateway.v1.ListKeysRequest\x1a%.triptych.gateway.v1.ListKeysResponse\x12Z\n\tRevokeKey\x12%.triptych.gateway.v1.RevokeKeyRequest\x1a&.triptych.gateway.v1.RevokeKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!triptych/gateway/v1/gateway.proto\x12\x13triptych.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctriptych/agent/v1/turn.proto\x1a\x1btriptych/type/v1/type.proto\"e\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xce\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rWhoAmIRequest\"y\n\x0eWhoAmIResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.triptych.gateway.v1.User\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\"\x85\x02\n\x0eSessionRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x34\n\x05start\x18\x02 \x01(\x0b\x32#.triptych.agent.v1.StartTurnRequestH\x00\x12\x36\n\x06resume\x18\x03 \x01(\x0b\x32$.triptych.agent.v1.ResumeTurnRequestH\x00\x12\x36\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32$.triptych.agent.v1.CancelTurnRequestH\x00\x12\x10\n\x06\x63redit\x18\x05 \x01(\x05H\x00\x12\x10\n\x06\x64\x65tach\x18\x06 \x01(\x08H\x00\x12\x0e\n\x06window\x18\x07 \x01(\x05\x42\x08\n\x06\x61\x63tion\"}\n\x0fSessionResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12,\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1f.triptych.gateway.v1.SessionEnd\">\n\nSessionEnd\x12\x30\n\x05\x65rror\x18\x01 \x01(\x0b\x32!.triptych.gateway.v1.SessionError\"\xd0\x01\n\x0cSessionError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.triptych.type.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x41\n\x08metadata\x18\x04 \x03(\x0b\x32/.triptych.gateway.v1.SessionError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.triptych.gateway.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x19.triptych.gateway.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\x10\x43reateKeyRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.triptych.gateway.v1.KeyKind\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"J\n\x11\x43reateKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"I\n\x0fListKeysRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x10ListKeysResponse\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.triptych.gateway.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x11RevokeKeyResponse\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.triptych.gateway.v1.Key*d\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_KIND_USER\x10\x01\x12\x18\n\x14KEY_KIND_APPLICATION\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x32\xdf\x05\n\x0eGatewayService\x12Q\n\x06WhoAmI\x12\".triptych.gateway.v1.WhoAmIRequest\x1a#.triptych.gateway.v1.WhoAmIResponse\x12X\n\x07Session\x12#.triptych.gateway.v1.SessionRequest\x1a$.triptych.gateway.v1.SessionResponse(\x01\x30\x01\x12]\n\nCreateUser\x12&.triptych.gateway.v1.CreateUserRequest\x1a\'.triptych.gateway.v1.CreateUserResponse\x12T\n\x07GetUser\x12#.triptych.gateway.v1.GetUserRequest\x1a$.triptych.gateway.v1.GetUserResponse\x12Z\n\tListUsers\x12%.triptych.gateway.v1.ListUsersRequest\x1a&.triptych.gateway.v1.ListUsersResponse\x12Z\n\tCreateKey\x12%.triptych.gateway.v1.CreateKeyRequest\x1a&.triptych.gateway.v1.CreateKeyResponse\x12W\n\x08ListKeys\x12$.triptych.gateway.v1.ListKeysRequest\x1a%.triptych.gateway.v1.ListKeysResponse\x12Z\n\tRevokeKey\x12%.triptych.gateway.v1.RevokeKeyRequest\x1a&.triptych.gateway.v1.RevokeKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.gateway.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYKIND']._serialized_start=1370
-  _globals['_KEYKIND']._serialized_end=1470
-  _globals['_USER']._serialized_start=91
-  _globals['_USER']._serialized_end=192
-  _globals['_KEY']._serialized_start=195
-  _globals['_KEY']._serialized_end=401
-  _globals['_WHOAMIREQUEST']._serialized_start=403
-  _globals['_WHOAMIREQUEST']._serialized_end=418
-  _globals['_WHOAMIRESPONSE']._serialized_start=420
-  _globals['_WHOAMIRESPONSE']._serialized_end=541
-  _globals['_CREATEUSERREQUEST']._serialized_start=543
-  _globals['_CREATEUSERREQUEST']._serialized_end=596
-  _globals['_CREATEUSERRESPONSE']._serialized_start=598
-  _globals['_CREATEUSERRESPONSE']._serialized_end=659
-  _globals['_GETUSERREQUEST']._serialized_start=661
-  _globals['_GETUSERREQUEST']._serialized_end=694
-  _globals['_GETUSERRESPONSE']._serialized_start=696
-  _globals['_GETUSERRESPONSE']._serialized_end=754
-  _globals['_LISTUSERSREQUEST']._serialized_start=756
-  _globals['_LISTUSERSREQUEST']._serialized_end=813
-  _globals['_LISTUSERSRESPONSE']._serialized_start=815
-  _globals['_LISTUSERSRESPONSE']._serialized_end=901
-  _globals['_CREATEKEYREQUEST']._serialized_start=903
-  _globals['_CREATEKEYREQUEST']._serialized_end=1016
-  _globals['_CREATEKEYRESPONSE']._serialized_start=1018
-  _globals['_CREATEKEYRESPONSE']._serialized_end=1092
-  _globals['_LISTKEYSREQUEST']._serialized_start=1094
-  _globals['_LISTKEYSREQUEST']._serialized_end=1167
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1169
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1252
-  _globals['_REVOKEKEYREQUEST']._serialized_start=1254
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1308
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=1310
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=1368
-  _globals['_GATEWAYSERVICE']._serialized_start=1473
-  _globals['_GATEWAYSERVICE']._serialized_end=2118
+  _globals['_SESSIONERROR_METADATAENTRY']._loaded_options = None
+  _globals['_SESSIONERROR_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_KEYKIND']._serialized_start=2095
+  _globals['_KEYKIND']._serialized_end=2195
+  _globals['_USER']._serialized_start=150
+  _globals['_USER']._serialized_end=251
+  _globals['_KEY']._serialized_start=254
+  _globals['_KEY']._serialized_end=460
+  _globals['_WHOAMIREQUEST']._serialized_start=462
+  _globals['_WHOAMIREQUEST']._serialized_end=477
+  _globals['_WHOAMIRESPONSE']._serialized_start=479
+  _globals['_WHOAMIRESPONSE']._serialized_end=600
+  _globals['_SESSIONREQUEST']._serialized_start=603
+  _globals['_SESSIONREQUEST']._serialized_end=864
+  _globals['_SESSIONRESPONSE']._serialized_start=866
+  _globals['_SESSIONRESPONSE']._serialized_end=991
+  _globals['_SESSIONEND']._serialized_start=993
+  _globals['_SESSIONEND']._serialized_end=1055
+  _globals['_SESSIONERROR']._serialized_start=1058
+  _globals['_SESSIONERROR']._serialized_end=1266
+  _globals['_SESSIONERROR_METADATAENTRY']._serialized_start=1219
+  _globals['_SESSIONERROR_METADATAENTRY']._serialized_end=1266
+  _globals['_CREATEUSERREQUEST']._serialized_start=1268
+  _globals['_CREATEUSERREQUEST']._serialized_end=1321
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1323
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1384
+  _globals['_GETUSERREQUEST']._serialized_start=1386
+  _globals['_GETUSERREQUEST']._serialized_end=1419
+  _globals['_GETUSERRESPONSE']._serialized_start=1421
+  _globals['_GETUSERRESPONSE']._serialized_end=1479
+  _globals['_LISTUSERSREQUEST']._serialized_start=1481
+  _globals['_LISTUSERSREQUEST']._serialized_end=1538
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1540
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1626
+  _globals['_CREATEKEYREQUEST']._serialized_start=1628
+  _globals['_CREATEKEYREQUEST']._serialized_end=1741
+  _globals['_CREATEKEYRESPONSE']._serialized_start=1743
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1817
+  _globals['_LISTKEYSREQUEST']._serialized_start=1819
+  _globals['_LISTKEYSREQUEST']._serialized_end=1892
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1894
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1977
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1979
+  _globals['_REVOKEKEYREQUEST']._serialized_end=2033
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=2035
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=2093
+  _globals['_GATEWAYSERVICE']._serialized_start=2198
+  _globals['_GATEWAYSERVICE']._serialized_end=2933
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 _STREAM_SECONDS = 3600.0
 
@@ -46,13 +48,13 @@ class Transport:
         else:
             self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._metadata = (("authorization", f"Bearer {api_key}"), *((("triptych-user", user),) if user else ()))
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
 
     def unary(self, path: str, request: Message, response_type: type[Response]) -> Response:
         """Calls `/package.Service/Method`. Raises: triptych.errors.TriptychError."""
         call: Any = self._channel.unary_unary(path, type(request).SerializeToString, response_type.FromString)
         try:
-            response: Response = call(request, metadata=self._metadata, timeout=self._timeout_seconds)
+            response: Response = call(request, metadata=self._metadata, timeout=self.timeout_seconds)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
         return response
