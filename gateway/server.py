@@ -9,9 +9,10 @@ import structlog
 from gateway.auth.keys import KeyAuthenticator
 from gateway.backends import Backends
 from gateway.config import Settings
+from gateway.mcp.door import McpDoor
 from gateway.memory_servicer import MemoryServicer
 from gateway.proxy import forwarding_handlers
-from gateway.rest.app import make_app
+from gateway.rest.app import VERSION, make_app
 from gateway.rest.server import HttpServer
 from gateway.servicer import GatewayServicer
 from gateway.session.session import Sessions
@@ -51,7 +52,10 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )
-    http = HttpServer(make_app(backends, authenticator), settings.http_listen)
+    mcp = McpDoor(backends, VERSION)
+    await mcp.start()
+    stack.push_async_callback(mcp.stop)
+    http = HttpServer(make_app(backends, authenticator, mcp), settings.http_listen)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from gateway.auth.keys import KeyAuthenticator
 from gateway.backends import Backends
+from gateway.mcp.door import McpDoor
 from gateway.rest import (
     agents,
     archives,
@@ -34,7 +35,7 @@ from triptych.errors import TriptychError
 VERSION = "0.1.0"
 
 
-def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
+def make_app(backends: Backends, authenticator: KeyAuthenticator, mcp: McpDoor) -> ASGIApp:
     app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     app.state.backends = backends
@@ -43,6 +44,7 @@ def make_app(backends: Backends, authenticator: KeyAuthenticator) -> ASGIApp:
         app.include_router(module.router)
     for openai in (openai_chat, openai_models):
         app.include_router(openai.router)
+    app.router.routes.extend(mcp.routes)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
