@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,11 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(folder: Path, model_url: str, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
+async def open_door(
+    folder: Path, model_url: str, capsys: pytest.CaptureFixture[str], more: Mapping[str, str] | None = None
+) -> AsyncIterator[Door]:
     """Starts the four services; they end with the block. What they announce is read from `capsys`."""
-    async with running(folder, *_SERVICES, model_url=model_url):
+    async with running(folder, *_SERVICES, model_url=model_url, more=more):
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
         said = next(line for line in lines if line["service"] == "gateway")
         yield Door(said["grpc"], said["http"])
