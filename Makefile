@@ -12,7 +12,7 @@ GENERATORS := grpcio-tools==1.76.0 mypy-protobuf==5.1.0
 BUF := npm exec --yes --package=@bufbuild/buf@1.75.0 -- buf
 PACKAGES := triptych servicekit embedders recall_service archival_service agent_service gateway
 
-.PHONY: help run test lint generate check-generated lock clean
+.PHONY: help run test lint generate check-generated clients lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,15 @@ check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
 		cmp -s "$$file" "$(CURDIR)/$$file" || { echo "not fresh: $$file; run make generate"; exit 1; }; done
 	@$(PYTHON) scripts/generate_sync.py --check
 	@$(PYTHON) scripts/generate_docs.py --check
+
+CLIENT_TOOLS := $(CURDIR)/build/clients/bin
+clients: ## Generate the TypeScript and Go clients (clients/*/gen) from protos/; needs npm and go
+	@command -v npm > /dev/null || { echo "make clients needs npm (Node.js 20 or newer)"; exit 1; }
+	@command -v go > /dev/null || { echo "make clients needs go (1.24 or newer)"; exit 1; }
+	@cd clients/typescript && npm install --no-audit --no-fund --silent
+	@GOBIN=$(CLIENT_TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
+	@GOBIN=$(CLIENT_TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0
+	@clients/typescript/node_modules/.bin/buf generate --template clients/buf.gen.yaml
 
 lock: ## Write constraints.txt anew, from a clean environment
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

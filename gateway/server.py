@@ -14,12 +14,15 @@ from gateway.backends import Backends
 from gateway.config import Settings
 from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
+from gateway.mcp.door import McpDoor
+from gateway.memory_servicer import MemoryServicer
 from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
-from gateway.rest.app import make_app
+from gateway.rest.app import VERSION, make_app
 from gateway.rest.server import HttpServer
 from gateway.secret import ServerSecret
 from gateway.servicer import GatewayServicer, Parts
+from gateway.session.session import Sessions
 from gateway.store import Store, open_store
 from gateway.stores import keys, secret_check
 from gateway.usage.admission import Admission
@@ -28,7 +31,7 @@ from servicekit.principal import Principal, Signer
 from servicekit.rpc import Guard, Metadata
 from servicekit.server import GrpcServer, announce
 from servicekit.settings import Environment
-from triptych.gateway.v1 import gateway_pb2
+from triptych.gateway.v1 import gateway_pb2, memory_pb2
 
 NAME = "gateway"
 _log = structlog.get_logger("server")
@@ -55,12 +58,16 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     _every(stack, "audit", _AUDIT_SECONDS, audit.write_down)
     eraser = Eraser(store, backends, book)
     stack.push_async_callback(eraser.close)
-    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends)))
+    guard = _guard(authenticator, admission, audit)
+    sessions = Sessions(backends, guard.authenticate)
+    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
+    mcp = McpDoor(backends, VERSION)
+    await mcp.start()
+    stack.push_async_callback(mcp.stop)
 
-    server = _grpc_server(_guard(authenticator, admission, audit), servicer, backends, settings)
-    http = HttpServer(
-        make_app(backends, authenticator, admission, audit, servicer, settings), settings.http_listen, settings.tls
-    )
+    server = _grpc_server(guard, servicer, backends, settings)
+    app = make_app(backends, authenticator, admission, audit, servicer, mcp, settings)
+    http = HttpServer(app, settings.http_listen, settings.tls)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen, settings.tls)
@@ -80,11 +87,16 @@ def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog) 
 
 
 def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:
-    """Its own service, and those of the tiers."""
+    """Its own services, and those of the tiers."""
     own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
-    served = [own, *(service for services in backends.forwarded.values() for service in services)]
+    memory = memory_pb2.DESCRIPTOR.services_by_name["MemoryService"]
+    served = [own, memory, *(service for services in backends.forwarded.values() for service in services)]
     return GrpcServer(
-        [guard.handler(own, servicer), forwarding_handlers(guard, backends.forwarded)],
+        [
+            guard.handler(own, servicer),
+            guard.handler(memory, MemoryServicer(backends)),
+            forwarding_handlers(guard, backends.forwarded),
+        ],
         [service.full_name for service in served],
         reflection=settings.running.reflection,
     )

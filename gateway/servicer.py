@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
 from gateway.leaving.servicer import LeavingServicer
 from gateway.secret import ServerSecret
+from gateway.session.session import Sessions
 from gateway.store import Store
 from gateway.stores import accounts, audit, keys, users
 from gateway.usage.book import UsageBook
@@ -37,6 +39,7 @@ class Parts:
     audit: AuditLog
     eraser: Eraser
     exporter: Exporter
+    sessions: Sessions
 
 
 class GatewayServicer(UsageServicer, LeavingServicer):
@@ -46,6 +49,12 @@ class GatewayServicer(UsageServicer, LeavingServicer):
         self._store, self._secret, self._authenticator = parts.store, parts.secret, parts.authenticator
         self._book, self._audit = parts.book, parts.audit
         self._eraser, self._exporter = parts.eraser, parts.exporter
+        self._sessions = parts.sessions
+
+    def Session(  # type: ignore[override]  # its responses are encoded already
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> AsyncIterator[bytes]:
+        return self._sessions.serve(request_iterator, context)
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context | None = None) -> pb.WhoAmIResponse:
         caller = identity.current()

@@ -15,6 +15,8 @@ HEADER = "# Generated from triptych/sdk/aio by scripts/generate_sync.py: change 
 REPLACEMENTS = (
     (r"import grpc\nimport grpc\.aio\n", "import grpc\n"),
     (r"grpc\.aio\.", "grpc."),
+    (r"import asyncio\n", "import time\n"),
+    (r"asyncio\.sleep", "time.sleep"),
     (r"triptych\.sdk\.aio", "triptych.sdk.sync"),
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),

@@ -94,13 +94,16 @@ class Guard:
 
         return guarded
 
-    def _both(self, method: MethodDescriptor, call: Callable[..., AsyncIterator[Message]]) -> Callable[..., Any]:
+    def _both(
+        self, method: MethodDescriptor, call: Callable[..., AsyncIterator[Message | bytes]]
+    ) -> Callable[..., Any]:
+        """`call` may answer with bytes: what is forwarded, and encoded already."""
         name, decode = full_name(method), _decoder(method)
 
         async def guarded(raws: AsyncIterator[bytes], context: Context) -> None:
             async with Call(self, name, context, self.stream_seconds):
                 async for response in call((decode(raw) async for raw in raws), context):
-                    await context.write(response.SerializeToString())
+                    await context.write(response if isinstance(response, bytes) else response.SerializeToString())
 
         return guarded
 

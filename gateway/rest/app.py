@@ -13,9 +13,26 @@ from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
 from gateway.config import Settings
-from gateway.rest import admin, agents, archives, blocks, conversations, docs, memory, messages, models, runs, search
+from gateway.mcp.door import McpDoor
+from gateway.rest import (
+    admin,
+    agents,
+    archives,
+    blocks,
+    conversations,
+    docs,
+    memory,
+    messages,
+    models,
+    own_memory,
+    runs,
+    search,
+)
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
+from gateway.rest.openai import chat as openai_chat
+from gateway.rest.openai import models as openai_models
+from gateway.rest.openai.form import OpenAiForm
 from gateway.servicer import GatewayServicer
 from gateway.usage.admission import Admission
 from servicekit import rpc
@@ -30,6 +47,7 @@ def make_app(
     admission: Admission,
     audit: AuditLog,
     servicer: GatewayServicer,
+    mcp: McpDoor,
     settings: Settings,
 ) -> ASGIApp:
     """The app behind its door."""
@@ -37,7 +55,8 @@ def make_app(
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
-    door = Door(app, authenticator, admission, audit, secure=settings.tls is not None)
+    app.router.routes.extend(mcp.routes)
+    door = OpenAiForm(Door(app, authenticator, admission, audit, secure=settings.tls is not None))
     if not settings.cors_origins:
         return door
     # Outermost, since a browser asks without a key whether it may.
@@ -54,7 +73,9 @@ def make_api() -> FastAPI:
     """All routes, with nothing behind them yet: enough for their OpenAPI document."""
     app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
-    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, docs, admin):
+    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, own_memory):
+        app.include_router(module.router)
+    for module in (openai_chat, openai_models, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

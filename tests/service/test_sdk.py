@@ -77,7 +77,7 @@ def test_it_says_what_to_do_when_no_server_or_no_key_is_known(tmp_path: Path) ->
 
 async def test_both_clients_have_the_same_methods() -> None:
     client, twin = Triptych("x:1", "k"), AsyncTriptych("x:1", "k")
-    for resource in ("agents", "blocks", "turns", "recall", "archival", "users", "keys"):
+    for resource in ("agents", "blocks", "turns", "recall", "archival", "memory", "users", "keys"):
         assert [n for n in dir(getattr(client, resource)) if n[0] != "_"] == [
             n for n in dir(getattr(twin, resource)) if n[0] != "_"
         ]

@@ -11,6 +11,8 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from triptych.agent.v1 import turn_pb2 as _turn_pb2
+from triptych.type.v1 import type_pb2 as _type_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -226,6 +228,171 @@ class WhoAmIResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
+
+@_typing.final
+class SessionRequest(_message.Message):
+    """Begins a call, or goes on with it. What no call can be made of ends the session with INVALID_ARGUMENT."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    CONTINUE_TURN_FIELD_NUMBER: _builtins.int
+    CREDIT_FIELD_NUMBER: _builtins.int
+    DETACH_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    """The client's own id of the call, 1 to 100 characters; it may be used again when the call has ended."""
+    credit: _builtins.int
+    """More events that this call may send."""
+    detach: _builtins.bool
+    """Leaves the call's turn to itself. Answers with an `end` too."""
+    window: _builtins.int
+    """With `start`, `resume` and `continue_turn`: how many events the call may send before it waits for credit. 0: 64; at most 100,000."""
+    @_builtins.property
+    def start(self) -> _turn_pb2.StartTurnRequest:
+        """Both answer with the turn's events, and then an `end`."""
+
+    @_builtins.property
+    def resume(self) -> _turn_pb2.ResumeTurnRequest: ...
+    @_builtins.property
+    def cancel(self) -> _turn_pb2.CancelTurnRequest:
+        """Answers with the cancelled turn, as an event `done`, and then an `end`. The call that runs the turn ends by itself."""
+
+    @_builtins.property
+    def continue_turn(self) -> _turn_pb2.ContinueTurnRequest:
+        """Answers a turn that waits, and goes on with its events, and then an `end`."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+        start: _turn_pb2.StartTurnRequest | None = ...,
+        resume: _turn_pb2.ResumeTurnRequest | None = ...,
+        cancel: _turn_pb2.CancelTurnRequest | None = ...,
+        continue_turn: _turn_pb2.ContinueTurnRequest | None = ...,
+        credit: _builtins.int = ...,
+        detach: _builtins.bool = ...,
+        window: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel", b"cancel", "continue_turn", b"continue_turn", "credit", b"credit", "detach", b"detach", "resume", b"resume", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "call_id", b"call_id", "cancel", b"cancel", "continue_turn", b"continue_turn", "credit", b"credit", "detach", b"detach", "resume", b"resume", "start", b"start", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["start", "resume", "cancel", "continue_turn", "credit", "detach"]  # noqa: Y015
+    _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
+
+Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
+
+@_typing.final
+class SessionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    @_builtins.property
+    def event(self) -> _turn_pb2.TurnEvent:
+        """Of the turn. Not set in the call's last response."""
+
+    @_builtins.property
+    def end(self) -> Global___SessionEnd:
+        """The call's last response."""
+
+    def __init__(
+        self,
+        *,
+        event: _turn_pb2.TurnEvent | None = ...,
+        call_id: _builtins.str = ...,
+        end: Global___SessionEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "end", b"end", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionResponse: _TypeAlias = SessionResponse  # noqa: Y015
+
+@_typing.final
+class SessionEnd(_message.Message):
+    """Takes no credit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def error(self) -> Global___SessionError:
+        """Why the call ended before its turn did; not set if it did not. After UNAVAILABLE, and after LIMIT_EXCEEDED in the
+        middle of a turn (its events were read too slowly), `resume` goes on behind the last event received.
+        """
+
+    def __init__(
+        self,
+        *,
+        error: Global___SessionError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEnd: _TypeAlias = SessionEnd  # noqa: Y015
+
+@_typing.final
+class SessionError(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """Of gRPC."""
+    reason: _type_pb2.ErrorReason.ValueType
+    message: _builtins.str
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _type_pb2.ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionError: _TypeAlias = SessionError  # noqa: Y015
 
 @_typing.final
 class CreateUserRequest(_message.Message):

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GatewayServiceStub(object):
-    """Every method but WhoAmI needs an admin key, and acts within that key's account.
+    """Every method but WhoAmI and Session needs an admin key, and acts within that key's account.
     """
 
     def __init__(self, channel):
@@ -39,6 +39,11 @@ class GatewayServiceStub(object):
                 '/triptych.gateway.v1.GatewayService/WhoAmI',
                 request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
+        self.Session = channel.stream_stream(
+                '/triptych.gateway.v1.GatewayService/Session',
+                request_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionRequest.SerializeToString,
+                response_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionResponse.FromString,
                 _registered_method=True)
         self.CreateUser = channel.unary_unary(
                 '/triptych.gateway.v1.GatewayService/CreateUser',
@@ -123,11 +128,19 @@ class GatewayServiceStub(object):
 
 
 class GatewayServiceServicer(object):
-    """Every method but WhoAmI needs an admin key, and acts within that key's account.
+    """Every method but WhoAmI and Session needs an admin key, and acts within that key's account.
     """
 
     def WhoAmI(self, request, context):
         """Whom the key in use stands for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Session(self, request_iterator, context):
+        """Many agents' turns over one connection. Each is a call of its own: what goes wrong with it ends it alone, and one
+        whose events are not read holds up no other. Any key. A client that goes away only detaches from its turns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,6 +259,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIRequest.FromString,
                     response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIResponse.SerializeToString,
             ),
+            'Session': grpc.stream_stream_rpc_method_handler(
+                    servicer.Session,
+                    request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionRequest.FromString,
+                    response_serializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionResponse.SerializeToString,
+            ),
             'CreateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUser,
                     request_deserializer=triptych_dot_gateway_dot_v1_dot_gateway__pb2.CreateUserRequest.FromString,
@@ -335,7 +353,7 @@ def add_GatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayService(object):
-    """Every method but WhoAmI needs an admin key, and acts within that key's account.
+    """Every method but WhoAmI and Session needs an admin key, and acts within that key's account.
     """
 
     @staticmethod
@@ -355,6 +373,33 @@ class GatewayService(object):
             '/triptych.gateway.v1.GatewayService/WhoAmI',
             triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIRequest.SerializeToString,
             triptych_dot_gateway_dot_v1_dot_gateway__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Session(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/triptych.gateway.v1.GatewayService/Session',
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionRequest.SerializeToString,
+            triptych_dot_gateway_dot_v1_dot_gateway__pb2.SessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,11 +13,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GatewayServiceStub:
-    """Every method but WhoAmI needs an admin key, and acts within that key's account."""
+    """Every method but WhoAmI and Session needs an admin key, and acts within that key's account."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WhoAmI: _aio.UnaryUnaryMultiCallable[_gateway_pb2.WhoAmIRequest, _gateway_pb2.WhoAmIResponse]
     """Whom the key in use stands for."""
+    Session: _aio.StreamStreamMultiCallable[_gateway_pb2.SessionRequest, _gateway_pb2.SessionResponse]
+    """Many agents' turns over one connection. Each is a call of its own: what goes wrong with it ends it alone, and one
+    whose events are not read holds up no other. Any key. A client that goes away only detaches from its turns.
+    """
     CreateUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateUserRequest, _gateway_pb2.CreateUserResponse]
     GetUser: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetUserRequest, _gateway_pb2.GetUserResponse]
     ListUsers: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListUsersRequest, _gateway_pb2.ListUsersResponse]
@@ -45,7 +49,7 @@ class GatewayServiceStub:
     ListAccounts: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAccountsRequest, _gateway_pb2.ListAccountsResponse]
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Every method but WhoAmI needs an admin key, and acts within that key's account."""
+    """Every method but WhoAmI and Session needs an admin key, and acts within that key's account."""
 
     @_abc_1.abstractmethod
     def WhoAmI(
@@ -54,6 +58,16 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gateway_pb2.WhoAmIRequest, _abc.Awaitable[_gateway_pb2.WhoAmIResponse]],
     ) -> _abc.Awaitable[_gateway_pb2.WhoAmIResponse]:
         """Whom the key in use stands for."""
+
+    @_abc_1.abstractmethod
+    def Session(
+        self,
+        request_iterator: _abc.AsyncIterator[_gateway_pb2.SessionRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_gateway_pb2.SessionRequest], _abc.AsyncIterator[_gateway_pb2.SessionResponse]],
+    ) -> _abc.AsyncIterator[_gateway_pb2.SessionResponse]:
+        """Many agents' turns over one connection. Each is a call of its own: what goes wrong with it ends it alone, and one
+        whose events are not read holds up no other. Any key. A client that goes away only detaches from its turns.
+        """
 
     @_abc_1.abstractmethod
     def CreateUser(

@@ -12,6 +12,7 @@ from triptych.sdk.aio.agents import AsyncAgents, AsyncBlocks
 from triptych.sdk.aio.archives import AsyncArchives
 from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
+from triptych.sdk.aio.own_memory import AsyncMemory
 from triptych.sdk.aio.steps import AsyncSteps
 from triptych.sdk.aio.tools import AsyncMcpServers, AsyncTools
 from triptych.sdk.aio.transport import AsyncTransport
@@ -52,6 +53,7 @@ class AsyncTriptych:
         self.archival = AsyncArchival(self._transport)
         self.archives = AsyncArchives(self._transport)
         self.documents = AsyncDocuments(self._transport)
+        self.memory = AsyncMemory(self._transport)
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.accounts = AsyncAccounts(self._transport)

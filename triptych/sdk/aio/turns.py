@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar
@@ -9,15 +10,21 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.errors import TriptychError, Unavailable
+from triptych.errors import Cancelled, ResourceExhausted, TriptychError, Unavailable
 from triptych.recall.v1 import recall_pb2 as recall
+from triptych.sdk.aio.pause import pause
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.reply import Reply
 
 _SERVICE = "/triptych.agent.v1.TurnService/"
-_MOST_RESUMES = 5
 _ENDS = ("done", "approval_request")
 _Response = TypeVar("_Response", pb.StartTurnResponse, pb.ContinueTurnResponse)
+# How long a stream tries to go on with no event received, and how it waits in between.
+_RESUME_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+# Of a started turn, what the next try mends: the way is cut, the server stops, or it gave a slow reader up.
+_RESUMABLE = (Unavailable, Cancelled, ResourceExhausted)
 
 
 class TurnFailed(TriptychError):
@@ -148,20 +155,24 @@ class AsyncTurns:
         self, method: str, request: Message, response_type: type[_Response], deltas: bool
     ) -> AsyncIterator[pb.TurnEvent]:
         """The events that a request starts, with the stream taken up again where it broke."""
-        turn_id, last, resumed = "", 0, 0
+        turn_id, last, wait, heard = "", 0, _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:
+            problem: TriptychError = Unavailable("the stream ended before the turn did; it goes on at the server")
             try:
                 async for event in self._events(method, request, response_type, turn_id, last, deltas):
                     turn_id, last = event.turn_id, event.sequence or last
+                    wait, heard = _FIRST_PAUSE_SECONDS, time.monotonic()
                     yield event
                     if event.WhichOneof("event") in _ENDS:
                         return
-            except Unavailable:
-                if resumed == _MOST_RESUMES:
-                    raise
-            resumed += 1
-            if resumed > _MOST_RESUMES:
-                raise Unavailable("the stream broke off again and again; the turn goes on at the server")
+            except _RESUMABLE as error:
+                problem = error
+            if not turn_id and not isinstance(problem, Unavailable):
+                raise problem
+            if time.monotonic() - heard > (_RESUME_SECONDS if turn_id else self._transport.timeout_seconds):
+                raise problem
+            await pause(wait)
+            wait = min(2 * wait, _LONGEST_PAUSE_SECONDS)
 
     async def _events(
         self, method: str, request: Message, response_type: type[_Response], turn_id: str, last: int, deltas: bool

@@ -13,6 +13,7 @@ from triptych.sdk.sync.agents import Agents, Blocks
 from triptych.sdk.sync.archives import Archives
 from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
+from triptych.sdk.sync.own_memory import Memory
 from triptych.sdk.sync.steps import Steps
 from triptych.sdk.sync.tools import McpServers, Tools
 from triptych.sdk.sync.transport import Transport
@@ -53,6 +54,7 @@ class Triptych:
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)
         self.documents = Documents(self._transport)
+        self.memory = Memory(self._transport)
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
         self.accounts = Accounts(self._transport)

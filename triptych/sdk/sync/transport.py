@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from triptych.errors import from_rpc_error
+from triptych.errors import Unavailable, from_rpc_error
+from triptych.sdk.sync.pause import pause
 
 Response = TypeVar("Response", bound=Message)
 
@@ -33,8 +35,13 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 _STREAM_SECONDS = 3600.0
+# How long a call is tried again while nobody answers at the address: as long as a gateway takes to start.
+_START_SECONDS = 10.0
+_PAUSE_SECONDS = 0.25
 
 
 class Transport:
@@ -46,16 +53,25 @@ class Transport:
         else:
             self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._metadata = (("authorization", f"Bearer {api_key}"), *((("triptych-user", user),) if user else ()))
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
 
     def unary(self, path: str, request: Message, response_type: type[Response]) -> Response:
         """Calls `/package.Service/Method`. Raises: triptych.errors.TriptychError."""
         call: Any = self._channel.unary_unary(path, type(request).SerializeToString, response_type.FromString)
-        try:
-            response: Response = call(request, metadata=self._metadata, timeout=self._timeout_seconds)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        return response
+        ends, away_until = time.monotonic() + self.timeout_seconds, time.monotonic() + _START_SECONDS
+        nobody: Unavailable | None = None
+        while True:
+            try:
+                response: Response = call(request, metadata=self._metadata, timeout=ends - time.monotonic())
+                return response
+            except grpc.RpcError as error:
+                problem = from_rpc_error(error)
+                if _answered(error) or not isinstance(problem, Unavailable):
+                    raise (problem if _answered(error) else nobody or problem) from error
+                nobody = problem
+                if time.monotonic() + _PAUSE_SECONDS > min(ends, away_until):
+                    raise nobody from error
+            pause(_PAUSE_SECONDS)
 
     def stream(self, path: str, request: Message, response_type: type[Response]) -> Iterator[Response]:
         """The same for a method that answers with a stream; leaving the loop cancels the call."""
@@ -87,3 +103,8 @@ class Transport:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def _answered(error: Any) -> bool:
+    """Whether a server said this, and not the connection: our servers' errors all have details."""
+    return any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())

@@ -1,0 +1,63 @@
+"""`POST /v1/chat/completions`: a turn of an agent, whole or streamed."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gateway.rest.common import Back, answer
+from gateway.rest.openai.chunks import completion, stream
+from gateway.rest.openai.form import PREFIX
+from gateway.rest.openai.models import agent_of
+from gateway.rest.openai.schemas import ChatCompletionCreate, ChatMessage
+from gateway.rest.turns import run_to_end
+from triptych.agent.v1 import turn_pb2 as pb
+from triptych.errors import InvalidArgument
+from triptych.type.v1 import type_pb2
+
+router = APIRouter(prefix=PREFIX, tags=["openai"])
+
+
+@router.post("/chat/completions")
+async def create_chat_completion(body: ChatCompletionCreate, request: Request, back: Back) -> Response:
+    """The agent keeps the conversation: only the user messages behind the last answer are new to it.
+
+    The header `Idempotency-Key` makes a retry safe: the same key runs the turn once and gets its answer.
+    """
+    start = _start(await agent_of(back, body.model), body, request.headers.get("idempotency-key"))
+    if not body.stream:
+        return answer(completion(await run_to_end(back, start), body.model))
+    events = back.agent_peer.stream(back.turns.StartTurn, start)
+    # Waited for before anything is answered, so that a missing agent or a bad request is an answer with its status.
+    accepted = (await anext(events)).event
+    usage = body.stream_options is not None and body.stream_options.include_usage
+    chunks = stream(accepted, events, body.model, usage=usage)
+    return StreamingResponse(chunks, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+def _start(agent_id: str, body: ChatCompletionCreate, key: str | None) -> pb.StartTurnRequest:
+    newest = body.new_messages()
+    if not newest:
+        raise InvalidArgument.of("messages", "must end with what the user says")
+    return pb.StartTurnRequest(
+        agent_id=agent_id,
+        conversation_id=body.conversation_id,
+        request_id=key or str(uuid.uuid4()),
+        messages=[
+            pb.InputMessage(role=type_pb2.ROLE_USER, text=_text(message), name=message.name or "") for message in newest
+        ],
+        deltas=body.stream,
+    )
+
+
+def _text(message: ChatMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    texts = []
+    for part in message.content or ():
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise InvalidArgument.of("messages.content", "only text parts are supported here")
+        texts.append(part["text"])
+    return "\n".join(texts)

@@ -1,0 +1,1 @@
+"""Many agents' turns over one connection."""

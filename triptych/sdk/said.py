@@ -1,0 +1,39 @@
+"""Messages as programs write them, as the contract's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from triptych.errors import InvalidArgument
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
+
+_ROLES = {
+    "system": type_pb2.ROLE_SYSTEM,
+    "developer": type_pb2.ROLE_SYSTEM,
+    "user": type_pb2.ROLE_USER,
+    "assistant": type_pb2.ROLE_ASSISTANT,
+    "tool": type_pb2.ROLE_TOOL,
+}
+
+
+def as_message(given: Mapping[str, str] | Message) -> Message:
+    """`{"role": …, "content": …, "name": …}`; without a role it is the user's. Raises: InvalidArgument."""
+    if isinstance(given, Message):
+        return given
+    role = given.get("role", "user")
+    if role not in _ROLES:
+        raise InvalidArgument.of("role", f"must be of {', '.join(_ROLES)}")
+    return Message(role=_ROLES[role], text=given.get("content") or "", name=given.get("name") or "")
+
+
+def stamp(moment: datetime | None) -> Timestamp | None:
+    """A time without a zone is taken for local time."""
+    if moment is None:
+        return None
+    made = Timestamp()
+    made.FromDatetime(moment.astimezone())
+    return made
