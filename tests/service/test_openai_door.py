@@ -47,7 +47,7 @@ async def test_an_agent_is_a_model_by_its_id_and_by_its_name(client: openai.Asyn
         assert answer.choices[0].message.content == "ok: hello"
         assert (answer.choices[0].finish_reason, answer.model, answer.object) == ("stop", model, "chat.completion")
         assert answer.usage is not None
-        assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (100, 110)
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens + 10 > 100
 
 
 async def test_only_what_the_user_says_now_is_new_to_the_agent(
@@ -81,7 +81,7 @@ async def test_a_stream_is_pieces_a_finish_reason_and_usage_if_asked(client: ope
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].usage is not None
-    assert chunks[-1].usage.total_tokens == 110
+    assert chunks[-1].usage.total_tokens == chunks[-1].usage.prompt_tokens + 10 > 100
     assert len({chunk.id for chunk in chunks}) == 1
 
 

@@ -138,7 +138,7 @@ async def test_a_call_resumes_behind_the_last_event_received(door: Door, agents:
 async def test_cancel_stops_a_turn_and_detach_leaves_it_to_itself(
     door: Door, agents: list[Agent], model: ScriptedModel
 ) -> None:
-    async with Wire(door.address) as wire, door.client() as client:
+    async with Wire(door.address) as wire:
         await wire.start("stopped", agents[0], "[[wait]] hello")
         turn_id = (await wire.call.read()).event.turn_id
         assert await asyncio.to_thread(model.waiting.wait, 20)
@@ -153,8 +153,8 @@ async def test_cancel_stops_a_turn_and_detach_leaves_it_to_itself(
         await wire.say(call_id="left", detach=True)
         assert not (await wire.until_end("left"))[-1].end.HasField("error")
         model.release()
-        resumed = client.turns._events(turn_pb2.StartTurnRequest(), response.event.turn_id, 0)
-        assert [event.WhichOneof("event") async for event in resumed][-1] == "done"
+        await wire.say(call_id="again", resume=turn_pb2.ResumeTurnRequest(turn_id=response.event.turn_id))
+        assert [each.event.WhichOneof("event") for each in await wire.until_end("again")][-2] == "done"
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,10 @@ ROWS: dict[str, Row] = {
     "GET /v1/conversations": Row(query={"agent_id": "{agent}"}),
     "POST /v1/conversations/{conversation_id}/messages": Row({"input": "hello"}),
     "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}"}),
+    "POST /v1/memory/add": Row({"agent_id": "{agent}", "facts": ["a fact"]}),
+    "POST /v1/memory/search": Row({"agent_id": "{agent}", "query": "OWN-WORDS"}),
+    "POST /openai/v1/chat/completions": Row({"model": "{agent}", "messages": [{"role": "user", "content": "hello"}]}),
+    "GET /openai/v1/models/{model}": Row(path={"model": "{agent}"}),
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),

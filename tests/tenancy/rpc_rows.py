@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.mcp_server import TOKEN
+
+_SCHEMA = '{"type": "object", "properties": {}}'
 _MESSAGE = {"role": "ROLE_USER", "text": "{words}", "create_time": "2026-01-01T00:00:00Z"}
 
 ROWS: dict[str, Any] = {
@@ -29,7 +32,24 @@ ROWS: dict[str, Any] = {
     "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},
     "AgentService/GetConversation": {"conversation_id": "{conversation}"},
     "AgentService/ListConversations": {"agent_id": "{agent}"},
-    "AgentService/ListTools": {},
+    "AgentService/CompactConversation": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "AgentService/ResetConversation": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "AgentService/ListTools": {"mcp_server_id": "{server}"},
+    "AgentService/CountTools": {},
+    "AgentService/GetTool": {"tool_id": "{own_tool}"},
+    "AgentService/CreateTool": {"tool": {"name": "t-{uuid}", "description": "d", "json_schema": _SCHEMA}},
+    "AgentService/UpdateTool": {"tool": {"id": "{own_tool}", "description": "d"}, "update_mask": "description"},
+    "AgentService/UpsertTool": {"tool": {"name": "t-{uuid}", "description": "d", "json_schema": _SCHEMA}},
+    "AgentService/DeleteTool": {"tool_id": "{+own_tool}"},
+    "AgentService/AttachTool": {"agent_id": "{+agent}", "tool_id": "{own_tool}"},
+    "AgentService/DetachTool": {"agent_id": "{agent}", "tool_id": "{own_tool}"},
+    "AgentService/CreateMcpServer": {
+        "server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}
+    },
+    "AgentService/GetMcpServer": {"server_id": "{server}"},
+    "AgentService/ListMcpServers": {},
+    "AgentService/RefreshMcpServer": {"server_id": "{server}"},
+    "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
     # Turns
     "TurnService/StartTurn": {
@@ -42,6 +62,14 @@ ROWS: dict[str, Any] = {
     "TurnService/GetTurn": {"turn_id": "{turn}"},
     "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
     "TurnService/CancelTurn": {"turn_id": "{turn}"},
+    "TurnService/ContinueTurn": {
+        "turn_id": "{+waiting}",
+        "request_id": "{uuid}",
+        "tool_returns": [{"tool_call_id": "call-0", "text": "seen"}],
+    },
+    "StepService/GetStep": {"step_id": "{step}"},
+    "StepService/ListSteps": {"turn_id": "{turn}", "agent_id": "{agent}"},
+    "StepService/GetStepContext": {"step_id": "{step}"},
     # Archives
     "ArchivalService/CreateArchive": {"archive": {"name": "n"}},
     "ArchivalService/GetArchive": {"archive_id": "{archive}"},
@@ -88,7 +116,11 @@ ROWS: dict[str, Any] = {
         "request_id": "{uuid}",
         "messages": [_MESSAGE],
     },
+    # Memory of programs with agents of their own
+    "MemoryService/AddMemory": {"agent_id": "{agent}", "request_id": "{uuid}", "facts": [{"text": "a fact"}]},
+    "MemoryService/SearchMemory": {"agent_id": "{agent}", "query": "OWN-WORDS"},
     # The door
+    "GatewayService/Session": [{"call_id": "1", "resume": {"turn_id": "{turn}"}}],
     "GatewayService/WhoAmI": {},
     "GatewayService/CreateUser": {"name": "{uuid}"},
     "GatewayService/GetUser": {"user_id": "{user}"},

@@ -15,7 +15,7 @@ from tests.tenancy.world import MAKING, OF_ACCOUNT, World
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
 _PLACEHOLDER = re.compile(r"\{\+?(\w+)\}")
-KINDS = (*MAKING, "agent_archive", "agent_block")
+KINDS = (*MAKING, "agent_archive", "agent_block", "step")
 
 
 def kinds_in(template: Any) -> list[str]:

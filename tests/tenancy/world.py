@@ -15,13 +15,14 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from tests.support.door import FIRST_KEY, Door
-from triptych.agent.v1 import agent_pb2, turn_pb2
+from tests.support.mcp_server import TOKEN
+from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.gateway.v1 import gateway_pb2
+from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, archival_pb2, recall_pb2, gateway_pb2)
+MODULES = (agent_pb2, turn_pb2, step_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -30,6 +31,7 @@ METHODS: dict[str, MethodDescriptor] = {
 }
 CANARIES = {"ann": "ANNS-OWN-WORDS", "bob": "BOBS-OWN-WORDS", "cyd": "CYDS-OWN-WORDS"}
 
+_SCHEMA = '{"type": "object", "properties": {}}'
 # How one of each kind is made: the RPC, its request, and where in the answer its id is.
 # In a template `{kind}` is the user's standing one, `{+kind}` one made for this, `{uuid}` random, `{words}` the user's.
 MAKING: dict[str, tuple[str, Any, str]] = {
@@ -84,6 +86,27 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         ],
         "document.id",
     ),
+    "own_tool": (
+        "AgentService/CreateTool",
+        {"tool": {"name": "t-{uuid}", "description": "{words}", "json_schema": _SCHEMA}},
+        "tool.id",
+    ),
+    "server": (
+        "AgentService/CreateMcpServer",
+        {"server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}},
+        "server.id",
+    ),
+    # A turn that waits for what its client's tool returns.
+    "waiting": (
+        "TurnService/StartTurn",
+        {
+            "agent_id": "{+agent}",
+            "request_id": "{uuid}",
+            "messages": [{"text": "[[call:look {}]] {words}"}],
+            "client_tools": [{"name": "look", "description": "d", "parameters": _SCHEMA}],
+        },
+        "event.turn_id",
+    ),
     "user": ("GatewayService/CreateUser", {"name": "{uuid}"}, "user.id"),
     "key": (
         "GatewayService/CreateKey",
@@ -107,7 +130,7 @@ class World:
         self.http = httpx.AsyncClient()
 
     @classmethod
-    async def made(cls, door: Door, channel: grpc.aio.Channel) -> World:
+    async def made(cls, door: Door, channel: grpc.aio.Channel, mcp_url: str) -> World:
         world = cls(door, channel)
         world._keys["operator"] = FIRST_KEY
         for account, admin in (("one", "ann"), ("two", "cyd")):
@@ -119,13 +142,16 @@ class World:
         world._keys["bob"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
         tools = await world.ask("ann", "AgentService/ListTools", {})
         for user in CANARIES:
-            world.ids[user] = {"tool": tools.tools[0].id}
+            world.ids[user] = {"tool": tools.tools[0].id, "mcp_url": f"{mcp_url}?of={user}"}
             for kind in MAKING:
                 world.ids[user][kind] = await world.make(user, kind)
                 if kind == "agent":
                     agent = await world.ask(user, "AgentService/GetAgent", {"agent_id": "{agent}"})
                     world.ids[user]["agent_archive"] = agent.agent.archive_ids[0]
                     world.ids[user]["agent_block"] = agent.agent.blocks[0].id
+                if kind == "turn":
+                    steps = await world.ask(user, "StepService/ListSteps", {"turn_id": "{turn}"})
+                    world.ids[user]["step"] = steps.steps[0].id
         return world
 
     def stranger(self, kind: str) -> str:
