@@ -40,6 +40,9 @@ _SECOND, _AFTER = "second", "after"
 _PASSED = {"accept": 2, "model": 4, "step": 2, "call": 2, "recall": 4, "finish": 2, "events": 4, "settled": 2}
 _KILLS = [f"{name}:n={time}" for name in failpoints.NAMES for time in range(1, _PASSED[name.partition(":")[0]] + 1)]
 
+# The code is the same on both stores: the first pass shows what differs.
+_CASES = [("sqlite", kill) for kill in _KILLS] + [("postgres", kill) for kill in _KILLS if kill.endswith(":n=1")]
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str], ScriptedModel]]:
@@ -54,12 +57,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dic
     model.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgres"], scope="module")
+@pytest.fixture(scope="module")
 def agent_environ(
     request: pytest.FixtureRequest, shared: tuple[Path, dict[str, str], ScriptedModel]
 ) -> Iterator[dict[str, str]]:
-    """agent_service's settings, on each store in turn."""
+    """agent_service's settings on the store that is asked for."""
     _, environ, _ = shared
+    environ = {**environ, "TRIPTYCH_DRAIN_SECONDS": "0"}
     if request.param == "sqlite":
         yield environ
         return
@@ -152,7 +156,7 @@ def _expected(said: list[recall_pb2.Message]) -> None:
     assert sum(len(message.tool_calls) for message in said) == 2
 
 
-@pytest.mark.parametrize("kill", _KILLS)
+@pytest.mark.parametrize(("agent_environ", "kill"), _CASES, indirect=["agent_environ"])
 async def test_killed_there_it_is_as_if_nothing_had_been(
     kill: str, client: Client, agent_environ: dict[str, str]
 ) -> None:
@@ -172,4 +176,4 @@ async def test_killed_there_it_is_as_if_nothing_had_been(
             assert await client.passages() == ["Ann likes quince."]
             _expected(await client.said(agent))
     finally:
-        service.kill()
+        service.stop()  # so that nothing is left for the next one, which would pass its place in taking that up
