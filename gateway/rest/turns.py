@@ -87,20 +87,21 @@ def _text(message: InputMessage) -> str:
 
 async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
     """Waits for the turn's end. Raises: TurnFailed; what StartTurn raises."""
-    messages = []
+    messages: list[Any] = []
+    turn: pb.Turn | None = None
+    # To the stream's own end, behind the last event: what the turn has used comes with that.
     async for response in back.agent_peer.stream(back.turns.StartTurn, start):
         event = response.event
         kind = event.WhichOneof("event")
         if kind in ("message", "tool_result"):
             messages.append(getattr(event, kind))
-        elif kind == "done":
-            turn = event.done.turn
-            if turn.HasField("error"):
-                raise TurnFailed(turn.error)
-            return Finished(turn, messages)
-        elif kind == "approval_request":
-            return Finished(event.approval_request.turn, messages)
-    raise from_status(14, "the server is stopping; the turn goes on when it is back")
+        elif kind in ("done", "approval_request"):
+            turn = getattr(event, kind).turn
+    if turn is None:
+        raise from_status(14, "the server is stopping; the turn goes on when it is back")
+    if turn.HasField("error"):
+        raise TurnFailed(turn.error)
+    return Finished(turn, messages)
 
 
 async def accepted(back: Backends, start: pb.StartTurnRequest) -> pb.Turn:
@@ -116,6 +117,7 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
     yield _data({"message_type": "ping"})
     events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
     streamed: set[str] = set()
+    over = False
     waiting: asyncio.Future[Any] | None = None
     try:
         while True:
@@ -127,10 +129,10 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
             response, waiting = waiting.result(), None
             for line in _lines(response.event, streamed, only):
                 yield line
-            if response.event.WhichOneof("event") in ("done", "approval_request"):
-                break
+            over = over or response.event.WhichOneof("event") in ("done", "approval_request")
     except StopAsyncIteration:
-        yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
+        if not over:
+            yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
     except TriptychError as error:
         yield _error(error.message, error.reason_name)
     finally:

@@ -40,8 +40,8 @@ async def test_what_was_acknowledged_outlives_a_kill_and_is_embedded_after_it(tm
             assert [await peer.unary(stub.AppendMessages, each, caller=ann) for each in requests] == before
             counted = await peer.unary(stub.CountMessages, pb.CountMessagesRequest(), caller=ann)
             assert counted.count == 30
-            search = pb.SearchMessagesRequest(query="message 1", mode=type_pb2.SEARCH_MODE_SEMANTIC, limit=100)
-            # "message 0" to "message 9" are as long as the query, which is what the endpoint's vectors say.
+            search = pb.SearchMessagesRequest(query="user: message 1", mode=type_pb2.SEARCH_MODE_SEMANTIC, limit=100)
+            # Messages 0 to 9 are as long as the query, with who said them: that is what the endpoint's vectors say.
             await eventually(
                 lambda: peer.unary(stub.SearchMessages, search, caller=ann), lambda answer: len(answer.hits) == 10
             )
