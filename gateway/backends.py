@@ -9,6 +9,7 @@ from gateway.usage.book import UsageBook
 from servicekit.principal import Signer
 from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
+from triptych.agent.v1.step_pb2_grpc import StepServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 from triptych.agent.v1.upkeep_pb2_grpc import UpkeepServiceStub
 from triptych.archival.v1 import archival_pb2
@@ -25,6 +26,7 @@ class Backends:
         self.recall_peer = CallersPeer("recall_service", settings.recall_address, signer, book, admission)
         self.archival_peer = CallersPeer("archival_service", settings.archival_address, signer, book, admission)
         self.agents = AgentServiceStub(self.agent_peer.methods)
+        self.steps = StepServiceStub(self.agent_peer.methods)
         self.turns = TurnServiceStub(self.agent_peer.methods)
         self.upkeep = UpkeepServiceStub(self.agent_peer.methods)
         self.recall = RecallServiceStub(self.recall_peer.methods)

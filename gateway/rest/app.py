@@ -27,6 +27,8 @@ from gateway.rest import (
     own_memory,
     runs,
     search,
+    steps,
+    windows,
 )
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
@@ -73,9 +75,22 @@ def make_api() -> FastAPI:
     """All routes, with nothing behind them yet: enough for their OpenAPI document."""
     app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
-    for module in (agents, memory, messages, blocks, archives, search, conversations, runs, models, own_memory):
+    for module in (
+        agents,
+        memory,
+        messages,
+        blocks,
+        archives,
+        search,
+        conversations,
+        runs,
+        models,
+        own_memory,
+        steps,
+        windows,
+    ):
         app.include_router(module.router)
-    for module in (openai_chat, openai_models, docs, admin):
+    for module in (openai_chat, openai_models, steps, windows, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
