@@ -13,6 +13,7 @@ from servicekit.channel import Peer
 from servicekit.principal import Signer
 from tests.support.keys import ANN, signer
 from tests.support.processes import Service
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import environment
 from triptych.agent.v1 import agent_pb2, turn_pb2
@@ -174,7 +175,9 @@ async def test_messages_reach_recall_though_it_was_away_when_the_turn_ended(tier
     model.release()
     tiers.start("recall_service")
     assert (await tiers.finish(turn_id))[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
-    assert await tiers.said(agent) == ["hello", "ok: hello", "[[wait]] while you are away", "ok: while you are away"]
+    # A turn's end waits two seconds for recall, and no longer.
+    spoken = ["hello", "ok: hello", "[[wait]] while you are away", "ok: while you are away"]
+    assert await eventually(lambda: tiers.said(agent), lambda said: len(said) >= len(spoken)) == spoken
 
 
 async def test_messages_reach_recall_though_both_services_died_before_it_had_them(
