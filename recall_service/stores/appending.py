@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
@@ -18,13 +18,19 @@ from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 from triptych.type.v1 import type_pb2
 
-_KNOWN = select(appends).where(
-    owned(appends), appends.c.conversation_id == bindparam("conversation"), appends.c.request_id == bindparam("request")
-)
+# The conversation's counter, and what the request wrote if it came before.
 _COUNTER = (
-    select(conversations)
+    select(conversations, appends.c.request_hash, appends.c.first_sequence, appends.c.number)
+    .join_from(
+        conversations,
+        appends,
+        and_(
+            owned(appends), appends.c.conversation_id == conversations.c.id, appends.c.request_id == bindparam("request")
+        ),
+        isouter=True,
+    )
     .where(owned(conversations), conversations.c.id == bindparam("conversation"))
-    .with_for_update()  # SQLite has one writer and needs no lock
+    .with_for_update(of=conversations)  # SQLite has one writer and needs no lock
 )
 _ADVANCE = (
     update(conversations)
@@ -34,7 +40,7 @@ _ADVANCE = (
 _START = insert(conversations)
 _NOTE = insert(appends)
 _TAKEN = select(messages.c.n).where(owned(messages), messages.c.id.in_(bindparam("ids", expanding=True))).limit(1)
-_INSERT = insert(messages).returning(messages.c.n, sort_by_parameter_order=True)
+_INSERT = insert(messages)
 # As they were appended: what was changed since is in the first revision.
 _SPAN = (
     select(func.coalesce(revisions.c.body, messages.c.body))
@@ -58,47 +64,60 @@ def append(
 ) -> list[Message]:
     """As `RecallStore.append`."""
     here = owner(tenant, conversation=request.conversation_id)
-    last, fence = _lock(connection, tenant, request)
+    counter = _lock(connection, tenant, request)
     digest = _digest(request)
-    known = connection.execute(_KNOWN, {**here, "request": request.request_id}).one_or_none()
-    if known is not None and known.request_hash != digest:
+    known = counter.number is not None
+    if known and counter.request_hash != digest:
         raise FailedPrecondition(
             "request_id: was used before for other messages", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
         )
-    number = 0 if known is not None else len(request.messages)
+    number = 0 if known else len(request.messages)
     # A replay moves the fence too: it comes from the conversation's new owner.
-    connection.execute(_ADVANCE, {**here, "new_last": last + number, "new_fence": max(fence, request.fence.token)})
-    if known is not None:
-        span = {"first": known.first_sequence, "last": known.first_sequence + known.number - 1}
+    moved = {"new_last": counter.last_sequence + number, "new_fence": max(counter.fence, request.fence.token)}
+    connection.execute(_ADVANCE, {**here, **moved})
+    if known:
+        span = {"first": counter.first_sequence, "last": counter.first_sequence + counter.number - 1}
         return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
     _check_ids(connection, here, request)
-    stored = [_stored(tenant, request, position, last + 1) for position in range(number)]
-    index.add(connection, tenant, _insert(connection, tenant, stored))
+    first = counter.last_sequence + 1
+    stored = [_stored(tenant, request, position, first) for position in range(number)]
+    _insert(connection, index, tenant, stored)
     note = row(
         tenant,
         agent_id=request.agent_id,
         conversation_id=request.conversation_id,
         request_id=request.request_id,
         request_hash=digest,
-        first_sequence=last + 1,
+        first_sequence=first,
         number=number,
     )
     connection.execute(_NOTE, note)
     return stored
 
 
-def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> tuple[int, int]:
-    """Locks the conversation's counter; gives its last sequence number and the highest fence token seen."""
-    counter = connection.execute(_COUNTER, owner(tenant, conversation=request.conversation_id)).one_or_none()
+class _Counter(NamedTuple):
+    """Of a conversation: its last sequence number and the highest fence token seen; and what the request wrote."""
+
+    last_sequence: int
+    fence: int
+    request_hash: str | None = None
+    first_sequence: int | None = None
+    number: int | None = None
+
+
+def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> Any:
+    """The conversation's counter, which is locked, or a new one. Gives a `_Counter` or a row with its columns."""
+    here = owner(tenant, conversation=request.conversation_id, request=request.request_id)
+    counter = connection.execute(_COUNTER, here).one_or_none()
     if counter is None:
         new = row(tenant, id=request.conversation_id, agent_id=request.agent_id, last_sequence=0, fence=0)
         connection.execute(_START, new)
-        return 0, 0
+        return _Counter(0, 0)
     if counter.agent_id != request.agent_id:
         raise InvalidArgument.of("conversation_id", "is a conversation of another agent")
     if 0 < request.fence.token < counter.fence:
         raise FailedPrecondition("a newer owner of this conversation has written", reason=type_pb2.ERROR_REASON_FENCED)
-    return counter.last_sequence, counter.fence
+    return counter
 
 
 def _check_ids(connection: Connection, here: dict[str, Any], request: AppendMessagesRequest) -> None:
@@ -126,11 +145,12 @@ def _stored(tenant: Tenant, request: AppendMessagesRequest, position: int, first
     return message
 
 
-def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -> dict[int, Message]:
-    """The messages by their numbers."""
+def _insert(connection: Connection, index: MessageIndex, tenant: Tenant, stored: Sequence[Message]) -> None:
+    numbered = dict(zip(index.numbers(connection, len(stored)), stored, strict=True))
     rows = [
         row(
             tenant,
+            n=n,
             id=message.id,
             agent_id=message.agent_id,
             conversation_id=message.conversation_id,
@@ -141,7 +161,7 @@ def _insert(connection: Connection, tenant: Tenant, stored: Sequence[Message]) -
             revision=1,
             body=message.SerializeToString(),
         )
-        for message in stored
+        for n, message in numbered.items()
     ]
-    numbers = connection.execute(_INSERT, rows).scalars().all()
-    return dict(zip(numbers, stored, strict=True))
+    connection.execute(_INSERT, rows)
+    index.add(connection, tenant, numbered)

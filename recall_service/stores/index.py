@@ -16,6 +16,10 @@ from triptych.recall.v1.recall_pb2 import Message
 class MessageIndex(Protocol):
     """What is given a connection is a part of its transaction. `numbered`: messages by the store's numbers of them."""
 
+    def numbers(self, connection: Connection, count: int) -> Sequence[int]:
+        """So many new numbers for messages, rising, and higher than those of all messages that the user has or had."""
+        ...
+
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         """From the commit on the messages are found by their words, and wait to be embedded."""
         ...

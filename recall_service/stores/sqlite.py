@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from embedders import Vectors
 from recall_service.store import Filters, Found, Place, Scope, Waiting
@@ -15,6 +15,9 @@ from servicekit.principal import Tenant
 from servicekit.sql import Database
 from triptych.recall.v1.recall_pb2 import Message
 
+# SQLite's own note of the highest number that the table ever had: a purged message's is not given again.
+_LAST = text("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
+
 
 class SqliteIndex:
     """A `MessageIndex`. The process is the file's only owner, so what is in memory is told of every change."""
@@ -22,6 +25,14 @@ class SqliteIndex:
     def __init__(self, database: Database) -> None:
         self._cache = VectorCache(database)
         self._postings = Postings()
+        self._last: int | None = None
+
+    def numbers(self, connection: Connection, count: int) -> Sequence[int]:
+        if self._last is None:
+            self._last = connection.execute(_LAST).scalar() or 0
+        # What is rolled back leaves a gap.
+        self._last += count
+        return range(self._last - count + 1, self._last + 1)
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         words.add(connection, tenant, numbered)

@@ -142,16 +142,12 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
     """Runs the jobs in one transaction; one that fails takes back only what it did itself."""
     try:
         connection.begin()
-        for job in jobs:
-            connection.exec_driver_sql("SAVEPOINT job")
-            try:
-                job.result = job.work(connection)
-            except Exception as error:  # the caller's to handle: it travels there by the future
-                job.error = translated(error)
-                connection.exec_driver_sql("ROLLBACK TO job")
-            connection.exec_driver_sql("RELEASE job")
+        if len(jobs) == 1:
+            jobs[0].result = jobs[0].work(connection)
+        else:
+            _run_apart(connection, jobs)
         connection.commit()
-    except Exception as error:  # the commit itself failed (a full disk): nobody's work is there
+    except Exception as error:  # a lone job's, or the commit failed (a full disk): nobody's work is there
         connection.rollback()
         for job in jobs:
             job.error = job.error or translated(error)
@@ -161,6 +157,18 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
             loop.call_soon_threadsafe(_resolve, mine)
         except RuntimeError:  # the loop has closed: nobody waits any more
             continue
+
+
+def _run_apart(connection: Connection, jobs: list[_Job]) -> None:
+    execute = connection.connection.cursor().execute  # by the driver: SQLAlchemy's part would be most of the cost
+    for job in jobs:
+        execute("SAVEPOINT job")
+        try:
+            job.result = job.work(connection)
+        except Exception as error:  # the caller's to handle: it travels there by the future
+            job.error = translated(error)
+            execute("ROLLBACK TO job")
+        execute("RELEASE job")
 
 
 def _resolve(jobs: list[_Job]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from embedders import Vectors
 from recall_service.store import Filters, Found, Place, Scope, Waiting
@@ -14,6 +14,8 @@ from servicekit.principal import Tenant
 from servicekit.sql import Database
 from triptych.recall.v1.recall_pb2 import Message
 
+_NEXT = text("SELECT nextval('messages_n') FROM generate_series(1, :count)")
+
 
 class PostgresIndex:
     """A `MessageIndex`, which several replicas may have of one database: nothing of it is kept in memory."""
@@ -21,6 +23,9 @@ class PostgresIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._replica = str(uuid.uuid4())
+
+    def numbers(self, connection: Connection, count: int) -> Sequence[int]:
+        return connection.execute(_NEXT, {"count": count}).scalars().all()
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         spoken = {n: message for n, message in numbered.items() if message.text}
