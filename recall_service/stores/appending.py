@@ -25,7 +25,9 @@ _COUNTER = (
         conversations,
         appends,
         and_(
-            owned(appends), appends.c.conversation_id == conversations.c.id, appends.c.request_id == bindparam("request")
+            owned(appends),
+            appends.c.conversation_id == conversations.c.id,
+            appends.c.request_id == bindparam("request"),
         ),
         isouter=True,
     )
