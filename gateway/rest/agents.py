@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import letta_messages, shapes
+from gateway.rest import letta_messages, shapes, tool_rules
+from gateway.rest.agent_bodies import AgentCreate, AgentUpdate
 from gateway.rest.catalogue import Catalogue
-from gateway.rest.common import Back, NewestFirst, answer, answers, struct, tag_match
-from gateway.rest.schemas import AgentCreate, AgentUpdate, BlockCreate, Body
+from gateway.rest.common import Back, NewestFirst, answer, struct, tag_match
+from gateway.rest.schemas import BlockCreate, Body
 from triptych.agent.v1 import agent_pb2 as pb
 
 router = APIRouter(prefix="/v1", tags=["agents"])
@@ -34,16 +35,17 @@ async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
         embedding=body.embedding or "",
         timezone=body.timezone or "",
         tags=body.tags or [],
-        tools=[*(body.tools or []), *known.tool_names(body.tool_ids or [])],
+        tools=[*(body.tools or []), *await known.tool_names(body.tool_ids or [])],
         blocks=[new_block(block) for block in body.memory_blocks],
         model=_model(body),
         metadata=struct(body.metadata),
+        tool_rules=map(tool_rules.read, body.tool_rules or []),
     )
     request = pb.CreateAgentRequest(
         agent=agent, block_ids=body.block_ids, include_base_tools=body.include_base_tools is not False
     )
     response = await back.agent_peer.unary(back.agents.CreateAgent, request)
-    return answer(known.agent(response.agent))
+    return answer(await known.agent(response.agent))
 
 
 @router.get("/agents")
@@ -64,7 +66,7 @@ async def list_agents(
         name_contains=query_text or "",
     )
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
-    return answers(response.agents, known.agent)
+    return answer(await known.agents(response.agents))
 
 
 @router.get("/agents/count")
@@ -75,7 +77,7 @@ async def count_agents(back: Back) -> Response:
 
 @router.get("/agents/{agent_id}")
 async def get_agent(agent_id: str, back: Back, known: Known) -> Response:
-    return answer(known.agent(await fetch_agent(back, agent_id)))
+    return answer(await known.agent(await fetch_agent(back, agent_id)))
 
 
 @router.patch("/agents/{agent_id}")
@@ -88,11 +90,14 @@ async def update_agent(agent_id: str, body: AgentUpdate, back: Back, known: Know
         wanted.model.CopyFrom(current.model)
         paths.append("model")
     if body.tool_ids is not None:
-        wanted.tools.extend(known.tool_names(body.tool_ids))
+        wanted.tools.extend(await known.tool_names(body.tool_ids))
         paths.append("tools")
+    if body.tool_rules is not None:
+        wanted.tool_rules.extend(map(tool_rules.read, body.tool_rules))
+        paths.append("tool_rules")
     request = pb.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=paths))
     response = await back.agent_peer.unary(back.agents.UpdateAgent, request)
-    return answer(known.agent(response.agent))
+    return answer(await known.agent(response.agent))
 
 
 @router.delete("/agents/{agent_id}")
@@ -106,37 +111,6 @@ async def get_context(agent_id: str, back: Back, conversation_id: str | None = N
     request = pb.PreviewContextRequest(agent_id=agent_id, conversation_id=conversation_id or "")
     preview = await back.agent_peer.unary(back.agents.PreviewContext, request)
     return answer(_context(preview))
-
-
-@router.get("/agents/{agent_id}/tools")
-async def list_agent_tools(agent_id: str, back: Back, known: Known) -> Response:
-    agent = await fetch_agent(back, agent_id)
-    return answer([known.tools[name] for name in agent.tools if name in known.tools])
-
-
-@router.patch("/agents/{agent_id}/tools/{verb}/{tool_id}")
-async def change_tools(
-    agent_id: str, verb: Literal["attach", "detach"], tool_id: str, back: Back, known: Known
-) -> Response:
-    agent = await fetch_agent(back, agent_id)
-    (name,) = known.tool_names([tool_id])
-    kept = [tool for tool in agent.tools if tool != name]
-    wanted = pb.Agent(id=agent_id, tools=[*kept, name] if verb == "attach" else kept)
-    request = pb.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["tools"]))
-    response = await back.agent_peer.unary(back.agents.UpdateAgent, request)
-    return answer(known.agent(response.agent))
-
-
-@router.get("/tools")
-async def list_tools(known: Known, listing: NewestFirst, name: str | None = None) -> Response:
-    tools = [tool for tool in known.tools.values() if name in (None, tool["name"])]
-    # All of them are one page: there is nothing before the first or after the last.
-    return answer([] if listing.after or listing.before else tools[: listing.limit])
-
-
-@router.get("/tools/count")
-async def count_tools(known: Known) -> Response:
-    return answer(len(known.tools))
 
 
 @router.get("/tags")

@@ -28,6 +28,7 @@ from gateway.rest import (
     runs,
     search,
     steps,
+    tools,
     windows,
 )
 from gateway.rest.catalogue import Catalogue
@@ -39,6 +40,7 @@ from gateway.servicer import GatewayServicer
 from gateway.usage.admission import Admission
 from servicekit import rpc
 from triptych.errors import TriptychError
+from triptych.type.v1 import type_pb2
 
 VERSION = "0.1.0"
 
@@ -88,9 +90,10 @@ def make_api() -> FastAPI:
         own_memory,
         steps,
         windows,
+        tools,
     ):
         app.include_router(module.router)
-    for module in (openai_chat, openai_models, steps, windows, docs, admin):
+    for module in (openai_chat, openai_models, docs, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -115,6 +118,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _expected(_request: Request, error: Exception) -> Response:
     assert isinstance(error, TriptychError)
+    if error.reason == type_pb2.ERROR_REASON_TURN_WAITING:  # as letta-client programs know it
+        return error_response(409, error.message)
     return error_answer(error)
 
 

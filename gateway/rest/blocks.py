@@ -65,7 +65,7 @@ async def delete_block(block_id: str, back: Back) -> Response:
 async def list_agents_with(block_id: str, back: Back, known: Known, listing: OldestFirst) -> Response:
     request = pb.ListAgentsRequest(**listing.paging, block_id=block_id)
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
-    return answers(response.agents, known.agent)
+    return answer(await known.agents(response.agents))
 
 
 async def changed_block(back: Back, block_id: str, body: BlockUpdate) -> pb.Block:

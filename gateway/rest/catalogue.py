@@ -1,9 +1,10 @@
-"""What every agent's JSON needs beside the agent: the tools, and the defaults of the model. Kept for a minute."""
+"""What every agent's JSON needs beside the agent: its tools, and the defaults of the model."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 
 from gateway.backends import Backends
 from gateway.rest import shapes
@@ -15,37 +16,61 @@ _FRESH_SECONDS = 60.0
 
 
 class Catalogue:
+    """The server's own tools and models are kept for a minute; a user's own tools are asked for each time."""
+
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
         self._fetched = float("-inf")
         self._lock = asyncio.Lock()
-        self.tools: dict[str, Json] = {}
+        self._built_in: dict[str, Json] = {}
         self.models = agent_pb2.ListModelsResponse()
 
     async def load(self) -> Catalogue:
         """Itself, at most a minute old. Raises: Unavailable if agent_service is away."""
         async with self._lock:
             if time.monotonic() - self._fetched > _FRESH_SECONDS:
-                peer, agents = self._backends.agent_peer, self._backends.agents
                 # What is kept here is shown to every user: none of it may be one user's own.
                 built_in = agent_pb2.ListToolsRequest(tool_type=agent_pb2.TOOL_TYPE_BUILTIN)
-                tools, self.models = await asyncio.gather(
-                    peer.unary(agents.ListTools, built_in),
-                    peer.unary(agents.ListModels, agent_pb2.ListModelsRequest()),
+                self._built_in, self.models = await asyncio.gather(
+                    self._listed(built_in),
+                    self._backends.agent_peer.unary(self._backends.agents.ListModels, agent_pb2.ListModelsRequest()),
                 )
-                self.tools = {tool.name: shapes.tool(tool) for tool in tools.tools}
                 self._fetched = time.monotonic()
         return self
 
-    def agent(self, agent: agent_pb2.Agent) -> Json:
+    async def tools(self) -> dict[str, Json]:
+        """All that the caller's agents can be given, by name."""
+        return await self._listed(agent_pb2.ListToolsRequest())
+
+    async def agents(self, agents: Sequence[agent_pb2.Agent]) -> list[Json]:
         default = self.models.default_handle
         window = next((model.context_window for model in self.models.models), 32_768)
-        return shapes.agent(agent, self.tools, window, default)
+        tools = await self._named(name for agent in agents for name in agent.tools)
+        return [shapes.agent(agent, tools, window, default) for agent in agents]
 
-    def tool_names(self, tool_ids: list[str]) -> list[str]:
+    async def agent(self, agent: agent_pb2.Agent) -> Json:
+        (shown,) = await self.agents([agent])
+        return shown
+
+    async def tool_names(self, tool_ids: Sequence[str]) -> list[str]:
         """Raises: InvalidArgument for an id that there is none of."""
-        by_id = {tool["id"]: name for name, tool in self.tools.items()}
+        by_id = {tool["id"]: name for name, tool in self._built_in.items()}
+        if any(tool_id not in by_id for tool_id in tool_ids):
+            by_id = {tool["id"]: name for name, tool in (await self.tools()).items()}
         for tool_id in tool_ids:
             if tool_id not in by_id:
                 raise InvalidArgument.of("tool_ids", f"there is no tool {tool_id[:100]}")
         return [by_id[tool_id] for tool_id in tool_ids]
+
+    async def _named(self, names: Iterable[str]) -> dict[str, Json]:
+        """At least those of the names that there are. Most agents have none but the server's own tools."""
+        return self._built_in if all(name in self._built_in for name in names) else await self.tools()
+
+    async def _listed(self, request: agent_pb2.ListToolsRequest) -> dict[str, Json]:
+        found: dict[str, Json] = {}
+        while True:
+            response = await self._backends.agent_peer.unary(self._backends.agents.ListTools, request)
+            found.update((tool.name, shapes.tool(tool)) for tool in response.tools)
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                return found

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from gateway.rest.shapes import Json, time
+from triptych.agent.v1.turn_pb2 import Turn
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
@@ -32,6 +33,12 @@ def parts(m: Message) -> list[Json]:
         return found + [_call(m, call) for call in m.tool_calls]
     kind = "system_message" if m.role == type_pb2.ROLE_SYSTEM else "user_message"
     return [{**_base(m, kind), "content": m.text}]
+
+
+def approval_request(m: Message, turn: Turn) -> Json:
+    """What the turn waits for: calls in its last message `m` that a person approves, or that the program runs."""
+    calls = [_shown(pending.call) for pending in turn.pending_calls]
+    return {**_base(m, "approval_request_message"), "tool_call": calls[0] if calls else None, "tool_calls": calls}
 
 
 def delta(kind: str, text: str, message_id: str, run_id: str, step_id: str, at: str | None) -> Json:
@@ -61,8 +68,12 @@ def _base(m: Message, kind: str) -> Json:
 def _call(m: Message, call: ToolCall) -> Json:
     if call.name == _SPEECH:
         return {**_base(m, "assistant_message"), "content": _spoken(call)}
-    shown = {"name": call.name, "arguments": call.arguments, "tool_call_id": call.id}
+    shown = _shown(call)
     return {**_base(m, "tool_call_message"), "tool_call": shown, "tool_calls": [shown]}
+
+
+def _shown(call: ToolCall) -> Json:
+    return {"name": call.name, "arguments": call.arguments, "tool_call_id": call.id}
 
 
 def _spoken(call: ToolCall) -> str:

@@ -49,9 +49,9 @@ async def attach_or_detach(
 ) -> Response:
     if verb == "attach":
         attached = agent_pb2.AttachBlockRequest(agent_id=agent_id, block_id=block_id)
-        return answer(known.agent((await back.agent_peer.unary(back.agents.AttachBlock, attached)).agent))
+        return answer(await known.agent((await back.agent_peer.unary(back.agents.AttachBlock, attached)).agent))
     detached = agent_pb2.DetachBlockRequest(agent_id=agent_id, block_id=block_id)
-    return answer(known.agent((await back.agent_peer.unary(back.agents.DetachBlock, detached)).agent))
+    return answer(await known.agent((await back.agent_peer.unary(back.agents.DetachBlock, detached)).agent))
 
 
 @router.post("/archival-memory")

@@ -9,6 +9,7 @@ from gateway.rest import letta_messages, shapes, turns
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer
 from gateway.rest.schemas import MessagesCreate, MessageUpdate
+from gateway.rest.starting import start_request
 from triptych.agent.v1 import turn_pb2
 from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2
@@ -20,11 +21,11 @@ router = APIRouter(prefix="/v1", tags=["messages"])
 async def send_message(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
     if body.streaming:
         return await stream_turn(agent_id, "", body, request, back)
-    start = turns.start_request(agent_id, "", body, request, deltas=False, background=False)
+    start = await start_request(agent_id, "", body, request, back, deltas=False, background=False)
     finished = await turns.run_to_end(back, start)
     return answer(
         {
-            "messages": letta_messages.expanded(finished.messages, body.include_return_message_types),
+            "messages": finished.shown(body.include_return_message_types),
             "stop_reason": shapes.stop_reason(finished.turn),
             "usage": shapes.usage(finished.turn),
         }
@@ -38,7 +39,7 @@ async def stream_message(agent_id: str, body: MessagesCreate, request: Request, 
 
 @router.post("/agents/{agent_id}/messages/async")
 async def send_in_background(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
-    start = turns.start_request(agent_id, "", body, request, deltas=False, background=True)
+    start = await start_request(agent_id, "", body, request, back, deltas=False, background=True)
     return answer(shapes.run(await turns.accepted(back, start)))
 
 
@@ -98,8 +99,8 @@ async def stream_turn(
 ) -> Response:
     """The turn as server-sent events. A missing agent is still a plain 404."""
     await fetch_agent(back, agent_id)
-    start = turns.start_request(
-        agent_id, conversation_id, body, request, deltas=body.stream_tokens, background=body.background
+    start = await start_request(
+        agent_id, conversation_id, body, request, back, deltas=body.stream_tokens, background=body.background
     )
     lines = turns.sse(back, start, body.include_return_message_types)
     return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-cache"})

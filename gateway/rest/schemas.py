@@ -37,62 +37,45 @@ class BlockUpdate(Body):
     tags: list[str] | None = None
 
 
-class LlmConfig(Body):
-    """Of a model's configuration, what is used here."""
+class Answer(Body):
+    """To a call that waits: a person's word (`approve`), or what it returned (`tool_return`)."""
 
-    model: str | None = None
-    handle: str | None = None
-    context_window: int | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-
-
-class AgentCreate(Body):
-    name: str | None = None
-    agent_type: str | None = None
-    system: str | None = None
-    description: str | None = None
-    model: str | None = None
-    embedding: str | None = None
-    llm_config: LlmConfig | None = None
-    context_window_limit: int | None = None
-    max_tokens: int | None = None
-    parallel_tool_calls: bool | None = None
-    memory_blocks: list[BlockCreate] = Field(default_factory=list)
-    block_ids: list[str] = Field(default_factory=list)
-    tools: list[str] | None = None
-    tool_ids: list[str] | None = None
-    include_base_tools: bool | None = True
-    tags: list[str] | None = None
-    metadata: Metadata | None = None
-    timezone: str | None = None
-
-
-class AgentUpdate(Body):
-    name: str | None = None
-    system: str | None = None
-    description: str | None = None
-    model: str | None = None
-    embedding: str | None = None
-    llm_config: LlmConfig | None = None
-    context_window_limit: int | None = None
-    tool_ids: list[str] | None = None
-    tags: list[str] | None = None
-    metadata: Metadata | None = None
-    timezone: str | None = None
+    tool_call_id: str
+    type: Literal["approval", "tool"] = "approval"
+    approve: bool = False
+    reason: str | None = None
+    tool_return: str | list[dict[str, Any]] | None = None
+    status: Literal["success", "error"] = "success"
 
 
 class InputMessage(Body):
+    """Of type `message` what is said, else the answers to calls that wait: `approvals` or `tool_returns`."""
+
+    type: Literal["message", "approval", "tool_return"] | None = "message"
     role: Literal["user", "system"] = "user"
-    content: str | list[dict[str, Any]]
+    content: str | list[dict[str, Any]] = ""
     name: str | None = None
     otid: str | None = None
+    approvals: list[Answer] | None = None
+    tool_returns: list[Answer] | None = None
+    # An older form: one word for all calls that wait.
+    approve: bool | None = None
+    reason: str | None = None
+
+
+class ClientTool(Body):
+    """A tool that the program runs: the turn waits for what it returned."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class MessagesCreate(Body):
     messages: list[InputMessage] | None = None
     input: str | None = None
     max_steps: int = Field(default=50, ge=1, le=1000)
+    client_tools: list[ClientTool] | None = None
     include_return_message_types: list[str] | None = None
     streaming: bool = False
     stream_tokens: bool = False

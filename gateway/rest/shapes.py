@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.rest import tool_rules
 from triptych.agent.v1 import agent_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.type.v1 import type_pb2
@@ -33,7 +34,11 @@ _RUN_STATES = {
     turn_pb2.TURN_STATE_FAILED: "failed",
     turn_pb2.TURN_STATE_CANCELLED: "cancelled",
 }
-_TOOL_TYPES = {"core": "letta_memory_core", "recall": "letta_core", "archival": "letta_core", "speech": "letta_core"}
+_OUTSIDE_TYPES = {
+    agent_pb2.TOOL_TYPE_CLIENT: ("custom", "json"),
+    agent_pb2.TOOL_TYPE_PYTHON: ("custom", "python"),
+    agent_pb2.TOOL_TYPE_MCP: ("external_mcp", "json"),
+}
 
 
 def time(value: Timestamp) -> str | None:
@@ -73,7 +78,7 @@ def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, defau
         "memory": {"blocks": memory, "file_blocks": [], "prompt_template": ""},
         "blocks": memory,
         "tools": [tools[name] for name in a.tools if name in tools],
-        "tool_rules": [],
+        "tool_rules": tool_rules.shown(a.tool_rules),
         "sources": [],
         "identity_ids": [],
         "identities": [],
@@ -105,16 +110,24 @@ def block(b: agent_pb2.Block) -> Json:
 
 
 def tool(t: agent_pb2.Tool) -> Json:
+    built_in = "letta_memory_core" if "core" in t.tags else "letta_core"
+    tool_type, source_type = _OUTSIDE_TYPES.get(t.tool_type, (built_in, "python"))
     return {
         "id": t.id,
         "name": t.name,
         "description": t.description,
-        "tool_type": _TOOL_TYPES.get(t.tags[0] if t.tags else "", "letta_core"),
+        "tool_type": tool_type,
         "json_schema": json.loads(t.json_schema),
-        "source_type": "python",
-        "source_code": None,
+        "source_type": source_type,
+        "source_code": t.source_code or None,
         "tags": list(t.tags),
-        "return_char_limit": 100_000,
+        "return_char_limit": t.return_char_limit or 100_000,
+        "default_requires_approval": t.requires_approval,
+        "metadata_": MessageToDict(t.metadata),
+        "pip_requirements": None,
+        "npm_requirements": None,
+        "created_by_id": None,
+        "last_updated_by_id": None,
     }
 
 

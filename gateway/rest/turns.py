@@ -1,21 +1,19 @@
-"""Turns for the REST edge: starting them, and their events as letta-client programs read them."""
+"""A turn's events as letta-client programs read them."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from fastapi import Request
 
 from gateway.backends import Backends
 from gateway.rest import letta_messages, shapes
-from gateway.rest.schemas import InputMessage, MessagesCreate
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.errors import InvalidArgument, TriptychError, from_status
+from triptych.errors import TriptychError, from_status
+from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 _ERRORS = {
@@ -26,6 +24,7 @@ _ERRORS = {
     type_pb2.ERROR_REASON_MODEL_GARBAGE: 502,
 }
 _PING_SECONDS = 15.0
+_REQUEST = "approval_request_message"
 
 
 class TurnFailed(TriptychError):
@@ -41,53 +40,19 @@ class Finished:
     """What came of a turn."""
 
     turn: pb.Turn
-    messages: list[Any] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
-
-def start_request(
-    agent_id: str, conversation_id: str, body: MessagesCreate, request: Request, *, deltas: bool, background: bool
-) -> pb.StartTurnRequest:
-    """The same `otid`, or the same Idempotency-Key, is the same turn. Raises: InvalidArgument."""
-    given = list(body.messages or [])
-    if body.input is not None:
-        given.append(InputMessage(content=body.input))
-    if not given:
-        raise InvalidArgument.of("messages", "must not be empty")
-    messages = [
-        pb.InputMessage(
-            role=type_pb2.ROLE_SYSTEM if message.role == "system" else type_pb2.ROLE_USER,
-            text=_text(message),
-            name=message.name or "",
-            otid=message.otid or "",
-        )
-        for message in given
-    ]
-    key = given[-1].otid or request.headers.get("idempotency-key") or str(uuid.uuid4())
-    return pb.StartTurnRequest(
-        agent_id=agent_id,
-        conversation_id=conversation_id,
-        request_id=key,
-        messages=messages,
-        max_steps=body.max_steps,
-        deltas=deltas,
-        background=background,
-    )
-
-
-def _text(message: InputMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    texts = []
-    for part in message.content:
-        if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
-            raise InvalidArgument.of("messages.content", "only text parts are supported here")
-        texts.append(part["text"])
-    return "\n".join(texts)
+    def shown(self, only: Sequence[str] | None) -> list[shapes.Json]:
+        """`only`: the message types wanted; None: all."""
+        parts = letta_messages.expanded(self.messages, only)
+        if self.turn.pending_calls and self.messages and (only is None or _REQUEST in only):
+            parts.append(letta_messages.approval_request(self.messages[-1], self.turn))
+        return parts
 
 
 async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
     """Waits for the turn's end. Raises: TurnFailed; what StartTurn raises."""
-    messages: list[Any] = []
+    messages: list[Message] = []
     turn: pb.Turn | None = None
     # To the stream's own end, behind the last event: what the turn has used comes with that.
     async for response in back.agent_peer.stream(back.turns.StartTurn, start):
@@ -116,7 +81,7 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
     yield _data({"message_type": "ping"})
     events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
-    streamed: set[str] = set()
+    lines = _Lines(only)
     over = False
     waiting: asyncio.Future[Any] | None = None
     try:
@@ -127,7 +92,7 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
                 yield _data({"message_type": "ping"})
                 continue
             response, waiting = waiting.result(), None
-            for line in _lines(response.event, streamed, only):
+            for line in lines.of(response.event):
                 yield line
             over = over or response.event.WhichOneof("event") in ("done", "approval_request")
     except StopAsyncIteration:
@@ -141,10 +106,35 @@ async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | 
     yield b"data: [DONE]\n\n"
 
 
-def _lines(event: pb.TurnEvent, streamed: set[str], only: Sequence[str] | None) -> list[bytes]:
-    """What one event is on the wire. `streamed`: ids and types of messages whose text went out in pieces."""
-    kind = event.WhichOneof("event")
-    if kind in ("text_delta", "reasoning_delta"):
+class _Lines:
+    """What events are on the wire. `only`: the message types wanted; None: all."""
+
+    def __init__(self, only: Sequence[str] | None) -> None:
+        self._only = only
+        # Ids and types of messages whose text went out in pieces.
+        self._streamed: set[str] = set()
+        self._last = Message()
+
+    def of(self, event: pb.TurnEvent) -> list[bytes]:
+        kind = event.WhichOneof("event")
+        if kind in ("text_delta", "reasoning_delta"):
+            return self._wanted([self._piece(event, kind)])
+        if kind == "message":
+            self._last = event.message
+            parts = letta_messages.parts(event.message)
+            return self._wanted([part for part in parts if part["id"] + part["message_type"] not in self._streamed])
+        if kind == "tool_result":
+            return self._wanted(letta_messages.parts(event.tool_result))
+        if kind == "error":
+            reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
+            return [_error(event.error.message, reason)]
+        if kind in ("done", "approval_request"):
+            turn = getattr(event, kind).turn
+            asked = [letta_messages.approval_request(self._last, turn)] if turn.pending_calls else []
+            return [*self._wanted(asked), _data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
+        return []
+
+    def _piece(self, event: pb.TurnEvent, kind: str) -> shapes.Json:
         piece = getattr(event, kind)
         shown = letta_messages.delta(
             kind.removesuffix("_delta"),
@@ -154,24 +144,11 @@ def _lines(event: pb.TurnEvent, streamed: set[str], only: Sequence[str] | None) 
             event.step_id,
             shapes.time(event.create_time),
         )
-        streamed.add(piece.message_id + shown["message_type"])
-        return _wanted([shown], only)
-    if kind == "message":
-        parts = letta_messages.parts(event.message)
-        return _wanted([part for part in parts if part["id"] + part["message_type"] not in streamed], only)
-    if kind == "tool_result":
-        return _wanted(letta_messages.parts(event.tool_result), only)
-    if kind == "error":
-        reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
-        return [_error(event.error.message, reason)]
-    if kind in ("done", "approval_request"):
-        turn = getattr(event, kind).turn
-        return [_data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
-    return []
+        self._streamed.add(piece.message_id + shown["message_type"])
+        return shown
 
-
-def _wanted(parts: list[shapes.Json], only: Sequence[str] | None) -> list[bytes]:
-    return [_data(part) for part in parts if only is None or part["message_type"] in only]
+    def _wanted(self, parts: list[shapes.Json]) -> list[bytes]:
+        return [_data(part) for part in parts if self._only is None or part["message_type"] in self._only]
 
 
 def _data(content: Any) -> bytes:

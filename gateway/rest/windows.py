@@ -36,7 +36,7 @@ async def compact_conversation(conversation_id: str, back: Back, body: Compact |
 async def reset(agent_id: str, back: Back, known: Known) -> Response:
     request = pb.ResetConversationRequest(agent_id=agent_id)
     await back.agent_peer.unary(back.agents.ResetConversation, request)
-    return answer(known.agent(await fetch_agent(back, agent_id)))
+    return answer(await known.agent(await fetch_agent(back, agent_id)))
 
 
 async def _compacted(back: Back, body: Compact | None, agent_id: str, conversation_id: str) -> Response:

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import letta_client
 import pytest
 from letta_client import AsyncLetta
 
-from tests.support.door import FIRST_KEY, Door, opened
 from tests.support.scripted_model import ScriptedModel
-
-
-@pytest.fixture
-async def door(tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
-    async with opened(tmp_path, capsys, model_url=model.url) as made:
-        yield made
-
-
-@pytest.fixture
-async def letta(door: Door) -> AsyncIterator[AsyncLetta]:
-    async with AsyncLetta(base_url=door.http_url, api_key=FIRST_KEY) as client:
-        yield client
 
 
 async def test_every_model_call_of_a_run_is_a_step_with_what_it_cost(letta: AsyncLetta) -> None:

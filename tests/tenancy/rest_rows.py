@@ -39,6 +39,14 @@ ROWS: dict[str, Row] = {
     "PATCH /v1/agents/{agent_id}": Row({"description": "d"}),
     "DELETE /v1/agents/{agent_id}": Row(path={"agent_id": "{+agent}"}),
     "PATCH /v1/agents/{agent_id}/tools/{verb}/{tool_id}": Row(path={"verb": "attach", "tool_id": "{tool}"}),
+    "PATCH /v1/agents/{agent_id}/tools/approval/{tool_name}": Row(
+        {"requires_approval": True}, path={"agent_id": "{+agent}", "tool_name": "memory_insert"}
+    ),
+    "POST /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
+    "PUT /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
+    "GET /v1/tools/{tool_id}": Row(path={"tool_id": "{own_tool}"}),
+    "PATCH /v1/tools/{tool_id}": Row({"description": "d"}, path={"tool_id": "{own_tool}"}),
+    "DELETE /v1/tools/{tool_id}": Row(path={"tool_id": "{+own_tool}"}),
     "GET /v1/agents/{agent_id}/core-memory/blocks/{label}": Row(path={"agent_id": "{+agent}"}),
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/{label}": Row({"value": "v"}, path={"agent_id": "{+agent}"}),
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/{verb}/{block_id}": Row(

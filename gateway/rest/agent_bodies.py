@@ -1,0 +1,55 @@
+"""What requests about agents may carry."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gateway.rest.schemas import BlockCreate, Body, Metadata
+from gateway.rest.tool_rules import ToolRule
+
+
+class LlmConfig(Body):
+    """Of a model's configuration, what is used here."""
+
+    model: str | None = None
+    handle: str | None = None
+    context_window: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class AgentCreate(Body):
+    name: str | None = None
+    agent_type: str | None = None
+    system: str | None = None
+    description: str | None = None
+    model: str | None = None
+    embedding: str | None = None
+    llm_config: LlmConfig | None = None
+    context_window_limit: int | None = None
+    max_tokens: int | None = None
+    parallel_tool_calls: bool | None = None
+    memory_blocks: list[BlockCreate] = Field(default_factory=list)
+    block_ids: list[str] = Field(default_factory=list)
+    tools: list[str] | None = None
+    tool_ids: list[str] | None = None
+    tool_rules: list[ToolRule] | None = None
+    include_base_tools: bool | None = True
+    tags: list[str] | None = None
+    metadata: Metadata | None = None
+    timezone: str | None = None
+
+
+class AgentUpdate(Body):
+    name: str | None = None
+    system: str | None = None
+    description: str | None = None
+    model: str | None = None
+    embedding: str | None = None
+    llm_config: LlmConfig | None = None
+    context_window_limit: int | None = None
+    tool_ids: list[str] | None = None
+    tool_rules: list[ToolRule] | None = None
+    tags: list[str] | None = None
+    metadata: Metadata | None = None
+    timezone: str | None = None
