@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -40,6 +41,8 @@ agents = Table(
     Column("body", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("last_turn_at", BigInteger),
+    # Whether its sleep-time memory is on.
+    Column("sleeps", Boolean, nullable=False, server_default=false()),
     Index("agents_by_time", "account_id", "user_id", "created_at", "id"),
 )
 
@@ -80,8 +83,32 @@ block_revisions = Table(
     Column("block_id", String(64), primary_key=True),
     Column("revision", BigInteger, primary_key=True),
     Column("value", Text, nullable=False),
+    # `user`, or `turn/step/call`
     Column("author", Text, nullable=False),
+    # The agent that wrote it; '' for a user. Whether it did so in its sleep-time turn.
+    Column("agent_id", String(64), nullable=False, server_default=""),
+    Column("in_sleep", Boolean, nullable=False, server_default=false()),
+    # What the block was called; null in rows older than this column.
+    Column("label", Text),
+    Column("undone_revision", BigInteger, nullable=False, server_default="0"),
+    # Ids of the messages that the agent has it from.
+    Column("sources", JSON),
     Column("created_at", BigInteger, nullable=False),
+    Index("block_revisions_by_author", "account_id", "user_id", "author"),
+)
+
+# When an agent had a block in its core memory: what it held at a time can be told from it.
+block_attachments = Table(
+    "block_attachments",
+    metadata,
+    *_owner(),
+    Column("agent_id", String(64), primary_key=True),
+    Column("block_id", String(64), primary_key=True),
+    Column("attached_at", BigInteger, primary_key=True),
+    # Null: it still has it.
+    Column("detached_at", BigInteger),
+    Column("position", Integer, nullable=False),
+    Index("block_attachments_by_block", "account_id", "user_id", "block_id"),
 )
 
 conversations = Table(
@@ -98,6 +125,11 @@ conversations = Table(
     Column("window_start", BigInteger, nullable=False),
     # The step at which the agent was told that memory presses; '' if it was not, since the last compaction.
     Column("notice_step", String(64), nullable=False, server_default=""),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("metadata", JSON),
+    Column("forked_from_id", String(64), nullable=False, server_default=""),
+    # Sleep-time turns have read its messages up to this sequence number.
+    Column("consolidated_through", BigInteger, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
@@ -195,6 +227,31 @@ cleanups = Table(
     *_owner(),
     Column("agent_id", String(64), primary_key=True),
     Column("archive_id", String(64), nullable=False),
+)
+
+# What a deleted conversation leaves to be purged in recall.
+conversation_cleanups = Table(
+    "conversation_cleanups",
+    metadata,
+    *_owner(),
+    Column("conversation_id", String(64), primary_key=True),
+)
+
+# Sleep-time turns: which messages each one reads, and what became of it.
+sleep_runs = Table(
+    "sleep_runs",
+    metadata,
+    *_owner(),
+    Column("turn_id", String(64), primary_key=True),
+    Column("agent_id", String(64), nullable=False),
+    # agent_service.stores.sleep_runs.State
+    Column("state", Integer, nullable=False),
+    # Conversation id -> [sequence it read from, sequence it read to]
+    Column("ranges", JSON, nullable=False),
+    # The newest turn of the agent when it was planned.
+    Column("position", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("sleep_runs_by_agent", "account_id", "user_id", "agent_id", "created_at"),
 )
 
 # A model call: what it cost, and what its request was made of.
