@@ -74,11 +74,6 @@ class Tiers:
         request = recall.PurgeMessagesRequest(conversation_id=conversation_id, request_id=f"purge/{conversation_id}")
         await self._recall_peer.unary(self._recall.PurgeMessages, request, caller=caller, seconds=_SECONDS)
 
-    async def delete_passage(self, caller: Principal, passage_id: str) -> None:
-        """Raises: NotFound."""
-        request = archival.DeletePassageRequest(passage_id=passage_id, request_id=f"delete/{passage_id}")
-        await self._archival_peer.unary(self._archival.DeletePassage, request, caller=caller, seconds=_SECONDS)
-
     async def insert_passages(self, caller: Principal, request: archival.InsertPassagesRequest) -> None:
         await self._archival_peer.unary(self._archival.InsertPassages, request, caller=caller, seconds=_SECONDS)
 

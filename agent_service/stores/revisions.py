@@ -23,13 +23,12 @@ _USER_AUTHOR = "user"
 class Origin:
     """Where an edit comes from.
 
-    `author`: `user`, or `turn/step/call` of an agent's tool call. `in_sleep`: the call of a sleep-time turn.
+    `author`: `user`, or `turn/step/call` of an agent's tool call.
     `sources`: ids of the messages that it was taken from. `undone_revision`: what it takes back; 0 for nothing.
     """
 
     author: str = _USER_AUTHOR
     agent_id: str = ""
-    in_sleep: bool = False
     sources: tuple[str, ...] = ()
     undone_revision: int = 0
 
@@ -47,7 +46,6 @@ def add(connection: Connection, tenant: Tenant, block: Block, origin: Origin) ->
             value=block.value,
             author=origin.author,
             agent_id=origin.agent_id,
-            in_sleep=origin.in_sleep,
             label=block.label,
             undone_revision=origin.undone_revision,
             sources=list(origin.sources),
@@ -79,18 +77,6 @@ def list_page(
     rows = connection.execute(query.order_by(block_revisions.c.revision.desc()).limit(page.size + 1)).all()
     more, rows = len(rows) > page.size, rows[: page.size]
     return [_to_revision(row, label) for row in rows], page.token((rows[-1].revision,)) if more else ""
-
-
-def of_turn(connection: Connection, tenant: Tenant, turn_id: str) -> list[tuple[str, int]]:
-    """Block id and number of each revision that a turn's calls have written, newest first."""
-    query = (
-        select(block_revisions.c.block_id, block_revisions.c.revision)
-        # '0' is the character behind '/'.
-        .where(owned(block_revisions, tenant), block_revisions.c.author > f"{turn_id}/")
-        .where(block_revisions.c.author < f"{turn_id}0")
-        .order_by(block_revisions.c.block_id, block_revisions.c.revision.desc())
-    )
-    return [(row.block_id, row.revision) for row in connection.execute(query)]
 
 
 def _one(connection: Connection, tenant: Tenant, block_id: str, query: Select[Any]) -> BlockRevision:
@@ -131,5 +117,6 @@ def _author(row: Row[Any]) -> RevisionAuthor:
     if row.author == _USER_AUTHOR:
         return RevisionAuthor(type=pb.AUTHOR_TYPE_USER)
     turn_id, step, call = row.author.rsplit("/", 2)
-    kind = pb.AUTHOR_TYPE_AGENT if row.in_sleep else pb.AUTHOR_TYPE_TOOL_CALL
-    return RevisionAuthor(type=kind, agent_id=row.agent_id, turn_id=turn_id, step=int(step), call=int(call))
+    return RevisionAuthor(
+        type=pb.AUTHOR_TYPE_TOOL_CALL, agent_id=row.agent_id, turn_id=turn_id, step=int(step), call=int(call)
+    )

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
 )
 
 metadata = MetaData()
@@ -41,8 +40,6 @@ agents = Table(
     Column("body", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("last_turn_at", BigInteger),
-    # Whether its sleep-time memory is on.
-    Column("sleeps", Boolean, nullable=False, server_default=false()),
     Index("agents_by_time", "account_id", "user_id", "created_at", "id"),
 )
 
@@ -85,16 +82,14 @@ block_revisions = Table(
     Column("value", Text, nullable=False),
     # `user`, or `turn/step/call`
     Column("author", Text, nullable=False),
-    # The agent that wrote it; '' for a user. Whether it did so in its sleep-time turn.
+    # The agent that wrote it; '' for a user.
     Column("agent_id", String(64), nullable=False, server_default=""),
-    Column("in_sleep", Boolean, nullable=False, server_default=false()),
     # What the block was called; null in rows older than this column.
     Column("label", Text),
     Column("undone_revision", BigInteger, nullable=False, server_default="0"),
     # Ids of the messages that the agent has it from.
     Column("sources", JSON),
     Column("created_at", BigInteger, nullable=False),
-    Index("block_revisions_by_author", "account_id", "user_id", "author"),
 )
 
 # When an agent had a block in its core memory: what it held at a time can be told from it.
@@ -128,8 +123,6 @@ conversations = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("metadata", JSON),
     Column("forked_from_id", String(64), nullable=False, server_default=""),
-    # Sleep-time turns have read its messages up to this sequence number.
-    Column("consolidated_through", BigInteger, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
@@ -235,23 +228,6 @@ conversation_cleanups = Table(
     metadata,
     *_owner(),
     Column("conversation_id", String(64), primary_key=True),
-)
-
-# Sleep-time turns: which messages each one reads, and what became of it.
-sleep_runs = Table(
-    "sleep_runs",
-    metadata,
-    *_owner(),
-    Column("turn_id", String(64), primary_key=True),
-    Column("agent_id", String(64), nullable=False),
-    # agent_service.stores.sleep_runs.State
-    Column("state", Integer, nullable=False),
-    # Conversation id -> [sequence it read from, sequence it read to]
-    Column("ranges", JSON, nullable=False),
-    # The newest turn of the agent when it was planned.
-    Column("position", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Index("sleep_runs_by_agent", "account_id", "user_id", "agent_id", "created_at"),
 )
 
 # A model call: what it cost, and what its request was made of.

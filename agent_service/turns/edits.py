@@ -18,16 +18,15 @@ from triptych.agent.v1.turn_pb2 import MemoryEdit
 
 @dataclass(frozen=True)
 class Author:
-    """Whose edit it is. `key`: `turn/step/call`. `call_id`: the model's name of the call. `in_sleep`: see Origin."""
+    """Whose edit it is. `key`: `turn/step/call`. `call_id`: the model's name of the call."""
 
     tenant: Tenant
     agent_id: str
     key: str
     call_id: str
-    in_sleep: bool = False
 
     def origin(self, sources: tuple[str, ...] = ()) -> Origin:
-        return Origin(self.key, self.agent_id, self.in_sleep, sources)
+        return Origin(self.key, self.agent_id, sources)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who wrote a revision and from what; when an agent had a block; conversations' titles; sleep-time turns."""
+"""Who wrote a revision and from what; when an agent had a block; conversations' titles, forks and deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ def _owner() -> tuple[sa.Column[str], sa.Column[str]]:
 
 def upgrade() -> None:
     _add_columns()
-    op.create_index("block_revisions_by_author", "block_revisions", ["account_id", "user_id", "author"])
     op.create_table(
         "block_attachments",
         *_owner(),
@@ -40,17 +39,6 @@ def upgrade() -> None:
     op.create_index("block_attachments_by_block", "block_attachments", ["account_id", "user_id", "block_id"])
     op.execute(_ATTACHED_SINCE_MADE)
     op.create_table("conversation_cleanups", *_owner(), sa.Column("conversation_id", sa.String(64), primary_key=True))
-    op.create_table(
-        "sleep_runs",
-        *_owner(),
-        sa.Column("turn_id", sa.String(64), primary_key=True),
-        sa.Column("agent_id", sa.String(64), nullable=False),
-        sa.Column("state", sa.Integer, nullable=False),
-        sa.Column("ranges", sa.JSON, nullable=False),
-        sa.Column("position", sa.BigInteger, nullable=False),
-        sa.Column("created_at", sa.BigInteger, nullable=False),
-    )
-    op.create_index("sleep_runs_by_agent", "sleep_runs", ["account_id", "user_id", "agent_id", "created_at"])
 
 
 def _add_columns() -> None:
@@ -61,10 +49,8 @@ def _add_columns() -> None:
 
 def _added() -> dict[str, list[sa.Column[object]]]:
     return {
-        "agents": [sa.Column("sleeps", sa.Boolean, nullable=False, server_default=sa.false())],
         "block_revisions": [
             sa.Column("agent_id", sa.String(64), nullable=False, server_default=""),
-            sa.Column("in_sleep", sa.Boolean, nullable=False, server_default=sa.false()),
             sa.Column("label", sa.Text),
             sa.Column("undone_revision", sa.BigInteger, nullable=False, server_default="0"),
             sa.Column("sources", sa.JSON),
@@ -73,15 +59,13 @@ def _added() -> dict[str, list[sa.Column[object]]]:
             sa.Column("title", sa.Text, nullable=False, server_default=""),
             sa.Column("metadata", sa.JSON),
             sa.Column("forked_from_id", sa.String(64), nullable=False, server_default=""),
-            sa.Column("consolidated_through", sa.BigInteger, nullable=False, server_default="0"),
         ],
     }
 
 
 def downgrade() -> None:
-    for table in ("sleep_runs", "conversation_cleanups", "block_attachments"):
+    for table in ("conversation_cleanups", "block_attachments"):
         op.drop_table(table)
-    op.drop_index("block_revisions_by_author", "block_revisions")
     for table, columns in _added().items():
         for column in columns:
             op.drop_column(table, column.name)
