@@ -1,4 +1,4 @@
-"""Purges in the other tiers what deleted agents have left there, however often it takes."""
+"""Purges in the other tiers what deleted agents and conversations have left there, however often it takes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import asyncio
 import structlog
 
 from agent_service.store import Store
-from agent_service.stores import cleanups
+from agent_service.stores import cleanups, conversation_removal
 from agent_service.stores.cleanups import Cleanup
 from agent_service.tiers import Tiers
 from servicekit import deadline
-from servicekit.principal import Principal
+from servicekit.principal import Principal, Tenant
 from triptych.errors import NotFound, TriptychError
 
 _log = structlog.get_logger("cleanup")
@@ -57,6 +57,8 @@ class Cleaner:
             try:
                 for cleanup in await self._store.read(cleanups.pending):
                     await self._purge(cleanup)
+                for tenant, conversation_id in await self._store.read(conversation_removal.pending):
+                    await self._purge_conversation(tenant, conversation_id)
             except TriptychError as error:
                 _log.warning("purge failed, will be tried again", reason=error.reason_name)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
@@ -71,3 +73,7 @@ class Cleaner:
         except NotFound:  # nothing was ever inserted
             _log.debug("no archive to purge")
         await self._store.write(lambda c: cleanups.done(c, cleanup.tenant, cleanup.agent_id))
+
+    async def _purge_conversation(self, tenant: Tenant, conversation_id: str) -> None:
+        await self._tiers.purge_conversation(Principal(tenant), conversation_id)
+        await self._store.write(lambda c: conversation_removal.done(c, tenant, conversation_id))

@@ -25,6 +25,7 @@ from agent_service.turn_servicer import TurnServicer
 from agent_service.turns.between import BetweenTurns
 from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
+from agent_service.turns.forking import Forker
 from agent_service.turns.parts import Parts
 from agent_service.upkeep_servicer import UpkeepServicer
 from servicekit import ids
@@ -63,7 +64,14 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(cleaner.close)
     servicers = {
         agent_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(
-            store, engine, parts.model, Previewer(parts), BetweenTurns(parts, engine), cleaner, parts.outside
+            store,
+            engine,
+            parts.model,
+            Previewer(parts),
+            BetweenTurns(parts, engine),
+            Forker(parts, engine),
+            cleaner,
+            parts.outside,
         ),
         turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(store, engine, Continuer(parts, engine)),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers, parts.model)),

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
+from agent_service.conversation_servicer import ConversationServicer
+from agent_service.history_servicer import HistoryServicer
 from agent_service.mcp_servicer import McpServicer
 from agent_service.models.client import ModelClient
 from agent_service.preview import Previewer
+from agent_service.servicing import window_of
 from agent_service.store import Store
-from agent_service.stores import agents, blocks, conversations, tools
-from agent_service.stores.rows import Window
+from agent_service.stores import agents, blocks, tools
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
 from agent_service.tools.outside import Outside
 from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
-from servicekit import metering, paging, principal
+from agent_service.turns.forking import Forker
+from servicekit import metering, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import InvalidArgument, TriptychError
 
 
-class AgentServicer(ToolServicer, McpServicer):
+class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer):
     def __init__(
         self,
         store: Store,
@@ -34,11 +36,12 @@ class AgentServicer(ToolServicer, McpServicer):
         model: ModelClient,
         previewer: Previewer,
         between: BetweenTurns,
+        forker: Forker,
         cleaner: Cleaner,
         outside: Outside,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
-        self._previewer, self._between = previewer, between
+        self._previewer, self._between, self._forker = previewer, between, forker
         self._cleaner, self._outside = cleaner, outside
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
@@ -61,7 +64,7 @@ class AgentServicer(ToolServicer, McpServicer):
         return pb.GetAgentResponse(agent=await self._store.read(lambda c: agents.get(c, tenant, request.agent_id)))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
-        tenant, window = principal.tenant(), _window(request, newest_first=True)
+        tenant, window = principal.tenant(), window_of(request, newest_first=True)
         found, token = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
         return pb.ListAgentsResponse(agents=found, next_page_token=token)
 
@@ -107,7 +110,7 @@ class AgentServicer(ToolServicer, McpServicer):
         return pb.GetBlockResponse(block=await self._store.read(lambda c: blocks.get(c, tenant, request.block_id)))
 
     async def ListBlocks(self, request: pb.ListBlocksRequest, context: Context) -> pb.ListBlocksResponse:
-        tenant, window = principal.tenant(), _window(request)
+        tenant, window = principal.tenant(), window_of(request)
         found, token = await self._store.read(lambda c: blocks.list_page(c, tenant, request, window))
         return pb.ListBlocksResponse(blocks=found, next_page_token=token)
 
@@ -145,49 +148,6 @@ class AgentServicer(ToolServicer, McpServicer):
 
         return await self._once(request, pb.DetachBlockResponse, work)
 
-    async def ListBlockRevisions(
-        self, request: pb.ListBlockRevisionsRequest, context: Context
-    ) -> pb.ListBlockRevisionsResponse:
-        tenant = principal.tenant()
-        query = ("ListBlockRevisions", *tenant, request.block_id)
-        page = paging.read(size=request.page_size, token=request.page_token, query=query, newest_first=True)
-        found, token = await self._store.read(lambda c: blocks.revisions(c, tenant, request.block_id, page))
-        return pb.ListBlockRevisionsResponse(revisions=found, next_page_token=token)
-
-    async def CreateConversation(
-        self, request: pb.CreateConversationRequest, context: Context
-    ) -> pb.CreateConversationResponse:
-        wanted = request.conversation
-
-        def work(connection: Connection, tenant: Tenant) -> pb.CreateConversationResponse:
-            agents.get(connection, tenant, wanted.agent_id)
-            made = conversations.create(connection, tenant, wanted.agent_id, wanted.summary)
-            return pb.CreateConversationResponse(conversation=made)
-
-        return await self._once(request, pb.CreateConversationResponse, work)
-
-    async def GetConversation(self, request: pb.GetConversationRequest, context: Context) -> pb.GetConversationResponse:
-        tenant = principal.tenant()
-        found = await self._store.read(lambda c: conversations.get(c, tenant, request.conversation_id))
-        return pb.GetConversationResponse(conversation=found)
-
-    async def ListConversations(
-        self, request: pb.ListConversationsRequest, context: Context
-    ) -> pb.ListConversationsResponse:
-        tenant, window = principal.tenant(), _window(request, newest_first=True)
-        found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request.agent_id, window))
-        return pb.ListConversationsResponse(conversations=found, next_page_token=token)
-
-    async def CompactConversation(
-        self, request: pb.CompactConversationRequest, context: Context
-    ) -> pb.CompactConversationResponse:
-        return await self._between.compact(principal.current(), request)
-
-    async def ResetConversation(
-        self, request: pb.ResetConversationRequest, context: Context
-    ) -> pb.ResetConversationResponse:
-        return await self._between.reset(principal.current(), request)
-
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = ""
         try:
@@ -199,19 +159,6 @@ class AgentServicer(ToolServicer, McpServicer):
         window = self._model.context_window
         models = [pb.Model(handle=name, name=name, context_window=window) for name in names]
         return pb.ListModelsResponse(models=models, default_handle=default)
-
-
-def _window(request: Any, *, newest_first: bool = False) -> Window:
-    """The request's paging fields; its token is bound to everything else in the request, and to the caller."""
-    rest = type(request)()
-    rest.CopyFrom(request)
-    for name in ("page_size", "page_token"):
-        rest.ClearField(name)
-    query = (request.DESCRIPTOR.full_name, *principal.tenant(), rest.SerializeToString(deterministic=True).hex())
-    page = paging.read(
-        size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=newest_first
-    )
-    return Window(page, getattr(request, "before_id", ""), getattr(request, "after_id", ""))
 
 
 def _check_timezone(name: str) -> None:

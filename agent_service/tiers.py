@@ -70,6 +70,10 @@ class Tiers:
         request = recall.PurgeMessagesRequest(agent_id=agent_id, request_id=f"purge/{agent_id}")
         await self._recall_peer.unary(self._recall.PurgeMessages, request, caller=caller, seconds=_SECONDS)
 
+    async def purge_conversation(self, caller: Principal, conversation_id: str) -> None:
+        request = recall.PurgeMessagesRequest(conversation_id=conversation_id, request_id=f"purge/{conversation_id}")
+        await self._recall_peer.unary(self._recall.PurgeMessages, request, caller=caller, seconds=_SECONDS)
+
     async def insert_passages(self, caller: Principal, request: archival.InsertPassagesRequest) -> None:
         await self._archival_peer.unary(self._archival.InsertPassages, request, caller=caller, seconds=_SECONDS)
 

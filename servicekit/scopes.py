@@ -6,7 +6,7 @@ from servicekit.principal import Principal, Scope
 from triptych.errors import PermissionDenied
 
 # How the names of methods that change nothing begin. Any other name is taken for a write.
-_READS = ("Count", "Export", "Get", "List", "Preview", "Resume", "Search", "WhoAmI")
+_READS = ("Count", "Diff", "Export", "Get", "List", "Preview", "Resume", "Search", "WhoAmI")
 
 
 def reads(method: str) -> bool:

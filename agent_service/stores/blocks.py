@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
+from agent_service.stores import attachments, revisions
 from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
+from agent_service.stores.revisions import USER, Origin
 from agent_service.stores.rows import Window, fetch, like, owned, owner
-from agent_service.stores.tables import agent_blocks, block_revisions, blocks
-from servicekit import ids, paging, structs
+from agent_service.stores.tables import agent_blocks, block_attachments, block_revisions, blocks
+from servicekit import ids, structs
 from servicekit.principal import Tenant
-from triptych.agent.v1.agent_pb2 import Block, BlockRevision, ListBlocksRequest
+from triptych.agent.v1.agent_pb2 import Block, ListBlocksRequest
 from triptych.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 
@@ -22,7 +23,6 @@ DEFAULT_LIMIT = 100_000
 MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
 MAX_BLOCKS = 100
-USER = "user"
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
 
 DEFAULT_DESCRIPTIONS = {
@@ -32,7 +32,9 @@ DEFAULT_DESCRIPTIONS = {
 }
 
 
-def create(connection: Connection, tenant: Tenant, block: Block, *, agent_id: str | None = None) -> Block:
+def create(
+    connection: Connection, tenant: Tenant, block: Block, *, agent_id: str | None = None, origin: Origin = USER
+) -> Block:
     """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
     check(block)
     at = clock.now()
@@ -52,8 +54,9 @@ def create(connection: Connection, tenant: Tenant, block: Block, *, agent_id: st
         "updated_at": at,
     }
     connection.execute(insert(blocks).values(**owner(tenant), **row))
-    _add_revision(connection, tenant, block_id, 1, block.value, USER)
-    return to_block(row)
+    made = to_block(row)
+    revisions.add(connection, tenant, made, origin)
+    return made
 
 
 def check(block: Block) -> None:
@@ -104,7 +107,9 @@ def count(connection: Connection, tenant: Tenant) -> int:
     return connection.execute(select(func.count()).select_from(blocks).where(owned(blocks, tenant))).scalar_one()
 
 
-def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str], *, author: str = USER) -> Block:
+def change(
+    connection: Connection, tenant: Tenant, wanted: Block, paths: Sequence[str], *, origin: Origin = USER
+) -> Block:
     """An update of the fields in `paths`.
 
     Raises: NotFound; Aborted ETAG_MISMATCH; InvalidArgument; FailedPrecondition BLOCK_READ_ONLY for a new value of a
@@ -128,7 +133,7 @@ def change(connection: Connection, tenant: Tenant, wanted: Block, paths: Sequenc
     check(block)
     if "label" in paths:
         _check_label_is_free(connection, tenant, block)
-    return _store(connection, tenant, block, author=author)
+    return _store(connection, tenant, block, origin)
 
 
 def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -> None:
@@ -138,14 +143,14 @@ def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -
             raise AlreadyExists(f"an agent with this block already has one labelled {block.label}")
 
 
-def write_value(connection: Connection, tenant: Tenant, block_id: str, value: str, *, author: str) -> Block:
-    """An agent's edit. Raises: NotFound, InvalidArgument BLOCK_OVER_LIMIT, FailedPrecondition BLOCK_READ_ONLY."""
+def write_value(connection: Connection, tenant: Tenant, block_id: str, value: str, *, origin: Origin) -> Block:
+    """A new value. Raises: NotFound, InvalidArgument BLOCK_OVER_LIMIT, FailedPrecondition BLOCK_READ_ONLY."""
     block = get(connection, tenant, block_id)
     if block.read_only:
         raise read_only_error(block.label)
     check_value(block.label, value, block.limit)
     block.value = value
-    return _store(connection, tenant, block, author=author)
+    return _store(connection, tenant, block, origin)
 
 
 def read_only_error(label: str) -> FailedPrecondition:
@@ -158,6 +163,7 @@ def remove(connection: Connection, tenant: Tenant, block_id: str) -> None:
     for table, column in (
         (agent_blocks, agent_blocks.c.block_id),
         (block_revisions, block_revisions.c.block_id),
+        (block_attachments, block_attachments.c.block_id),
         (blocks, blocks.c.id),
     ):
         connection.execute(delete(table).where(owned(table, tenant), column == block_id))
@@ -181,11 +187,11 @@ def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str)
             owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id
         )
     ).scalar()
+    position = 0 if last is None else last + 1
     connection.execute(
-        insert(agent_blocks).values(
-            **owner(tenant), agent_id=agent_id, block_id=block_id, position=0 if last is None else last + 1
-        )
+        insert(agent_blocks).values(**owner(tenant), agent_id=agent_id, block_id=block_id, position=position)
     )
+    attachments.began(connection, tenant, agent_id, block_id, position)
     # With its first agent gone, a block that another agent shares must stay.
     connection.execute(
         update(blocks)
@@ -204,37 +210,20 @@ def detach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str)
     )
     if gone.rowcount == 0:
         raise NotFound("block", block_id)
+    attachments.ended(connection, tenant, agent_id, block_id)
     connection.execute(update(blocks).where(owned(blocks, tenant), blocks.c.id == block_id).values(agent_id=None))
 
 
 def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:
     """What goes with an agent: its attachments, and the blocks that were made with it."""
-    connection.execute(delete(agent_blocks).where(owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id))
+    for table in (agent_blocks, block_attachments):
+        connection.execute(delete(table).where(owned(table, tenant), table.c.agent_id == agent_id))
     own = select(blocks.c.id).where(owned(blocks, tenant), blocks.c.agent_id == agent_id)
     for block_id in connection.execute(own).scalars().all():
         remove(connection, tenant, block_id)
 
 
-def revisions(
-    connection: Connection, tenant: Tenant, block_id: str, page: paging.Page
-) -> tuple[list[BlockRevision], str]:
-    """Newest first. Raises: NotFound."""
-    get(connection, tenant, block_id)
-    query = select(block_revisions).where(owned(block_revisions, tenant), block_revisions.c.block_id == block_id)
-    if page.cursor is not None:
-        query = query.where(block_revisions.c.revision < page.cursor[0])
-    rows = connection.execute(query.order_by(block_revisions.c.revision.desc()).limit(page.size + 1)).all()
-    more, rows = len(rows) > page.size, rows[: page.size]
-    return [_to_revision(row) for row in rows], page.token((rows[-1].revision,)) if more else ""
-
-
-def _to_revision(row: Row[Any]) -> BlockRevision:
-    return BlockRevision(
-        revision=row.revision, value=row.value, author=row.author, create_time=clock.timestamp(row.created_at)
-    )
-
-
-def _store(connection: Connection, tenant: Tenant, block: Block, *, author: str) -> Block:
+def _store(connection: Connection, tenant: Tenant, block: Block, origin: Origin) -> Block:
     """Writes the block as its next revision."""
     revision, at = int(block.etag) + 1, clock.now()
     connection.execute(
@@ -252,23 +241,8 @@ def _store(connection: Connection, tenant: Tenant, block: Block, *, author: str)
             updated_at=at,
         )
     )
-    _add_revision(connection, tenant, block.id, revision, block.value, author)
     block.limit = block.limit or DEFAULT_LIMIT
     block.etag = str(revision)
     block.update_time.CopyFrom(clock.timestamp(at))
+    revisions.add(connection, tenant, block, origin)
     return block
-
-
-def _add_revision(
-    connection: Connection, tenant: Tenant, block_id: str, revision: int, value: str, author: str
-) -> None:
-    connection.execute(
-        insert(block_revisions).values(
-            **owner(tenant),
-            block_id=block_id,
-            revision=revision,
-            value=value,
-            author=author,
-            created_at=clock.now(),
-        )
-    )

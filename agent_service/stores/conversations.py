@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from agent_service import clock
 from agent_service.stores.rows import Window, fetch, mine, owned, owner
 from agent_service.stores.tables import conversations
 from agent_service.stores.views import View
-from servicekit import ids
+from servicekit import ids, structs
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Conversation
-from triptych.errors import FailedPrecondition, NotFound
+from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 
+MAX_TITLE = 500
+MAX_SUMMARY = 200_000
+UPDATABLE = frozenset({"summary", "title", "metadata"})
 _HERE = and_(mine(conversations), conversations.c.id == bindparam("conversation_id"))
 _GET = select(conversations).where(_HERE)
 _FENCE = select(conversations.c.fence).where(_HERE)
@@ -32,10 +38,50 @@ class Lease:
     view: View
 
 
-def create(connection: Connection, tenant: Tenant, agent_id: str, summary: str) -> Conversation:
-    conversation_id = ids.new("conv")
-    insert_row(connection, tenant, conversation_id, agent_id, summary, clock.now())
-    return get(connection, tenant, conversation_id)
+def create(
+    connection: Connection, tenant: Tenant, wanted: Conversation, *, conversation_id: str = "", start: int = 0
+) -> Conversation:
+    """`start`: the first message in view; 0 for a conversation without any. Raises: InvalidArgument."""
+    check(wanted)
+    made_id, at = conversation_id or ids.new("conv"), clock.now()
+    insert_row(connection, tenant, made_id, wanted.agent_id, wanted.summary, at)
+    connection.execute(
+        update(conversations)
+        .where(owned(conversations, tenant), conversations.c.id == made_id)
+        .values(
+            title=wanted.title,
+            metadata=MessageToDict(wanted.metadata),
+            forked_from_id=wanted.forked_from_id,
+            window_start=start,
+        )
+    )
+    return get(connection, tenant, made_id)
+
+
+def check(conversation: Conversation) -> None:
+    """Raises: InvalidArgument for a title, a summary or metadata that can't be kept."""
+    for name, most in (("title", MAX_TITLE), ("summary", MAX_SUMMARY)):
+        value = getattr(conversation, name)
+        if len(value) > most or "\0" in value:
+            raise InvalidArgument.of(name, f"must be at most {most:,} characters, none of them NUL")
+    structs.check("metadata", conversation.metadata)
+
+
+def change(connection: Connection, tenant: Tenant, wanted: Conversation, paths: Sequence[str]) -> Conversation:
+    """An update of the fields in `paths`. Raises: NotFound, InvalidArgument."""
+    get(connection, tenant, wanted.id)
+    check(wanted)
+    values: dict[str, Any] = {}
+    for path in paths:
+        if path not in UPDATABLE:
+            raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
+        values[path] = MessageToDict(wanted.metadata) if path == "metadata" else getattr(wanted, path)
+    connection.execute(
+        update(conversations)
+        .where(owned(conversations, tenant), conversations.c.id == wanted.id)
+        .values(**values, updated_at=clock.now())
+    )
+    return get(connection, tenant, wanted.id)
 
 
 def insert_row(
@@ -126,4 +172,7 @@ def _to_conversation(row: Row[Any]) -> Conversation:
         create_time=clock.timestamp(row.created_at),
         update_time=clock.timestamp(row.updated_at),
         summary_through=View.of(row).hidden,
+        title=row.title,
+        metadata=ParseDict(row.metadata, Struct()) if row.metadata else None,
+        forked_from_id=row.forked_from_id,
     )

@@ -80,8 +80,30 @@ block_revisions = Table(
     Column("block_id", String(64), primary_key=True),
     Column("revision", BigInteger, primary_key=True),
     Column("value", Text, nullable=False),
+    # `user`, or `turn/step/call`
     Column("author", Text, nullable=False),
+    # The agent that wrote it; '' for a user.
+    Column("agent_id", String(64), nullable=False, server_default=""),
+    # What the block was called; null in rows older than this column.
+    Column("label", Text),
+    Column("undone_revision", BigInteger, nullable=False, server_default="0"),
+    # Ids of the messages that the agent has it from.
+    Column("sources", JSON),
     Column("created_at", BigInteger, nullable=False),
+)
+
+# When an agent had a block in its core memory: what it held at a time can be told from it.
+block_attachments = Table(
+    "block_attachments",
+    metadata,
+    *_owner(),
+    Column("agent_id", String(64), primary_key=True),
+    Column("block_id", String(64), primary_key=True),
+    Column("attached_at", BigInteger, primary_key=True),
+    # Null: it still has it.
+    Column("detached_at", BigInteger),
+    Column("position", Integer, nullable=False),
+    Index("block_attachments_by_block", "account_id", "user_id", "block_id"),
 )
 
 conversations = Table(
@@ -98,6 +120,9 @@ conversations = Table(
     Column("window_start", BigInteger, nullable=False),
     # The step at which the agent was told that memory presses; '' if it was not, since the last compaction.
     Column("notice_step", String(64), nullable=False, server_default=""),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("metadata", JSON),
+    Column("forked_from_id", String(64), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
@@ -195,6 +220,14 @@ cleanups = Table(
     *_owner(),
     Column("agent_id", String(64), primary_key=True),
     Column("archive_id", String(64), nullable=False),
+)
+
+# What a deleted conversation leaves to be purged in recall.
+conversation_cleanups = Table(
+    "conversation_cleanups",
+    metadata,
+    *_owner(),
+    Column("conversation_id", String(64), primary_key=True),
 )
 
 # A model call: what it cost, and what its request was made of.

@@ -38,13 +38,14 @@ class ToolError(Exception):
 class Edit:
     """What a block tool wants: the block `label` to hold `value`. `create`: also if there is no such block yet.
 
-    `description`: what a block that is made is for.
+    `description`: what a block that is made is for. `sources`: ids of the messages that the value was taken from.
     """
 
     label: str
     value: str
     create: bool = False
     description: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

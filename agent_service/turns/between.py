@@ -82,6 +82,10 @@ class BetweenTurns:
             self._parts.windows.forget(held.id)
             return response
 
+    def forget(self, conversation_id: str) -> None:
+        """Has the next turn read the conversation's window again."""
+        self._parts.windows.forget(conversation_id)
+
     async def _folded(
         self, caller: Principal, held: _Held, mode: pb.CompactionMode.ValueType
     ) -> tuple[Folded, Compaction]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from agent_service.stores import blocks
+from agent_service.stores.revisions import Origin
 from agent_service.tools import memory
 from agent_service.tools.base import Change, Detach, Edit, Relabel, Say
 from servicekit.principal import Tenant
@@ -23,6 +24,9 @@ class Author:
     agent_id: str
     key: str
     call_id: str
+
+    def origin(self, sources: tuple[str, ...] = ()) -> Origin:
+        return Origin(self.key, self.agent_id, sources)
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,11 @@ def _edit(connection: Connection, author: Author, current: Sequence[Block], chan
     tenant = author.tenant
     if change.create and all(block.label != change.label for block in current):
         empty = Block(label=change.label, description=change.description)
-        old = blocks.create(connection, tenant, empty, agent_id=author.agent_id)
+        old = blocks.create(connection, tenant, empty, agent_id=author.agent_id, origin=author.origin())
         blocks.attach(connection, tenant, author.agent_id, old.id)
     else:
         old = memory.find(current, change.label)
-    new = blocks.write_value(connection, tenant, old.id, change.value, author=author.key)
+    new = blocks.write_value(connection, tenant, old.id, change.value, origin=author.origin(change.sources))
     return Applied(f"Block {new.label} now reads:\n{new.value}", _noted(author, new, old.value, new.value))
 
 
@@ -64,7 +68,7 @@ def _relabel(connection: Connection, author: Author, block: Block, change: Relab
     wanted = Block(id=block.id, label=change.new_label or "", description=change.description or "")
     fields = (("label", change.new_label), ("description", change.description))
     paths = [name for name, value in fields if value is not None]
-    new = blocks.change(connection, author.tenant, wanted, paths, author=author.key)
+    new = blocks.change(connection, author.tenant, wanted, paths, origin=author.origin())
     what = (
         f"Block {block.label} is now called {new.label}." if change.new_label else f"Block {block.label} is described."
     )

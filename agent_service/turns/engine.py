@@ -105,6 +105,11 @@ class TurnEngine:
         """Cancels all turns of an agent that is about to be deleted."""
         await self._stop([each for each in self._live_of(tenant) if each.agent_id == agent_id], tenant)
 
+    async def stop_conversation(self, tenant: Tenant, conversation_id: str) -> None:
+        """Cancels all turns of a conversation that is about to be deleted."""
+        live = [each for each in self._live_of(tenant) if each.conversation_id == conversation_id]
+        await self._stop(live, tenant)
+
     async def stop_user(self, tenant: Tenant) -> None:
         """Cancels all turns of a user that is about to be erased."""
         await self._stop(self._live_of(tenant), tenant)

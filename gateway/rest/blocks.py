@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import shapes
+from gateway.rest import proto_json, shapes
 from gateway.rest.agents import Known, fields, new_block
 from gateway.rest.common import Back, OldestFirst, answer, answers
 from gateway.rest.schemas import BlockCreate, BlockUpdate
@@ -59,6 +61,31 @@ async def update_block(block_id: str, body: BlockUpdate, back: Back) -> Response
 async def delete_block(block_id: str, back: Back) -> Response:
     await back.agent_peer.unary(back.agents.DeleteBlock, pb.DeleteBlockRequest(block_id=block_id))
     return answer({"message": f"Block id={block_id} successfully deleted"})
+
+
+@router.get("/{block_id}/revisions")
+async def list_revisions(
+    block_id: str, back: Back, limit: Annotated[int, Query(ge=1, le=1000)] = 50, page_token: str = ""
+) -> Response:
+    """Newest first. `next_page_token` is empty at the end."""
+    request = pb.ListBlockRevisionsRequest(block_id=block_id, page_size=limit, page_token=page_token)
+    response = await back.agent_peer.unary(back.agents.ListBlockRevisions, request)
+    return answer(proto_json.shown(response))
+
+
+@router.get("/{block_id}/revisions/diff")
+async def diff_revisions(block_id: str, back: Back, from_revision: int = 0, to_revision: int = 0) -> Response:
+    """0 stands for the newest, and for the one before it."""
+    request = pb.DiffBlockRevisionsRequest(block_id=block_id, from_revision=from_revision, to_revision=to_revision)
+    response = await back.agent_peer.unary(back.agents.DiffBlockRevisions, request)
+    return answer(proto_json.shown(response))
+
+
+@router.post("/{block_id}/revisions/{revision}/undo")
+async def undo_revision(block_id: str, revision: int, back: Back, request_id: str = "") -> Response:
+    request = pb.UndoBlockRevisionRequest(block_id=block_id, revision=revision, request_id=request_id)
+    response = await back.agent_peer.unary(back.agents.UndoBlockRevision, request)
+    return answer(shapes.block(response.block))
 
 
 @router.get("/{block_id}/agents")

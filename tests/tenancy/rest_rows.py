@@ -65,6 +65,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/messages": Row(query={"after": "{message}"}),
     "POST /v1/blocks": Row({"label": "l", "value": "v"}),
     "GET /v1/blocks": Row(query={"after": "{block}"}),
+    "POST /v1/blocks/{block_id}/revisions/{revision}/undo": Row(path={"block_id": "{+edited_block}", "revision": "2"}),
     "PATCH /v1/blocks/{block_id}": Row({"value": "v"}),
     "DELETE /v1/blocks/{block_id}": Row(path={"block_id": "{+block}"}),
     "POST /v1/archives": Row({"name": "n"}),

@@ -8,6 +8,7 @@ from tests.support.mcp_server import TOKEN
 
 _SCHEMA = '{"type": "object", "properties": {}}'
 _MESSAGE = {"role": "ROLE_USER", "text": "{words}", "create_time": "2026-01-01T00:00:00Z"}
+_LATER = "2126-01-01T00:00:00Z"
 
 ROWS: dict[str, Any] = {
     # Agents
@@ -28,10 +29,17 @@ ROWS: dict[str, Any] = {
     "AgentService/AttachBlock": {"agent_id": "{+agent}", "block_id": "{block}"},
     "AgentService/DetachBlock": {"agent_id": "{agent}", "block_id": "{agent_block}"},
     "AgentService/ListBlockRevisions": {"block_id": "{block}"},
+    "AgentService/GetBlockAsOf": {"block_id": "{block}", "time": _LATER},
+    "AgentService/DiffBlockRevisions": {"block_id": "{block}", "to_revision": 1},
+    "AgentService/UndoBlockRevision": {"block_id": "{+edited_block}", "revision": 2},
+    "AgentService/GetCoreMemoryAsOf": {"agent_id": "{agent}", "time": _LATER},
     # Conversations, tools, models
     "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},
     "AgentService/GetConversation": {"conversation_id": "{conversation}"},
     "AgentService/ListConversations": {"agent_id": "{agent}"},
+    "AgentService/UpdateConversation": {"conversation": {"id": "{conversation}", "title": "t"}, "update_mask": "title"},
+    "AgentService/DeleteConversation": {"conversation_id": "{+conversation}"},
+    "AgentService/ForkConversation": {"conversation_id": "{conversation}"},
     "AgentService/CompactConversation": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
     "AgentService/ResetConversation": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
     "AgentService/ListTools": {"mcp_server_id": "{server}"},

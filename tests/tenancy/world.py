@@ -41,6 +41,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         "agent.id",
     ),
     "block": ("AgentService/CreateBlock", {"block": {"label": "notes", "value": "{words}"}}, "block.id"),
+    "edited_block": (
+        "AgentService/UpdateBlock",
+        {"block": {"id": "{+block}", "value": "{words} again"}, "update_mask": "value"},
+        "block.id",
+    ),
     "conversation": (
         "AgentService/CreateConversation",
         {"conversation": {"agent_id": "{agent}", "summary": "{words}"}},

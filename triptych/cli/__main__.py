@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from triptych.cli import accounts, agents, keys, users
+from triptych.cli import accounts, agents, blocks, keys, users
 from triptych.cli.archival import command as archival
 from triptych.cli.audit import audit
 from triptych.cli.chat.command import chat
@@ -38,6 +38,7 @@ app.command()(doctor)
 app.command()(vacuum)
 app.command()(audit)
 app.add_typer(agents.app, name="agents")
+app.add_typer(blocks.app, name="blocks")
 app.add_typer(archival.app, name="archival")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(users.app, name="users")

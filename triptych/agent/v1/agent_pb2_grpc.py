@@ -115,6 +115,26 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListBlockRevisionsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListBlockRevisionsResponse.FromString,
                 _registered_method=True)
+        self.GetBlockAsOf = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/GetBlockAsOf',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfResponse.FromString,
+                _registered_method=True)
+        self.DiffBlockRevisions = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DiffBlockRevisions',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsResponse.FromString,
+                _registered_method=True)
+        self.UndoBlockRevision = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UndoBlockRevision',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionResponse.FromString,
+                _registered_method=True)
+        self.GetCoreMemoryAsOf = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/GetCoreMemoryAsOf',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.FromString,
+                _registered_method=True)
         self.CreateConversation = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/CreateConversation',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateConversationRequest.SerializeToString,
@@ -129,6 +149,21 @@ class AgentServiceStub(object):
                 '/triptych.agent.v1.AgentService/ListConversations',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.FromString,
+                _registered_method=True)
+        self.UpdateConversation = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UpdateConversation',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationResponse.FromString,
+                _registered_method=True)
+        self.DeleteConversation = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DeleteConversation',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationResponse.FromString,
+                _registered_method=True)
+        self.ForkConversation = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/ForkConversation',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationResponse.FromString,
                 _registered_method=True)
         self.CompactConversation = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/CompactConversation',
@@ -320,6 +355,34 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBlockAsOf(self, request, context):
+        """What a block held at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffBlockRevisions(self, request, context):
+        """What changed from one revision to another, as a unified diff.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoBlockRevision(self, request, context):
+        """Takes back what one revision changed, as a new revision. What was edited elsewhere since stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCoreMemoryAsOf(self, request, context):
+        """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateConversation(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -334,6 +397,26 @@ class AgentServiceServicer(object):
 
     def ListConversations(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConversation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConversation(self, request, context):
+        """Deletes a conversation with its turns, steps and messages; not an agent's default one. Stops turns that run in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkConversation(self, request, context):
+        """Makes a conversation that begins with the window and the summary of another. Waits for the turns before it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -532,6 +615,26 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListBlockRevisionsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListBlockRevisionsResponse.SerializeToString,
             ),
+            'GetBlockAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlockAsOf,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfResponse.SerializeToString,
+            ),
+            'DiffBlockRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffBlockRevisions,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsResponse.SerializeToString,
+            ),
+            'UndoBlockRevision': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoBlockRevision,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionResponse.SerializeToString,
+            ),
+            'GetCoreMemoryAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCoreMemoryAsOf,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.SerializeToString,
+            ),
             'CreateConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateConversation,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateConversationRequest.FromString,
@@ -546,6 +649,21 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListConversations,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.SerializeToString,
+            ),
+            'UpdateConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConversation,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationResponse.SerializeToString,
+            ),
+            'DeleteConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConversation,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationResponse.SerializeToString,
+            ),
+            'ForkConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkConversation,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationResponse.SerializeToString,
             ),
             'CompactConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.CompactConversation,
@@ -1077,6 +1195,114 @@ class AgentService(object):
             _registered_method=True)
 
     @staticmethod
+    def GetBlockAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/GetBlockAsOf',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetBlockAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffBlockRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DiffBlockRevisions',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DiffBlockRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoBlockRevision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UndoBlockRevision',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UndoBlockRevisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCoreMemoryAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/GetCoreMemoryAsOf',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateConversation(request,
             target,
             options=(),
@@ -1147,6 +1373,87 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/ListConversations',
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.ListConversationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UpdateConversation',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DeleteConversation',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DeleteConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/ForkConversation',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ForkConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,9 +35,22 @@ class AgentServiceStub:
     DetachBlock: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachBlockRequest, _agent_pb2.DetachBlockResponse]
     ListBlockRevisions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListBlockRevisionsRequest, _agent_pb2.ListBlockRevisionsResponse]
     """Every value a block has had, newest first, and who wrote it."""
+    GetBlockAsOf: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetBlockAsOfRequest, _agent_pb2.GetBlockAsOfResponse]
+    """What a block held at a time."""
+    DiffBlockRevisions: _aio.UnaryUnaryMultiCallable[_agent_pb2.DiffBlockRevisionsRequest, _agent_pb2.DiffBlockRevisionsResponse]
+    """What changed from one revision to another, as a unified diff."""
+    UndoBlockRevision: _aio.UnaryUnaryMultiCallable[_agent_pb2.UndoBlockRevisionRequest, _agent_pb2.UndoBlockRevisionResponse]
+    """Takes back what one revision changed, as a new revision. What was edited elsewhere since stays."""
+    GetCoreMemoryAsOf: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetCoreMemoryAsOfRequest, _agent_pb2.GetCoreMemoryAsOfResponse]
+    """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it."""
     CreateConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateConversationRequest, _agent_pb2.CreateConversationResponse]
     GetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetConversationRequest, _agent_pb2.GetConversationResponse]
     ListConversations: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListConversationsRequest, _agent_pb2.ListConversationsResponse]
+    UpdateConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateConversationRequest, _agent_pb2.UpdateConversationResponse]
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteConversationRequest, _agent_pb2.DeleteConversationResponse]
+    """Deletes a conversation with its turns, steps and messages; not an agent's default one. Stops turns that run in it."""
+    ForkConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.ForkConversationRequest, _agent_pb2.ForkConversationResponse]
+    """Makes a conversation that begins with the window and the summary of another. Waits for the turns before it."""
     CompactConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CompactConversationRequest, _agent_pb2.CompactConversationResponse]
     """Folds what stands in the conversation's window into its summary, now. Waits for the turns before it."""
     ResetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResetConversationRequest, _agent_pb2.ResetConversationResponse]
@@ -184,6 +197,38 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Every value a block has had, newest first, and who wrote it."""
 
     @_abc_1.abstractmethod
+    def GetBlockAsOf(
+        self,
+        request: _agent_pb2.GetBlockAsOfRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetBlockAsOfRequest, _abc.Awaitable[_agent_pb2.GetBlockAsOfResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetBlockAsOfResponse]:
+        """What a block held at a time."""
+
+    @_abc_1.abstractmethod
+    def DiffBlockRevisions(
+        self,
+        request: _agent_pb2.DiffBlockRevisionsRequest,
+        context: _aio.ServicerContext[_agent_pb2.DiffBlockRevisionsRequest, _abc.Awaitable[_agent_pb2.DiffBlockRevisionsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DiffBlockRevisionsResponse]:
+        """What changed from one revision to another, as a unified diff."""
+
+    @_abc_1.abstractmethod
+    def UndoBlockRevision(
+        self,
+        request: _agent_pb2.UndoBlockRevisionRequest,
+        context: _aio.ServicerContext[_agent_pb2.UndoBlockRevisionRequest, _abc.Awaitable[_agent_pb2.UndoBlockRevisionResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UndoBlockRevisionResponse]:
+        """Takes back what one revision changed, as a new revision. What was edited elsewhere since stays."""
+
+    @_abc_1.abstractmethod
+    def GetCoreMemoryAsOf(
+        self,
+        request: _agent_pb2.GetCoreMemoryAsOfRequest,
+        context: _aio.ServicerContext[_agent_pb2.GetCoreMemoryAsOfRequest, _abc.Awaitable[_agent_pb2.GetCoreMemoryAsOfResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.GetCoreMemoryAsOfResponse]:
+        """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it."""
+
+    @_abc_1.abstractmethod
     def CreateConversation(
         self,
         request: _agent_pb2.CreateConversationRequest,
@@ -203,6 +248,29 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListConversationsRequest,
         context: _aio.ServicerContext[_agent_pb2.ListConversationsRequest, _abc.Awaitable[_agent_pb2.ListConversationsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.ListConversationsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateConversation(
+        self,
+        request: _agent_pb2.UpdateConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpdateConversationRequest, _abc.Awaitable[_agent_pb2.UpdateConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpdateConversationResponse]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _agent_pb2.DeleteConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.DeleteConversationRequest, _abc.Awaitable[_agent_pb2.DeleteConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DeleteConversationResponse]:
+        """Deletes a conversation with its turns, steps and messages; not an agent's default one. Stops turns that run in it."""
+
+    @_abc_1.abstractmethod
+    def ForkConversation(
+        self,
+        request: _agent_pb2.ForkConversationRequest,
+        context: _aio.ServicerContext[_agent_pb2.ForkConversationRequest, _abc.Awaitable[_agent_pb2.ForkConversationResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ForkConversationResponse]:
+        """Makes a conversation that begins with the window and the summary of another. Waits for the turns before it."""
 
     @_abc_1.abstractmethod
     def CompactConversation(

@@ -8,8 +8,10 @@ from typing import Self
 
 from triptych.sdk import connection
 from triptych.sdk.aio.access import AsyncAccounts, AsyncAudit, AsyncKeys, AsyncUsers
-from triptych.sdk.aio.agents import AsyncAgents, AsyncBlocks
+from triptych.sdk.aio.agents import AsyncAgents
 from triptych.sdk.aio.archives import AsyncArchives
+from triptych.sdk.aio.blocks import AsyncBlocks
+from triptych.sdk.aio.conversations import AsyncConversations
 from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.own_memory import AsyncMemory
@@ -45,6 +47,7 @@ class AsyncTriptych:
         self._transport = AsyncTransport(address, api_key, user, secure, timeout_seconds)
         self.agents = AsyncAgents(self._transport)
         self.blocks = AsyncBlocks(self._transport)
+        self.conversations = AsyncConversations(self._transport)
         self.turns = AsyncTurns(self._transport)
         self.steps = AsyncSteps(self._transport)
         self.tools = AsyncTools(self._transport)

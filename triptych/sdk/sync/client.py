@@ -9,8 +9,10 @@ from typing import Self
 
 from triptych.sdk import connection
 from triptych.sdk.sync.access import Accounts, Audit, Keys, Users
-from triptych.sdk.sync.agents import Agents, Blocks
+from triptych.sdk.sync.agents import Agents
 from triptych.sdk.sync.archives import Archives
+from triptych.sdk.sync.blocks import Blocks
+from triptych.sdk.sync.conversations import Conversations
 from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.own_memory import Memory
@@ -46,6 +48,7 @@ class Triptych:
         self._transport = Transport(address, api_key, user, secure, timeout_seconds)
         self.agents = Agents(self._transport)
         self.blocks = Blocks(self._transport)
+        self.conversations = Conversations(self._transport)
         self.turns = Turns(self._transport)
         self.steps = Steps(self._transport)
         self.tools = Tools(self._transport)

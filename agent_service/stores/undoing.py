@@ -1,0 +1,68 @@
+"""Taking edits of blocks back, without what was edited since."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from agent_service.stores import blocks, revisions
+from agent_service.stores.revisions import Origin
+from servicekit.principal import Tenant
+from triptych.agent.v1.agent_pb2 import Block
+from triptych.errors import FailedPrecondition
+
+
+@dataclass(frozen=True)
+class _Hunk:
+    """Lines `start` to `end` of the edited text became `lines`."""
+
+    start: int
+    end: int
+    lines: list[str]
+
+
+def undo(connection: Connection, tenant: Tenant, block_id: str, revision: int) -> Block:
+    """Takes back what a revision changed, as a new revision.
+
+    Raises: NotFound; FailedPrecondition if it is the first, changed no text, or lines it changed were edited since;
+    as `blocks.write_value`.
+    """
+    if revision == 1:
+        raise FailedPrecondition("revision 1 made the block, and can't be undone: delete the block instead")
+    edited = revisions.get(connection, tenant, block_id, revision)
+    before = revisions.get(connection, tenant, block_id, revision - 1)
+    if edited.value == before.value:
+        raise FailedPrecondition(f"revision {revision} did not change the block's value")
+    current = blocks.get(connection, tenant, block_id)
+    value = without(before.value, edited.value, current.value)
+    if value is None:
+        raise FailedPrecondition(
+            f"revision {revision} can't be undone: a later edit has changed the same lines; undo that one first"
+        )
+    return blocks.write_value(connection, tenant, block_id, value, origin=Origin(undone_revision=revision))
+
+
+def without(before: str, edited: str, current: str) -> str | None:
+    """`current`, without the edit that made `edited` of `before`; None if the same lines were edited since.
+
+    A merge of three texts by lines: edits that touch each other count as the same place.
+    """
+    lines = edited.split("\n")
+    back = list(_hunks(lines, before.split("\n")))
+    since = list(_hunks(lines, current.split("\n")))
+    if any(one.start <= other.end and other.start <= one.end for one in back for other in since):
+        return None
+    merged = lines
+    for hunk in sorted([*back, *since], key=lambda each: each.start, reverse=True):
+        merged = [*merged[: hunk.start], *hunk.lines, *merged[hunk.end :]]
+    return "\n".join(merged)
+
+
+def _hunks(old: list[str], new: list[str]) -> Iterator[_Hunk]:
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for kind, old_start, old_end, new_start, new_end in matcher.get_opcodes():
+        if kind != "equal":
+            yield _Hunk(old_start, old_end, new[new_start:new_end])

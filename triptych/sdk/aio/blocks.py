@@ -1,0 +1,123 @@
+"""Blocks: core memory, what it was before, and taking edits back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from triptych.agent.v1 import agent_pb2 as pb
+from triptych.sdk.aio.transport import AsyncTransport
+
+_SERVICE = "/triptych.agent.v1.AgentService/"
+
+
+class AsyncBlocks:
+    """`client.blocks`: core memory, block by block."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self,
+        label: str,
+        value: str = "",
+        *,
+        description: str = "",
+        limit: int = 0,
+        read_only: bool = False,
+        request_id: str | None = None,
+    ) -> pb.Block:
+        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000. Raises: InvalidArgument."""
+        block = pb.Block(label=label, value=value, description=description, limit=limit, read_only=read_only)
+        request = pb.CreateBlockRequest(block=block, request_id=request_id or str(uuid.uuid4()))
+        return (await self._transport.unary(_SERVICE + "CreateBlock", request, pb.CreateBlockResponse)).block
+
+    async def get(self, block_id: str) -> pb.Block:
+        """Raises: NotFound."""
+        request = pb.GetBlockRequest(block_id=block_id)
+        return (await self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
+
+    async def list(self, *, label: str = "") -> AsyncIterator[pb.Block]:
+        """All of the user's blocks, oldest first."""
+        request = pb.ListBlocksRequest(label=label, page_size=100)
+        while True:
+            page = await self._transport.unary(_SERVICE + "ListBlocks", request, pb.ListBlocksResponse)
+            for block in page.blocks:
+                yield block
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    async def update(self, block: pb.Block, *fields: str, request_id: str | None = None) -> pb.Block:
+        """Writes the named fields of `block`; if its etag is set, only over that very version.
+
+        Raises: NotFound, InvalidArgument, Aborted ETAG_MISMATCH, FailedPrecondition BLOCK_READ_ONLY.
+        """
+        request = pb.UpdateBlockRequest(
+            block=block, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
+        )
+        return (await self._transport.unary(_SERVICE + "UpdateBlock", request, pb.UpdateBlockResponse)).block
+
+    async def delete(self, block_id: str, *, request_id: str | None = None) -> None:
+        """Raises: NotFound."""
+        request = pb.DeleteBlockRequest(block_id=block_id, request_id=request_id or str(uuid.uuid4()))
+        await self._transport.unary(_SERVICE + "DeleteBlock", request, pb.DeleteBlockResponse)
+
+    async def attach(self, agent_id: str, block_id: str) -> pb.Agent:
+        """Raises: NotFound, AlreadyExists for a second block of that label."""
+        request = pb.AttachBlockRequest(agent_id=agent_id, block_id=block_id, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_SERVICE + "AttachBlock", request, pb.AttachBlockResponse)).agent
+
+    async def detach(self, agent_id: str, block_id: str) -> pb.Agent:
+        """Raises: NotFound."""
+        request = pb.DetachBlockRequest(agent_id=agent_id, block_id=block_id, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_SERVICE + "DetachBlock", request, pb.DetachBlockResponse)).agent
+
+    async def history(self, block_id: str) -> AsyncIterator[pb.BlockRevision]:
+        """Every value the block has had, newest first, and who wrote it. Raises: NotFound."""
+        request = pb.ListBlockRevisionsRequest(block_id=block_id, page_size=100)
+        while True:
+            page = await self._transport.unary(_SERVICE + "ListBlockRevisions", request, pb.ListBlockRevisionsResponse)
+            for revision in page.revisions:
+                yield revision
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    async def as_of(self, block_id: str, time: datetime) -> pb.BlockRevision:
+        """What the block held at a time; one without a zone is UTC. Raises: NotFound, also before it was made."""
+        request = pb.GetBlockAsOfRequest(block_id=block_id, time=_timestamp(time))
+        return (await self._transport.unary(_SERVICE + "GetBlockAsOf", request, pb.GetBlockAsOfResponse)).revision
+
+    async def all_as_of(self, agent_id: str, time: datetime) -> Sequence[pb.BlockAsOf]:
+        """An agent's whole core memory as it stood at a time, without blocks deleted since. Raises: NotFound."""
+        request = pb.GetCoreMemoryAsOfRequest(agent_id=agent_id, time=_timestamp(time))
+        method = _SERVICE + "GetCoreMemoryAsOf"
+        return (await self._transport.unary(method, request, pb.GetCoreMemoryAsOfResponse)).blocks
+
+    async def diff(self, block_id: str, from_revision: int = 0, to_revision: int = 0) -> str:
+        """A unified diff. `to_revision`: 0 is the newest. `from_revision`: 0 is the one before it. Raises: NotFound."""
+        request = pb.DiffBlockRevisionsRequest(block_id=block_id, from_revision=from_revision, to_revision=to_revision)
+        method = _SERVICE + "DiffBlockRevisions"
+        return (await self._transport.unary(method, request, pb.DiffBlockRevisionsResponse)).diff
+
+    async def undo(self, block_id: str, revision: int, *, request_id: str | None = None) -> pb.Block:
+        """Takes back what one revision changed, as a new revision; later edits of other lines stay.
+
+        Raises: NotFound; FailedPrecondition if a later edit has changed the same lines.
+        """
+        request = pb.UndoBlockRevisionRequest(
+            block_id=block_id, revision=revision, request_id=request_id or str(uuid.uuid4())
+        )
+        method = _SERVICE + "UndoBlockRevision"
+        return (await self._transport.unary(method, request, pb.UndoBlockRevisionResponse)).block
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return made
