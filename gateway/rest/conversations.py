@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
-from gateway.rest.common import Back, NewestFirst, answer, answers
-from gateway.rest.messages import messages_page, stream_turn
-from gateway.rest.schemas import ConversationCreate, MessagesCreate
+from gateway.rest.common import Back, NewestFirst, answer, answers, struct
+from gateway.rest.messages import cancel_turns, messages_page, stream_turn
+from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate
 from triptych.agent.v1 import agent_pb2 as pb
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
@@ -36,6 +38,42 @@ async def list_conversations(back: Back, listing: NewestFirst, agent_id: str | N
 @router.get("/{conversation_id}")
 async def get_conversation(conversation_id: str, back: Back) -> Response:
     return answer(shapes.conversation(await _fetch(back, conversation_id)))
+
+
+@router.patch("/{conversation_id}")
+async def update_conversation(conversation_id: str, body: ConversationUpdate, back: Back) -> Response:
+    paths = body.given("summary", "title", "metadata")
+    wanted = pb.Conversation(
+        id=conversation_id, summary=body.summary or "", title=body.title or "", metadata=struct(body.metadata)
+    )
+    request = pb.UpdateConversationRequest(conversation=wanted, update_mask=FieldMask(paths=paths))
+    response = await back.agent_peer.unary(back.agents.UpdateConversation, request)
+    return answer(shapes.conversation(response.conversation))
+
+
+@router.delete("/{conversation_id}")
+async def delete_conversation(conversation_id: str, back: Back) -> Response:
+    request = pb.DeleteConversationRequest(conversation_id=conversation_id)
+    await back.agent_peer.unary(back.agents.DeleteConversation, request)
+    return answer({"message": f"Conversation id={conversation_id} successfully deleted"})
+
+
+@router.post("/{conversation_id}/fork")
+async def fork_conversation(conversation_id: str, request: Request, back: Back) -> Response:
+    """A new conversation that goes on from here, with a window of its own."""
+    fork = pb.ForkConversationRequest(
+        conversation_id=conversation_id,
+        request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
+    )
+    response = await back.agent_peer.unary(back.agents.ForkConversation, fork)
+    return answer(shapes.conversation(response.conversation))
+
+
+@router.post("/{conversation_id}/cancel")
+async def cancel(conversation_id: str, back: Back) -> Response:
+    """Cancels the conversation's turns that are not over."""
+    conversation = await _fetch(back, conversation_id)
+    return answer(await cancel_turns(back, conversation.agent_id, conversation_id))
 
 
 @router.post("/{conversation_id}/messages")

@@ -47,14 +47,7 @@ async def send_in_background(agent_id: str, body: MessagesCreate, request: Reque
 async def cancel(agent_id: str, back: Back) -> Response:
     """Cancels all turns of the agent that are not over."""
     await fetch_agent(back, agent_id)
-    live = [turn_pb2.TURN_STATE_QUEUED, turn_pb2.TURN_STATE_RUNNING]
-    request = turn_pb2.ListTurnsRequest(agent_id=agent_id, states=live, page_size=1000)
-    found = await back.agent_peer.unary(back.turns.ListTurns, request)
-    cancelled = {}
-    for turn in found.turns:
-        stopped = await back.agent_peer.unary(back.turns.CancelTurn, turn_pb2.CancelTurnRequest(turn_id=turn.id))
-        cancelled[turn.id] = shapes.run(stopped.turn)["status"]
-    return answer(cancelled)
+    return answer(await cancel_turns(back, agent_id, ""))
 
 
 @router.get("/agents/{agent_id}/messages")
@@ -97,10 +90,20 @@ async def messages_page(back: Back, listing: Listing, *, agent_id: str, conversa
 async def stream_turn(
     agent_id: str, conversation_id: str, body: MessagesCreate, request: Request, back: Back
 ) -> Response:
-    """The turn as server-sent events. A missing agent is still a plain 404."""
-    await fetch_agent(back, agent_id)
+    """The turn as server-sent events. A turn that is not accepted is still a plain error."""
     start = await start_request(
         agent_id, conversation_id, body, request, back, deltas=body.stream_tokens, background=body.background
     )
-    lines = turns.sse(back, start, body.include_return_message_types)
+    lines = turns.sse(await turns.begun(back, start), body.include_return_message_types)
     return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+async def cancel_turns(back: Back, agent_id: str, conversation_id: str) -> dict[str, str]:
+    """The state of each turn that was not over, by its id. An empty conversation means all of the agent's."""
+    live = [turn_pb2.TURN_STATE_QUEUED, turn_pb2.TURN_STATE_RUNNING, turn_pb2.TURN_STATE_WAITING]
+    request = turn_pb2.ListTurnsRequest(agent_id=agent_id, conversation_id=conversation_id, states=live, page_size=1000)
+    cancelled = {}
+    for turn in (await back.agent_peer.unary(back.turns.ListTurns, request)).turns:
+        stopped = await back.agent_peer.unary(back.turns.CancelTurn, turn_pb2.CancelTurnRequest(turn_id=turn.id))
+        cancelled[turn.id] = str(shapes.run(stopped.turn)["status"])
+    return cancelled

@@ -130,3 +130,9 @@ class ArchiveUpdate(Body):
 
 class ConversationCreate(Body):
     summary: str | None = None
+
+
+class ConversationUpdate(Body):
+    summary: str | None = None
+    title: str | None = None
+    metadata: Metadata | None = None

@@ -77,24 +77,38 @@ async def accepted(back: Backends, start: pb.StartTurnRequest) -> pb.Turn:
     raise from_status(14, "the server is stopping")
 
 
-async def sse(back: Backends, start: pb.StartTurnRequest, only: Sequence[str] | None) -> AsyncIterator[bytes]:
+async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
+    """The events of a turn that is accepted. Raises: what StartTurn raises, while it can still be a plain answer."""
+    events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
+    first = await anext(events, None)
+    if first is None:
+        raise from_status(14, "the server is stopping")
+    return Events(first, events)
+
+
+@dataclass
+class Events:
+    """`first`: the one that says that the turn is accepted. `later`: the others, as they come."""
+
+    first: pb.StartTurnResponse
+    later: AsyncIterator[pb.StartTurnResponse]
+
+
+async def sse(events: Events, only: Sequence[str] | None) -> AsyncIterator[bytes]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
     yield _data({"message_type": "ping"})
-    events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
     lines = _Lines(only)
     over = False
-    waiting: asyncio.Future[Any] | None = None
+    response, waiting = events.first, None
     try:
         while True:
-            waiting = waiting or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait([waiting], timeout=_PING_SECONDS)
-            if not done:
-                yield _data({"message_type": "ping"})
-                continue
-            response, waiting = waiting.result(), None
             for line in lines.of(response.event):
                 yield line
             over = over or response.event.WhichOneof("event") in ("done", "approval_request")
+            waiting = asyncio.ensure_future(anext(events.later))
+            while not (await asyncio.wait([waiting], timeout=_PING_SECONDS))[0]:
+                yield _data({"message_type": "ping"})
+            response, waiting = waiting.result(), None
     except StopAsyncIteration:
         if not over:
             yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
