@@ -16,6 +16,7 @@ from gateway.config import Settings
 from gateway.mcp.door import McpDoor
 from gateway.rest import (
     admin,
+    agent_files,
     agents,
     archives,
     blocks,
@@ -78,6 +79,7 @@ def make_api() -> FastAPI:
     app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     for module in (
+        agent_files,
         agents,
         memory,
         messages,

@@ -36,6 +36,8 @@ class Row:
 ROWS: dict[str, Row] = {
     "POST /v1/agents": Row({"name": "n", "block_ids": ["{block}"]}),
     "GET /v1/agents": Row(query={"after": "{agent}"}),
+    # A file, and no JSON: tests/compat brings some in.
+    "POST /v1/agents/import": Row(status=(422,)),
     "PATCH /v1/agents/{agent_id}": Row({"description": "d"}),
     "DELETE /v1/agents/{agent_id}": Row(path={"agent_id": "{+agent}"}),
     "PATCH /v1/agents/{agent_id}/tools/{verb}/{tool_id}": Row(path={"verb": "attach", "tool_id": "{tool}"}),

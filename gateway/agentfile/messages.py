@@ -1,0 +1,149 @@
+"""Messages between recall and an agent file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.agentfile import schema
+from triptych.errors import InvalidArgument
+from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
+
+_ROLES = {
+    type_pb2.ROLE_USER: "user",
+    type_pb2.ROLE_ASSISTANT: "assistant",
+    type_pb2.ROLE_SYSTEM: "system",
+    type_pb2.ROLE_TOOL: "tool",
+}
+_FROM_ROLES: dict[str, type_pb2.Role.ValueType] = {name: role for role, name in _ROLES.items()}
+# What Letta's server says to the model on its own behalf, as a user's message.
+_NOISE = ("heartbeat", "login")
+
+
+def written(message: Message, number: int, conversation: str | None) -> dict[str, Any]:
+    """`conversation`: the file's id of it; None: the agent's default one."""
+    content = [{"type": "reasoning", "reasoning": message.reasoning}] if message.reasoning else []
+    content += [{"type": "text", "text": message.text}] if message.text else []
+    status = "error" if message.tool_return.status == type_pb2.TOOL_STATUS_ERROR else "success"
+    call_id = message.tool_return.tool_call_id or None
+    return {
+        "type": "message",
+        "id": f"message-{number}",
+        "role": _ROLES.get(message.role, "user"),
+        "content": content,
+        "name": message.tool_return.name or message.name or None,
+        "otid": message.otid or None,
+        "tool_calls": [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+        or None,
+        "tool_call_id": call_id,
+        "tool_returns": [{"tool_call_id": call_id, "status": status, "func_response": message.text}] if call_id else [],
+        "created_at": message.create_time.ToDatetime(UTC).isoformat(),
+        "run_id": message.turn_id or None,
+        "conversation_id": conversation,
+    }
+
+
+def read(messages: Sequence[schema.Message]) -> list[Message]:
+    """Messages of one conversation, ready to be appended: a call is there if what it returned is, and the other way.
+
+    Raises: InvalidArgument for a time that is none.
+    """
+    found: list[Message] = []
+    for position, message in enumerate(messages):
+        if message.role in ("approval", "summary") or (position == 0 and message.role == "system"):
+            continue  # the first one of Letta's is the prompt, which is made anew here
+        found.extend(_read(message))
+    return list(_paired(found))
+
+
+def _read(message: schema.Message) -> Iterable[Message]:
+    text, reasoning = _text(message), _reasoning(message)
+    if text is None:
+        return
+    common: dict[str, Any] = {"create_time": _moment(message.created_at), "otid": message.otid or ""}
+    if message.role == "tool":
+        for returned in message.tool_returns or [schema.Returned(tool_call_id=message.tool_call_id)]:
+            failed = returned.status == "error"
+            yield Message(
+                role=type_pb2.ROLE_TOOL,
+                text=returned.func_response or text,
+                tool_return=type_pb2.ToolReturn(
+                    tool_call_id=returned.tool_call_id or message.tool_call_id or "",
+                    name=message.name or "",
+                    status=type_pb2.TOOL_STATUS_ERROR if failed else type_pb2.TOOL_STATUS_SUCCESS,
+                ),
+                **common,
+            )
+        return
+    calls = [
+        type_pb2.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+        for call in message.tool_calls or []
+    ]
+    if text or reasoning or calls:
+        role = _FROM_ROLES[message.role]
+        yield Message(role=role, text=text, reasoning=reasoning, name=message.name or "", tool_calls=calls, **common)
+
+
+def _paired(messages: Sequence[Message]) -> Iterable[Message]:
+    """Without calls that nothing answers before the next who speaks, and answers to no such call."""
+    for position, message in enumerate(messages):
+        if message.role == type_pb2.ROLE_TOOL:
+            continue
+        answers: dict[str, Message] = {}
+        for later in messages[position + 1 :]:
+            if later.role != type_pb2.ROLE_TOOL:
+                break
+            answers.setdefault(later.tool_return.tool_call_id, later)
+        calls = [call for call in message.tool_calls if call.id in answers]
+        del message.tool_calls[:]
+        message.tool_calls.extend(calls)
+        if message.text or message.reasoning or calls:
+            yield message
+        for call in calls:
+            answers[call.id].tool_return.name = call.name
+            yield answers[call.id]
+
+
+def _text(message: schema.Message) -> str | None:
+    """What was said; None for what nobody said. Letta's server packs it into JSON, with the time and more."""
+    if isinstance(message.content, str):
+        text = message.content
+    else:
+        text = "\n".join(part.text for part in message.content or [] if part.type == "text" and part.text)
+    if message.role not in ("user", "tool") or not text.startswith("{"):
+        return text
+    try:
+        packed = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(packed, dict) or not isinstance(packed.get("message"), str):
+        return text if not isinstance(packed, dict) or packed.get("type") not in _NOISE else None
+    known = packed.get("type") in ("user_message", "system_alert") or packed.get("status") in ("OK", "Failed")
+    if packed.get("type") in _NOISE:
+        return None
+    return packed["message"] if known else text
+
+
+def _reasoning(message: schema.Message) -> str:
+    parts = message.content if isinstance(message.content, list) else []
+    return "\n".join(part.reasoning for part in parts if part.reasoning)
+
+
+def _moment(text: str | None) -> Timestamp | None:
+    if not text:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument.of("messages.created_at", "must be an ISO 8601 time") from None
+    stamp = Timestamp()
+    stamp.FromDatetime(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+    return stamp
