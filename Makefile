@@ -60,10 +60,11 @@ PATH=$(CURDIR)/$(GENERATE_VENV)/bin:$$PATH $(GENERATE_VENV)/bin/python -m grpc_t
 	$$(find protos -name '*.proto' | sort) && rm -f $(1)/triptych/type/v1/type_pb2_grpc.py*
 endef
 
-generate: $(GENERATE_VENV)/.done ## Generate the contract's code, the synchronous SDK and docs/configuration.md
+generate: $(GENERATE_VENV)/.done ## Generate the contract's code, the synchronous SDK, docs/configuration.md and docs/letta.md
 	@$(call protoc,.)
 	@$(PYTHON) scripts/generate_sync.py
 	@$(PYTHON) scripts/generate_docs.py
+	@$(PYTHON) scripts/generate_letta.py
 
 check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
 	@rm -rf build/generated && mkdir -p build/generated
@@ -72,6 +73,7 @@ check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
 		cmp -s "$$file" "$(CURDIR)/$$file" || { echo "not fresh: $$file; run make generate"; exit 1; }; done
 	@$(PYTHON) scripts/generate_sync.py --check
 	@$(PYTHON) scripts/generate_docs.py --check
+	@$(PYTHON) scripts/generate_letta.py --check
 
 CLIENT_TOOLS := $(CURDIR)/build/clients/bin
 clients: ## Generate the TypeScript and Go clients (clients/*/gen) from protos/; needs npm and go

@@ -113,6 +113,13 @@ async def get_context(agent_id: str, back: Back, conversation_id: str | None = N
     return answer(_context(preview))
 
 
+@router.post("/agents/{agent_id}/recompile")
+async def recompile(agent_id: str, back: Back) -> Response:
+    """The prompt with the memory as it is: it is compiled for each step anyway."""
+    preview = await back.agent_peer.unary(back.agents.PreviewContext, pb.PreviewContextRequest(agent_id=agent_id))
+    return answer(preview.system_prompt)
+
+
 @router.get("/tags")
 async def list_tags(back: Back) -> Response:
     tags: set[str] = set()

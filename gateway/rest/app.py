@@ -30,6 +30,7 @@ from gateway.rest import (
     search,
     steps,
     tools,
+    unsupported,
     windows,
 )
 from gateway.rest.catalogue import Catalogue
@@ -95,7 +96,7 @@ def make_api() -> FastAPI:
         tools,
     ):
         app.include_router(module.router)
-    for module in (openai_chat, openai_models, docs, admin):
+    for module in (openai_chat, openai_models, docs, admin, unsupported):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

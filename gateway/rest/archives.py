@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
 from gateway.rest.common import Back, NewestFirst, answer, answers, moment, struct
-from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate
+from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate, PassagesCreate
 from triptych.archival.v1 import archival_pb2 as pb
 
 router = APIRouter(prefix="/v1/archives", tags=["archives"])
@@ -52,19 +53,14 @@ async def delete_archive(archive_id: str, back: Back) -> Response:
 
 @router.post("/{archive_id}/passages")
 async def insert_passage(archive_id: str, body: PassageCreate, request: Request, back: Back) -> Response:
-    passage = pb.Passage(
-        text=body.text,
-        tags=body.tags or [],
-        metadata=struct(body.metadata),
-        create_time=moment("created_at", body.created_at),
-    )
-    insert = pb.InsertPassagesRequest(
-        archive_id=archive_id,
-        request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
-        passages=[passage],
-    )
-    response = await back.archival_peer.unary(back.archival.InsertPassages, insert)
-    return answer(shapes.passage(response.passages[0]))
+    (passage,) = await _insert(archive_id, [body], request, back)
+    return answer(passage)
+
+
+@router.post("/{archive_id}/passages/batch")
+async def insert_passages(archive_id: str, body: PassagesCreate, request: Request, back: Back) -> Response:
+    """All of them, or none."""
+    return answer(await _insert(archive_id, body.passages, request, back))
 
 
 @router.delete("/{archive_id}/passages/{passage_id}")
@@ -72,3 +68,21 @@ async def delete_passage(archive_id: str, passage_id: str, back: Back) -> Respon
     request = pb.DeletePassageRequest(passage_id=passage_id, archive_ids=[archive_id])
     await back.archival_peer.unary(back.archival.DeletePassage, request)
     return Response(status_code=204)
+
+
+async def _insert(archive_id: str, bodies: Sequence[PassageCreate], request: Request, back: Back) -> list[shapes.Json]:
+    insert = pb.InsertPassagesRequest(
+        archive_id=archive_id,
+        request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
+        passages=[
+            pb.Passage(
+                text=body.text,
+                tags=body.tags or [],
+                metadata=struct(body.metadata),
+                create_time=moment("created_at", body.created_at),
+            )
+            for body in bodies
+        ],
+    )
+    response = await back.archival_peer.unary(back.archival.InsertPassages, insert)
+    return [shapes.passage(passage) for passage in response.passages]

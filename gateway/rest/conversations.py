@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import shapes
+from gateway.rest import shapes, turns
 from gateway.rest.common import Back, NewestFirst, answer, answers, struct
 from gateway.rest.messages import cancel_turns, messages_page, stream_turn
-from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate
+from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate, StreamFrom
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.agent.v1 import turn_pb2
+from triptych.errors import NotFound
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -80,6 +82,20 @@ async def cancel(conversation_id: str, back: Back) -> Response:
 async def send_message(conversation_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
     conversation = await _fetch(back, conversation_id)
     return await stream_turn(conversation.agent_id, conversation_id, body, request, back)
+
+
+@router.post("/{conversation_id}/stream")
+async def rejoin(conversation_id: str, back: Back, body: StreamFrom | None = None) -> Response:
+    """The events of a run, or of the newest one, behind the one that the program has last seen."""
+    conversation = await _fetch(back, conversation_id)
+    run_id = body.run_id if body else None
+    if not run_id:
+        newest = turn_pb2.ListTurnsRequest(agent_id=conversation.agent_id, conversation_id=conversation_id, page_size=1)
+        found = (await back.agent_peer.unary(back.turns.ListTurns, newest)).turns
+        if not found:
+            raise NotFound("run", "")
+        run_id = found[0].id
+    return turns.streamed(await turns.rejoined(back, run_id, body.starting_after if body else 0), None)
 
 
 @router.get("/{conversation_id}/messages")

@@ -6,6 +6,7 @@ import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
 from gateway.rest.agents import Known, fetch_agent
@@ -130,3 +131,19 @@ async def _labelled(back: Back, agent_id: str, label: str) -> agent_pb2.Block:
         if block.label == label:
             return block
     raise NotFound(f"Block with label {label[:200]} not found")
+
+
+@router.patch("/archives/{verb}/{archive_id}")
+async def attach_or_detach_archive(
+    agent_id: str, verb: Literal["attach", "detach"], archive_id: str, back: Back
+) -> Response:
+    """The first of an agent's archives is the one that it inserts into."""
+    agent = await fetch_agent(back, agent_id)
+    kept = [each for each in agent.archive_ids if each != archive_id]
+    if verb == "attach":
+        await back.archival_peer.unary(back.archival.GetArchive, archival_pb2.GetArchiveRequest(archive_id=archive_id))
+        kept.append(archive_id)
+    wanted = agent_pb2.Agent(id=agent_id, archive_ids=kept)
+    request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["archive_ids"]))
+    await back.agent_peer.unary(back.agents.UpdateAgent, request)
+    return answer(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from gateway.rest import letta_messages, shapes, turns
 from gateway.rest.agents import fetch_agent
@@ -94,8 +93,7 @@ async def stream_turn(
     start = await start_request(
         agent_id, conversation_id, body, request, back, deltas=body.stream_tokens, background=body.background
     )
-    lines = turns.sse(await turns.begun(back, start), body.include_return_message_types)
-    return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    return turns.streamed(await turns.begun(back, start), body.include_return_message_types)
 
 
 async def cancel_turns(back: Back, agent_id: str, conversation_id: str) -> dict[str, str]:

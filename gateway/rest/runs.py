@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from gateway.rest import letta_messages, shapes
+from gateway.rest import letta_messages, shapes, turns
 from gateway.rest.common import Back, NewestFirst, answer, answers
+from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -66,3 +67,10 @@ async def list_messages(run_id: str, back: Back) -> Response:
         elif kind in ("message", "tool_result"):
             messages.append(getattr(response.event, kind))
     return answer(letta_messages.expanded(messages))
+
+
+@router.post("/{run_id}/stream")
+async def rejoin(run_id: str, back: Back, body: StreamFrom | None = None) -> Response:
+    """The run's events behind the one that the program has last seen, and on to its end."""
+    events = await turns.rejoined(back, run_id, body.starting_after if body else 0)
+    return turns.streamed(events, None)

@@ -84,6 +84,13 @@ class MessagesCreate(Body):
     agent_id: str | None = None
 
 
+class StreamFrom(Body):
+    """`starting_after`: the `seq_id` of the last event that the program has. `run_id`: of a conversation, which run."""
+
+    starting_after: int = Field(default=0, ge=0)
+    run_id: str | None = None
+
+
 class MessageUpdate(Body):
     content: str
 
@@ -104,6 +111,10 @@ class PassageCreate(Body):
     tags: list[str] | None = None
     created_at: str | None = None
     metadata: Metadata | None = None
+
+
+class PassagesCreate(Body):
+    passages: list[PassageCreate] = Field(min_length=1, max_length=1000)
 
 
 class PassageSearch(Body):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from gateway.backends import Backends
 from gateway.rest import letta_messages, shapes
@@ -86,12 +88,23 @@ async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     return Events(first, events)
 
 
+async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
+    """The events of a turn behind that one, and what is still to come. Raises: NotFound."""
+    request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=after_sequence, deltas=True)
+    events = back.agent_peer.stream(back.turns.ResumeTurn, request).__aiter__()
+    return Events(await anext(events, pb.ResumeTurnResponse()), events)
+
+
 @dataclass
 class Events:
     """`first`: the one that says that the turn is accepted. `later`: the others, as they come."""
 
-    first: pb.StartTurnResponse
-    later: AsyncIterator[pb.StartTurnResponse]
+    first: pb.StartTurnResponse | pb.ResumeTurnResponse
+    later: AsyncIterator[pb.StartTurnResponse | pb.ResumeTurnResponse]
+
+
+def streamed(events: Events, only: Sequence[str] | None) -> Response:
+    return StreamingResponse(sse(events, only), media_type="text/event-stream", headers={"cache-control": "no-cache"})
 
 
 async def sse(events: Events, only: Sequence[str] | None) -> AsyncIterator[bytes]:
@@ -136,16 +149,17 @@ class _Lines:
         if kind == "message":
             self._last = event.message
             parts = letta_messages.parts(event.message)
-            return self._wanted([part for part in parts if part["id"] + part["message_type"] not in self._streamed])
+            new = [part for part in parts if part["id"] + part["message_type"] not in self._streamed]
+            return self._wanted(new, event.sequence)
         if kind == "tool_result":
-            return self._wanted(letta_messages.parts(event.tool_result))
+            return self._wanted(letta_messages.parts(event.tool_result), event.sequence)
         if kind == "error":
             reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
             return [_error(event.error.message, reason)]
         if kind in ("done", "approval_request"):
             turn = getattr(event, kind).turn
             asked = [letta_messages.approval_request(self._last, turn)] if turn.pending_calls else []
-            return [*self._wanted(asked), _data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
+            return [*self._wanted(asked, event.sequence), _data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
         return []
 
     def _piece(self, event: pb.TurnEvent, kind: str) -> shapes.Json:
@@ -161,8 +175,13 @@ class _Lines:
         self._streamed.add(piece.message_id + shown["message_type"])
         return shown
 
-    def _wanted(self, parts: list[shapes.Json]) -> list[bytes]:
-        return [_data(part) for part in parts if self._only is None or part["message_type"] in self._only]
+    def _wanted(self, parts: list[shapes.Json], sequence: int | None = None) -> list[bytes]:
+        """`sequence`: the event's, from which a program that lost the stream can go on."""
+        return [
+            _data({**part, "seq_id": sequence})
+            for part in parts
+            if self._only is None or part["message_type"] in self._only
+        ]
 
 
 def _data(content: Any) -> bytes:

@@ -73,7 +73,11 @@ async def test_one_users_tools_are_not_in_what_rest_shows_another(
         async with AsyncTriptych(address(stack), KEY) as client:
             await client.tools.create_client_tool("private_tool", "d", {"type": "object"})
         async with httpx.AsyncClient(base_url=http, headers={"authorization": f"Bearer {KEY}"}) as rest:
-            shown = await rest.get("/v1/tools/")
-        # What this list holds is kept for all users, whoever asked first.
+            own = await rest.get("/v1/tools/")
+            await rest.post("/v1/admin/users", json={"name": "bob"})
+            made = await rest.post("/v1/admin/keys", json={"kind": "KEY_KIND_USER", "user_id": "bob"})
+            of_bob = {"authorization": f"Bearer {made.json()['secret']}"}
+            shown = await rest.get("/v1/tools/", headers=of_bob)
+        assert "private_tool" in own.text
         assert "memory_insert" in shown.text
         assert "private_tool" not in shown.text

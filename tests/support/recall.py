@@ -21,9 +21,11 @@ T = TypeVar("T")
 _PATIENCE_SECONDS = 20
 
 
-async def eventually(look: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
+async def eventually(
+    look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, seconds: float = _PATIENCE_SECONDS
+) -> T:
     """What `look` gives, as soon as it is `good`: for what recall does behind its answers. Raises: TimeoutError."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(seconds):
         while not good(seen := await look()):  # noqa: ASYNC110  what another process does can't set an event here
             await asyncio.sleep(0.02)
     return seen

@@ -1,0 +1,56 @@
+"""What letta-client can ask for and is not here: it is told so, and what to do instead."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from starlette.requests import Request
+
+from gateway.rest.door import error_response
+
+router = APIRouter(include_in_schema=False)
+
+_FILES = "folders and files are not served by REST: `triptych archival add` takes files into an archive"
+_IDENTITIES = "identities are not served: an `application` key acts for each of its end users"
+_HOSTED = "it belongs to Letta's hosted service"
+_LATER = "it is not there yet"
+# The beginning of a path → why.
+REASONS = {
+    "/v1/folders": _FILES,
+    "/v1/sources": _FILES,
+    "/v1/agents/{agent_id}/files": _FILES,
+    "/v1/agents/{agent_id}/folders": _FILES,
+    "/v1/agents/{agent_id}/sources": _FILES,
+    "/v1/agents/{agent_id}/identities": _IDENTITIES,
+    "/v1/identities": _IDENTITIES,
+    "/v1/groups": "groups are not served: agents of a user share blocks and archives",
+    "/v1/mcp-servers": "MCP servers are set up by gRPC or the SDK, not by REST yet",
+    "/v1/tools/search": _LATER,
+    "/v1/agents/{agent_id}/tools/{tool_name}/run": _LATER,
+    "/v1/messages/batches": _LATER,
+    "/v1/jobs": "there are no jobs: runs in the background are at /v1/runs",
+    "/v1/steps/{step_id}/messages": _LATER,
+    "/v1/steps/{step_id}/metrics": _LATER,
+    "/v1/steps/{step_id}/feedback": _LATER,
+    "/v1/steps/{step_id}/trace": _LATER,
+    "/v1/runs/{run_id}/trace": _LATER,
+    "/v1/runs/{run_id}/metrics": _LATER,
+    "/v1/conversations/{conversation_id}/recompile": "the prompt is compiled for each step anyway",
+    "/v1/providers": "the server's endpoint is set by its operator",
+    "/v1/sandbox-config": "the server's sandbox is set by its operator",
+    "/v1/voice-beta": "voice was given up by Letta",
+    "/v1/agents/{agent_id}/schedule": _HOSTED,
+    "/v1/client-side-access-tokens": _HOSTED,
+    "/v1/environments": _HOSTED,
+    "/v1/templates": _HOSTED,
+}
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+async def _answer(request: Request) -> Response:
+    reason = REASONS[request.scope["route"].path.removesuffix("/{rest:path}")]
+    return error_response(501, f"{request.method} {request.url.path[:200]} is not supported: {reason}")
+
+
+for _path in REASONS:
+    router.add_api_route(_path, _answer, methods=_METHODS)
+    router.add_api_route(_path + "/{rest:path}", _answer, methods=_METHODS)
