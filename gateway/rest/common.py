@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -54,6 +54,13 @@ class Listing(NamedTuple):
             "after_id": self.after,
             "order": self.order,
         }
+
+    def part(self, items: Sequence[T], key: Callable[[T], str]) -> list[T]:
+        """What the list asks for of `items`, which are all there are, in its order."""
+        ids = [key(item) for item in items]
+        start = ids.index(self.after) + 1 if self.after in ids else 0
+        end = ids.index(self.before) if self.before in ids else len(ids)
+        return list(items[start:end][: self.limit])
 
 
 def _listing(default: Literal["asc", "desc"]) -> Any:

@@ -137,13 +137,17 @@ async def _labelled(back: Back, agent_id: str, label: str) -> agent_pb2.Block:
 async def attach_or_detach_archive(
     agent_id: str, verb: Literal["attach", "detach"], archive_id: str, back: Back
 ) -> Response:
-    """The first of an agent's archives is the one that it inserts into."""
+    await change_archives(back, agent_id, verb, archive_id)
+    return answer(None)
+
+
+async def change_archives(back: Back, agent_id: str, verb: Literal["attach", "detach"], archive_id: str) -> None:
+    """The first of an agent's archives is the one that it inserts into. Raises: NotFound."""
     agent = await fetch_agent(back, agent_id)
     kept = [each for each in agent.archive_ids if each != archive_id]
     if verb == "attach":
         await back.archival_peer.unary(back.archival.GetArchive, archival_pb2.GetArchiveRequest(archive_id=archive_id))
-        kept.append(archive_id)
+        kept = list(dict.fromkeys([*agent.archive_ids, archive_id]))
     wanted = agent_pb2.Agent(id=agent_id, archive_ids=kept)
     request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["archive_ids"]))
     await back.agent_peer.unary(back.agents.UpdateAgent, request)
-    return answer(None)

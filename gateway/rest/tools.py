@@ -149,10 +149,7 @@ def _part(tools: list[Json], listing: Listing) -> list[Json]:
     """The server's tools come before the user's own, each in the order in which they were made."""
     if listing.order == type_pb2.SORT_ORDER_DESCENDING:
         tools = tools[::-1]
-    ids = [tool["id"] for tool in tools]
-    start = ids.index(listing.after) + 1 if listing.after in ids else 0
-    end = ids.index(listing.before) if listing.before in ids else len(ids)
-    return tools[start:end][: listing.limit]
+    return listing.part(tools, lambda tool: str(tool["id"]))
 
 
 def _request_id(request: Request) -> str:

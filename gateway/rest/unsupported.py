@@ -9,17 +9,15 @@ from gateway.rest.door import error_response
 
 router = APIRouter(include_in_schema=False)
 
-_FILES = "folders and files are not served by REST: `triptych archival add` takes files into an archive"
+_FILES = "files are not opened: an agent searches them, and what it finds stands in its context"
 _IDENTITIES = "identities are not served: an `application` key acts for each of its end users"
 _HOSTED = "it belongs to Letta's hosted service"
 _LATER = "it is not there yet"
 # The beginning of a path → why.
 REASONS = {
-    "/v1/folders": _FILES,
-    "/v1/sources": _FILES,
+    "/v1/sources": "sources are folders by an older name: use /v1/folders",
+    "/v1/agents/{agent_id}/sources": "sources are folders by an older name: use /v1/agents/{agent_id}/folders",
     "/v1/agents/{agent_id}/files": _FILES,
-    "/v1/agents/{agent_id}/folders": _FILES,
-    "/v1/agents/{agent_id}/sources": _FILES,
     "/v1/agents/{agent_id}/identities": _IDENTITIES,
     "/v1/identities": _IDENTITIES,
     "/v1/groups": "groups are not served: agents of a user share blocks and archives",
