@@ -153,7 +153,8 @@ async def test_the_next_hop_gets_what_is_left_less_a_reserve(tmp_path: Path) -> 
 
     async with serving(tmp_path, handler) as world:
         await world.call(seconds=5)
-    assert 3 < left[0] <= 5 - deadline.RESERVE_SECONDS
+    # gRPC rounds what is left up, by less than half of the reserve.
+    assert 3 < left[0] < 5 - deadline.RESERVE_SECONDS / 2
 
 
 async def test_a_request_over_the_limit_is_resource_exhausted(tmp_path: Path) -> None:
