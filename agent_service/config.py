@@ -45,7 +45,10 @@ class ModelEndpoint:
 
 @dataclass(frozen=True)
 class Settings:
+    """`advertised`: where other replicas reach this one; '' for the address that it binds."""
+
     listen: str
+    advertised: str
     dsn: str
     recall_address: str
     archival_address: str
@@ -61,6 +64,7 @@ class Settings:
         """Raises: BadEnvironment naming the variable that is missing or wrong."""
         return cls(
             listen=env.listen("TRIPTYCH_AGENT_LISTEN"),
+            advertised=env.text("TRIPTYCH_AGENT_ADVERTISED"),
             dsn=env.text("TRIPTYCH_AGENT_DSN"),
             recall_address=env.text("TRIPTYCH_RECALL_ADDRESS"),
             archival_address=env.text("TRIPTYCH_ARCHIVAL_ADDRESS"),

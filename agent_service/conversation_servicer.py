@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
+from agent_service.replicas.forwarding import Forwarder, forwarded
 from agent_service.servicing import Servicing, window_of
 from agent_service.stores import agents, conversation_removal, conversations
 from agent_service.turns.between import BetweenTurns
@@ -21,6 +22,7 @@ class ConversationServicer(Servicing):
     _between: BetweenTurns
     _forker: Forker
     _cleaner: Cleaner
+    _forwarder: Forwarder
 
     async def CreateConversation(
         self, request: pb.CreateConversationRequest, context: Context
@@ -46,6 +48,7 @@ class ConversationServicer(Servicing):
         found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request.agent_id, window))
         return pb.ListConversationsResponse(conversations=found, next_page_token=token)
 
+    @forwarded
     async def UpdateConversation(
         self, request: pb.UpdateConversationRequest, context: Context
     ) -> pb.UpdateConversationResponse:
@@ -57,11 +60,12 @@ class ConversationServicer(Servicing):
             changed = conversations.change(connection, tenant, wanted, request.update_mask.paths)
             return pb.UpdateConversationResponse(conversation=changed)
 
-        async with self._engine.between_turns(wanted.id):
+        async with self._engine.between_turns(tenant, wanted.id):
             response = await self._once(request, pb.UpdateConversationResponse, work)
             self._between.forget(wanted.id)
             return response
 
+    @forwarded
     async def DeleteConversation(
         self, request: pb.DeleteConversationRequest, context: Context
     ) -> pb.DeleteConversationResponse:
@@ -72,22 +76,25 @@ class ConversationServicer(Servicing):
             return pb.DeleteConversationResponse()
 
         if await self._store.read(lambda c: conversation_removal.may_remove(c, tenant, request.conversation_id)):
-            await self._engine.stop_conversation(tenant, request.conversation_id)
+            await self._engine.stop(tenant, conversation_id=request.conversation_id)
         response = await self._once(request, pb.DeleteConversationResponse, work)
         self._between.forget(request.conversation_id)
         await self._cleaner.run_soon()
         return response
 
+    @forwarded
     async def ForkConversation(
         self, request: pb.ForkConversationRequest, context: Context
     ) -> pb.ForkConversationResponse:
         return await self._forker.fork(principal.current(), request)
 
+    @forwarded
     async def CompactConversation(
         self, request: pb.CompactConversationRequest, context: Context
     ) -> pb.CompactConversationResponse:
         return await self._between.compact(principal.current(), request)
 
+    @forwarded
     async def ResetConversation(
         self, request: pb.ResetConversationRequest, context: Context
     ) -> pb.ResetConversationResponse:

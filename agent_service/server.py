@@ -14,6 +14,8 @@ from agent_service.models.client import ModelClient
 from agent_service.models.prices import Prices
 from agent_service.preview import Previewer
 from agent_service.replay import Replayer
+from agent_service.replicas.forwarding import Forwarder
+from agent_service.replicas.presence import Replica
 from agent_service.servicer import AgentServicer
 from agent_service.step_servicer import StepServicer
 from agent_service.store import Store, open_store
@@ -49,6 +51,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     settings = Settings.read(env)
     signer = Signer.from_file(NAME, settings.signing_key)
     verifier = Verifier.from_files(NAME, {"gateway": settings.gateway_key})
+    verifier.trust(signer, NAME)
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
     meter = Meter()
@@ -57,7 +60,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         Peer("archival_service", settings.archival_address, signer, meter),
     )
     stack.push_async_callback(tiers.close)
-    parts = _parts(settings, store, tiers, meter, stack)
+    replica = Replica(store, ids.new("process"))
+    stack.push_async_callback(replica.close)
+    await replica.enter()
+    forwarder = Forwarder(NAME, signer, meter)
+    stack.push_async_callback(forwarder.close)
+    parts = _parts(settings, replica.id, store, tiers, meter, forwarder, stack)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
@@ -72,8 +80,11 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
             Forker(parts, engine),
             cleaner,
             parts.outside,
+            forwarder,
         ),
-        turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(store, engine, Continuer(parts, engine)),
+        turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(
+            store, engine, Continuer(parts, engine), forwarder
+        ),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers, parts.model)),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }
@@ -84,24 +95,34 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         reflection=settings.running.reflection,
     )
     # Before the first call: an unfinished turn keeps its place ahead of new ones.
-    recovered = await engine.recover()
+    recovered = await engine.take_up()
     cleaner.start()
+    stack.push_async_callback(replica.stop_watching)
     address = await server.start(settings.listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
+    await replica.serve(settings.advertised or address, engine.take_up)
     announce(NAME, grpc=address)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.
     await asyncio.to_thread(parts.model.warm_up)
 
 
-def _parts(settings: Settings, store: Store, tiers: Tiers, meter: Meter, stack: AsyncExitStack) -> Parts:
+def _parts(
+    settings: Settings,
+    process_id: str,
+    store: Store,
+    tiers: Tiers,
+    meter: Meter,
+    forwarder: Forwarder,
+    stack: AsyncExitStack,
+) -> Parts:
     """What turns are run with; the stack closes it."""
     model = ModelClient(settings.model)
     stack.push_async_callback(model.close)
     outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
     stack.push_async_callback(outside.mcp.close)
     return Parts(
-        process_id=ids.new("process"),
+        process_id=process_id,
         store=store,
         tiers=tiers,
         model=model,
@@ -109,5 +130,6 @@ def _parts(settings: Settings, store: Store, tiers: Tiers, meter: Meter, stack: 
         context_window=settings.model.context_window,
         outside=outside,
         meter=meter,
+        forwarder=forwarder,
         prices=Prices.read(settings.model.prices),
     )

@@ -12,6 +12,7 @@ from agent_service.history_servicer import HistoryServicer
 from agent_service.mcp_servicer import McpServicer
 from agent_service.models.client import ModelClient
 from agent_service.preview import Previewer
+from agent_service.replicas.forwarding import Forwarder
 from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import agents, blocks, tools
@@ -39,10 +40,11 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         forker: Forker,
         cleaner: Cleaner,
         outside: Outside,
+        forwarder: Forwarder,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
         self._previewer, self._between, self._forker = previewer, between, forker
-        self._cleaner, self._outside = cleaner, outside
+        self._cleaner, self._outside, self._forwarder = cleaner, outside, forwarder
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent
@@ -84,7 +86,7 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
 
     async def DeleteAgent(self, request: pb.DeleteAgentRequest, context: Context) -> pb.DeleteAgentResponse:
         tenant = principal.tenant()
-        await self._engine.stop_agent(tenant, request.agent_id)
+        await self._engine.stop(tenant, agent_id=request.agent_id)
 
         def work(connection: Connection, tenant: Tenant) -> pb.DeleteAgentResponse:
             agents.remove(connection, tenant, request.agent_id)

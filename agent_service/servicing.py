@@ -27,7 +27,8 @@ class Servicing(AgentServiceServicer):
         """Runs a write in one transaction; a replay of its `request_id` gets the first answer."""
         tenant = principal.tenant()
         return await self._store.write(
-            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant))
+            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant)),
+            alone=tenant,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
+from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.store import Store
 from agent_service.stores import turns
 from agent_service.stores.requests import MAX_REQUEST_ID
@@ -25,9 +26,10 @@ MAX_REASON = 10_000
 
 
 class TurnServicer(TurnServiceServicer):
-    def __init__(self, store: Store, engine: TurnEngine, continuer: Continuer) -> None:
-        self._store, self._engine, self._continuer = store, engine, continuer
+    def __init__(self, store: Store, engine: TurnEngine, continuer: Continuer, forwarder: Forwarder) -> None:
+        self._store, self._engine, self._continuer, self._forwarder = store, engine, continuer, forwarder
 
+    @forwarded_stream
     async def StartTurn(self, request: pb.StartTurnRequest, context: Context) -> AsyncIterator[pb.StartTurnResponse]:
         _check(request)
         tenant = principal.tenant()
@@ -39,6 +41,7 @@ class TurnServicer(TurnServiceServicer):
             async for event in events:
                 yield pb.StartTurnResponse(event=event)
 
+    @forwarded_stream
     async def ResumeTurn(self, request: pb.ResumeTurnRequest, context: Context) -> AsyncIterator[pb.ResumeTurnResponse]:
         tenant = principal.tenant()
         if request.after_sequence < 0:
@@ -48,6 +51,7 @@ class TurnServicer(TurnServiceServicer):
             async for event in events:
                 yield pb.ResumeTurnResponse(event=event)
 
+    @forwarded_stream
     async def ContinueTurn(
         self, request: pb.ContinueTurnRequest, context: Context
     ) -> AsyncIterator[pb.ContinueTurnResponse]:
@@ -69,6 +73,7 @@ class TurnServicer(TurnServiceServicer):
         found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, page))
         return pb.ListTurnsResponse(turns=found, next_page_token=token)
 
+    @forwarded
     async def CancelTurn(self, request: pb.CancelTurnRequest, context: Context) -> pb.CancelTurnResponse:
         return pb.CancelTurnResponse(turn=await self._engine.cancel(principal.tenant(), request.turn_id))
 

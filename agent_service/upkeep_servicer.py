@@ -18,7 +18,7 @@ class UpkeepServicer(UpkeepServiceServicer):
 
     async def PurgeUser(self, request: pb.PurgeUserRequest, context: Context) -> pb.PurgeUserResponse:
         tenant = principal.tenant()
-        await self._engine.stop_user(tenant)
+        await self._engine.stop(tenant)
         return await self._store.write(
             lambda c: once(
                 c,

@@ -25,25 +25,25 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 # Every write carries a request_id, so whatever failed before it arrived can be sent again.
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            "waitForReady": True,
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
+_RETRIED = {
+    "name": [{}],
+    "waitForReady": True,
+    "retryPolicy": {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 3,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    },
 }
 
-CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+
+def _service_config(*methods: dict[str, Any]) -> tuple[str, str]:
+    config = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods}
+    return "grpc.service_config", json.dumps(config)
+
+
+_LIMITS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
@@ -51,16 +51,26 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.initial_reconnect_backoff_ms", 50),
 )
+CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(_RETRIED), *_LIMITS)
+# For a call whose caller would rather look elsewhere than wait.
+IMPATIENT_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(), *_LIMITS)
 
 
 class Peer:
     """A service that this one calls. `audience`: its name, for which the principal is signed.
 
-    `meter`: where what it says its callers have used is reported.
+    `meter`: where what it says its callers have used is reported. `options`: how patient the channel is.
     """
 
-    def __init__(self, audience: str, address: str, signer: Signer, meter: Meter | None = None) -> None:
-        self.channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    def __init__(
+        self,
+        audience: str,
+        address: str,
+        signer: Signer,
+        meter: Meter | None = None,
+        options: tuple[tuple[str, Any], ...] = CHANNEL_OPTIONS,
+    ) -> None:
+        self.channel = grpc.aio.insecure_channel(address, options=options)
         self._audience = audience
         self._signer = signer
         self._meter = meter

@@ -50,6 +50,7 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_GATEWAY_HTTP_LISTEN", "host:port of the gateway's REST", "127.0.0.1:8283"),
     Variable("TRIPTYCH_RECALL_ADDRESS", "where others reach recall_service", "127.0.0.1:7411"),
     Variable("TRIPTYCH_ARCHIVAL_ADDRESS", "where others reach archival_service", "127.0.0.1:7412"),
+    Variable("TRIPTYCH_AGENT_ADVERTISED", "host:port where other replicas reach this one, if not where it binds", ""),
     Variable("TRIPTYCH_AGENT_ADDRESS", "where the gateway reaches agent_service", "127.0.0.1:7413"),
     # Stores
     Variable("TRIPTYCH_RECALL_DSN", "SQLAlchemy URL of recall's store", "sqlite:///recall.db"),

@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from agent_service import clock
+from agent_service.stores import replicas, unfinished
 from agent_service.stores.rows import Window, fetch, mine, owned, owner
 from agent_service.stores.tables import conversations
 from agent_service.stores.views import View
@@ -30,12 +31,16 @@ _FENCE = select(conversations.c.fence).where(_HERE)
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to run a conversation's turns: writes carry `fence`, and one that has been overtaken is refused."""
+    """The right to run a conversation's turns: writes carry `fence`, and one that has been overtaken is refused.
+
+    `changed`: it was somebody else's before, so that what is known of the conversation may be old.
+    """
 
     conversation_id: str
     owner: str
     fence: int
     view: View
+    changed: bool = False
 
 
 def create(
@@ -121,26 +126,36 @@ def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> No
 
 
 def claim(
-    connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, claimant: str | None
-) -> Lease | None:
+    connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, claimant: str, *, left: bool = False
+) -> Lease:
     """Takes the lease. A change of owner raises the fence, so that the owner before can write no more.
 
-    Without a claimant it only checks that there is such a conversation. Raises: NotFound, also for another agent's.
+    `left`: it is for turns that a process which is gone has left; without it these have to be taken up first.
+    Raises: NotFound, also for another agent's; Elsewhere; Orphaned.
     """
     row = _row(connection, tenant, conversation_id)
     if row.agent_id != agent_id:
         raise NotFound("conversation", conversation_id)
-    if claimant is None:
-        return None
-    fence = row.fence
-    if row.lease_owner != claimant:
+    fence, changed = row.fence, row.lease_owner != claimant
+    if changed:
+        replicas.check_not_elsewhere(connection, row.lease_owner, claimant)
+        if not left and row.lease_owner and unfinished.any_of(connection, tenant, conversation_id):
+            raise replicas.Orphaned
         fence += 1
         connection.execute(
             update(conversations)
             .where(owned(conversations, tenant), conversations.c.id == conversation_id)
             .values(lease_owner=claimant, fence=fence, updated_at=clock.now())
         )
-    return Lease(conversation_id, claimant, fence, View.of(row))
+    return Lease(conversation_id, claimant, fence, View.of(row), changed)
+
+
+def check_here(connection: Connection, tenant: Tenant, conversation_id: str, me: str, agent_id: str = "") -> None:
+    """Raises: NotFound, also if it is not of that agent; Elsewhere if another process that is there holds the lease."""
+    row = _row(connection, tenant, conversation_id)
+    if agent_id and row.agent_id != agent_id:
+        raise NotFound("conversation", conversation_id)
+    replicas.check_not_elsewhere(connection, row.lease_owner, me)
 
 
 def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:

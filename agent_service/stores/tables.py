@@ -128,6 +128,15 @@ conversations = Table(
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
 )
 
+# Not by owner: it is about processes, and holds nothing of any user.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    # Where the other replicas reach it; '' until it serves.
+    Column("address", String(300), nullable=False),
+)
+
 turns = Table(
     "turns",
     metadata,

@@ -14,6 +14,7 @@ from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import check_same, digest
 from agent_service.stores.rows import mine, owned, owner
 from agent_service.stores.tables import journal, turns
+from agent_service.stores.unfinished import LIVE
 from servicekit import ids
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -21,7 +22,6 @@ from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import (
     TURN_STATE_QUEUED,
     TURN_STATE_RUNNING,
-    TURN_STATE_WAITING,
     ListTurnsRequest,
     StartTurnRequest,
     Turn,
@@ -37,7 +37,6 @@ _BY_REQUEST = select(turns).where(
     mine(turns), turns.c.agent_id == bindparam("of_agent"), turns.c.request_id == bindparam("of_request")
 )
 _INSERT, _WRITE_EVENTS = insert(turns), insert(journal)
-LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING, TURN_STATE_WAITING)
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,11 @@ class Accepted:
     claimed: Claimed | None = None
 
 
-def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, claimant: str | None = None) -> Accepted:
+def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, claimant: str, *, idle: bool) -> Accepted:
     """Makes the turn durable as queued, or finds the one that this `request_id` started.
 
-    With a `claimant`, whose conversation is idle, a new turn is claimed by it right away.
-    Raises: NotFound (agent, or conversation of this agent), FailedPrecondition REQUEST_ID_REUSED.
+    If the conversation is `idle` in the process of the claimant, a new turn is claimed by it right away.
+    Raises: NotFound (agent, or conversation of this agent), FailedPrecondition REQUEST_ID_REUSED; Elsewhere; Orphaned.
     """
     known = _by_request(connection, tenant, request.agent_id, request.request_id)
     if known is not None:
@@ -87,7 +86,9 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, cl
         return Accepted(_to_record(known), events(connection, tenant, known.id)[0], new=False)
     agent = agents.get(connection, tenant, request.agent_id)
     conversation_id = request.conversation_id or agent.default_conversation_id
-    lease = conversations.claim(connection, tenant, conversation_id, agent.id, claimant)
+    lease = conversations.claim(connection, tenant, conversation_id, agent.id, claimant) if idle else None
+    if not idle:
+        conversations.check_here(connection, tenant, conversation_id, claimant, agent.id)
     turn = Turn(
         id=ids.new("run"),
         agent_id=agent.id,
@@ -151,15 +152,14 @@ def _input_messages(turn: Turn, request: StartTurnRequest) -> list[Message]:
 def claim(connection: Connection, tenant: Tenant, turn_id: str, claimant: str) -> Claimed | None:
     """Takes the turn's conversation and the turn itself, to run it or to go on with it; None if it is over.
 
-    Raises: NotFound if turn, agent or conversation are gone.
+    Raises: NotFound if turn, agent or conversation are gone; Elsewhere.
     """
     record = get(connection, tenant, turn_id)
     if not record.live:
         return None
     turn = record.turn
     agent = agents.get(connection, tenant, turn.agent_id)
-    lease = conversations.claim(connection, tenant, turn.conversation_id, agent.id, claimant)
-    assert lease is not None, "there is a claimant"
+    lease = conversations.claim(connection, tenant, turn.conversation_id, agent.id, claimant, left=True)
     turn.state = TURN_STATE_RUNNING
     attempt = record.attempt + 1
     _update(connection, tenant, turn, attempt=attempt)
@@ -194,10 +194,10 @@ def recall_acknowledged(connection: Connection, tenant: Tenant, turn_ids: Sequen
 
 def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
     """Raises: NotFound."""
-    row = connection.execute(select(turns).where(owned(turns, tenant), turns.c.id == turn_id)).one_or_none()
-    if row is None:
+    record = find(connection, tenant, turn_id)
+    if record is None:
         raise NotFound("run", turn_id)
-    return _to_record(row)
+    return record
 
 
 def events(connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0) -> list[TurnEvent]:
@@ -226,10 +226,9 @@ def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest,
     return [Turn.FromString(row.body) for row in rows], page.token((rows[-1].position,)) if more else ""
 
 
-def unfinished(connection: Connection) -> list[TurnRecord]:
-    """Every user's turns that are not over, or not yet in recall: what a start takes up again, in order."""
-    query = select(turns).where(turns.c.state.in_(LIVE) | turns.c.recall_pending).order_by(turns.c.position)
-    return [_to_record(row) for row in connection.execute(query)]
+def find(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord | None:
+    row = connection.execute(select(turns).where(owned(turns, tenant), turns.c.id == turn_id)).one_or_none()
+    return _to_record(row) if row is not None else None
 
 
 def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Row[Any] | None:

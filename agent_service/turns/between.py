@@ -105,15 +105,17 @@ class BetweenTurns:
 
     @asynccontextmanager
     async def _held(self, caller: Principal, agent_id: str, conversation_id: str) -> AsyncIterator[_Held]:
-        """Raises: NotFound (agent, or conversation of this agent), Aborted CONVERSATION_BUSY."""
+        """Raises: NotFound (agent, or conversation of this agent), Aborted CONVERSATION_BUSY; Elsewhere, Orphaned."""
         tenant, process_id = caller.tenant, self._parts.process_id
         agent = await self._parts.store.read(lambda c: agents.get(c, tenant, agent_id))
         wanted = conversation_id or agent.default_conversation_id
-        async with self._engine.between_turns(wanted):
+        async with self._engine.between_turns(tenant, wanted):
 
             def work(connection: Connection) -> _Held:
                 lease = conversations.claim(connection, tenant, wanted, agent_id, process_id)
-                assert lease is not None, "there is a claimant"
                 return _Held(agents.get(connection, tenant, agent_id), lease)
 
-            yield await self._parts.store.write(work)
+            held = await self._parts.store.write(work)
+            if held.lease.changed:
+                self._parts.windows.forget(wanted)
+            yield held

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from sqlalchemy import Connection
 
 from agent_service.stores import turns
+from agent_service.stores.turns import TurnRecord
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from servicekit import ids, paging
@@ -25,7 +26,7 @@ class Continuer:
         """Hands in answers, and gives what happens from there on. A `request_id` that was answered only gives it again.
 
         Raises: NotFound; InvalidArgument for an answer to what is not pending; FailedPrecondition if the turn does not
-        wait, or REQUEST_ID_REUSED; Aborted if it stopped meanwhile.
+        wait, or REQUEST_ID_REUSED; Aborted if it stopped meanwhile; Elsewhere.
         """
         response = pb.ApprovalResponse(
             request_id=request.request_id, approvals=request.approvals, tool_returns=request.tool_returns
@@ -54,14 +55,16 @@ class Continuer:
     async def _hand_in(self, tenant: Tenant, turn_id: str, response: pb.ApprovalResponse) -> int:
         """Gives the number of the event that says so."""
 
-        def work(connection: Connection) -> list[TurnEvent]:
-            turns.get(connection, tenant, turn_id)
-            return turns.events(connection, tenant, turn_id)
+        def work(connection: Connection) -> tuple[TurnRecord, list[TurnEvent]]:
+            return turns.get(connection, tenant, turn_id), turns.events(connection, tenant, turn_id)
 
         wait = self._parts.waits.of_turn(tenant, turn_id)
-        known = _answered(await self._parts.store.read(work), response)
+        record, events = await self._parts.store.read(work)
+        known = _answered(events, response)
         if known:
             return known
+        if wait is None and record.turn.state == pb.TURN_STATE_WAITING:
+            await self._engine.refuse(tenant, record.turn)
         if wait is None:
             raise FailedPrecondition("the turn does not wait for an answer")
         return await wait.take(response)

@@ -1,10 +1,10 @@
-"""All turns of this process: starting, attaching to, cancelling and recovering them."""
+"""All turns of this process: starting, attaching to, cancelling and taking them up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,8 +12,10 @@ import structlog
 from sqlalchemy import Connection
 
 from agent_service import clock, failpoints
-from agent_service.stores import conversations, turns
+from agent_service.stores import conversations, replicas, turns, unfinished
+from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
+from agent_service.stores.unfinished import Unfinished
 from agent_service.turns.feed import Feed
 from agent_service.turns.lanes import Lanes
 from agent_service.turns.parts import Parts
@@ -23,9 +25,11 @@ from servicekit import deadline, ids, principal, rpc
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnDone, TurnEvent
-from triptych.errors import NotFound
+from triptych.errors import NotFound, Unavailable
 
 _log = structlog.get_logger("turns")
+# How long a turn that could not go on (a full disk) rests until it is tried again: twice as long each time.
+_FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 1.0, 300.0
 
 
 @dataclass
@@ -44,13 +48,15 @@ class TurnEngine:
         self._parts = parts
         self._lanes = Lanes()
         self._live: dict[str, _Live] = {}
+        # When turns that could not go on are tried again, by the loop's clock.
+        self._resting: dict[str, float] = {}
         # Turns whose messages recall has; the mark in the store goes with the next write.
         self._acknowledged: defaultdict[Tenant, list[str]] = defaultdict(list)
 
     async def start(self, tenant: Tenant, request: StartTurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Accepts a turn, or finds the one of this `request_id`, and gives its events.
 
-        Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED, Aborted CONVERSATION_BUSY.
+        Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED, Aborted CONVERSATION_BUSY; Elsewhere, Orphaned.
         """
         # Shielded as a whole: a caller that goes away must not leave a turn that is stored and that nobody runs.
         turn_id = await asyncio.shield(self._begin(tenant, request))
@@ -63,29 +69,41 @@ class TurnEngine:
         first = self._lanes.take_place(conversation_id)
         taken = False
         try:
-            accepted = await self._accept(tenant, request, claim=first)
-            taken = accepted.new
+            accepted = await self._accept(tenant, request, idle=first)
+            # Whoever looks for turns that nobody runs may have been here first.
+            taken = accepted.new and accepted.record.turn.id not in self._live
         finally:
             if not taken:
                 self._lanes.leave(conversation_id)
-        if accepted.new:
+        if taken:
             self._launch(_Live(accepted.record, Feed([accepted.event])), accepted.claimed)
         return accepted.record.turn.id
 
     async def follow(
         self, tenant: Tenant, turn_id: str, after_sequence: int, *, deltas: bool
     ) -> AsyncGenerator[TurnEvent, None]:
-        """Every journalled event after that sequence, then what happens live. Raises: NotFound."""
+        """Every journalled event after that sequence, then what happens live.
+
+        Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn.
+        """
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant:
             async for event in live.feed.read(after_sequence, deltas=deltas):
                 yield event
             return
-        stored = await self._parts.store.read(
+        record, journalled = await self._parts.store.read(
             lambda c: (turns.get(c, tenant, turn_id), turns.events(c, tenant, turn_id, after_sequence))
         )
-        for event in stored[1]:
+        if record.live:
+            await self.refuse(tenant, record.turn)
+        for event in journalled:
             yield event
+
+    async def refuse(self, tenant: Tenant, turn: Turn) -> None:
+        """Raises what there is to say of a turn that is not over, and that this process does not run."""
+        me = self._parts.process_id
+        await self._parts.store.read(lambda c: conversations.check_here(c, tenant, turn.conversation_id, me))
+        raise Unavailable("the turn is being taken up again: ask again in a moment")
 
     async def get(self, tenant: Tenant, turn_id: str) -> Turn:
         """Raises: NotFound."""
@@ -93,50 +111,71 @@ class TurnEngine:
         return record.turn
 
     async def cancel(self, tenant: Tenant, turn_id: str) -> Turn:
-        """Stops a turn; one that is over stays as it is. Raises: NotFound."""
+        """Stops a turn; one that is over stays as it is. Raises: NotFound; Elsewhere."""
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant and live.task is not None:
             live.cancelling = True
             live.task.cancel()
             await live.over.wait()
-        return await self.get(tenant, turn_id)
+        turn = await self.get(tenant, turn_id)
+        if turn.state in unfinished.LIVE:
+            await self.refuse(tenant, turn)
+        return turn
 
-    async def stop_agent(self, tenant: Tenant, agent_id: str) -> None:
-        """Cancels all turns of an agent that is about to be deleted."""
-        await self._stop([each for each in self._live_of(tenant) if each.agent_id == agent_id], tenant)
+    async def stop(self, tenant: Tenant, *, agent_id: str = "", conversation_id: str = "") -> None:
+        """Cancels the turns of an agent, a conversation or a user that is about to be deleted, wherever they run.
 
-    async def stop_conversation(self, tenant: Tenant, conversation_id: str) -> None:
-        """Cancels all turns of a conversation that is about to be deleted."""
-        live = [each for each in self._live_of(tenant) if each.conversation_id == conversation_id]
-        await self._stop(live, tenant)
+        Raises: Unavailable while nobody runs one of them.
+        """
+        live = await self._parts.store.read(
+            lambda c: unfinished.live_ids(c, tenant, agent_id=agent_id, conversation_id=conversation_id)
+        )
+        await asyncio.gather(*(self._stop(tenant, turn_id) for turn_id in live))
 
-    async def stop_user(self, tenant: Tenant) -> None:
-        """Cancels all turns of a user that is about to be erased."""
-        await self._stop(self._live_of(tenant), tenant)
-
-    def _live_of(self, tenant: Tenant) -> list[Turn]:
-        return [each.record.turn for each in self._live.values() if each.record.tenant == tenant]
-
-    async def _stop(self, live: Sequence[Turn], tenant: Tenant) -> None:
-        await asyncio.gather(*(self.cancel(tenant, turn.id) for turn in live))
+    async def _stop(self, tenant: Tenant, turn_id: str) -> None:
+        try:
+            await self.cancel(tenant, turn_id)
+        except Elsewhere as elsewhere:
+            await self._parts.forwarder.cancel(elsewhere, turn_id)
 
     @asynccontextmanager
-    async def between_turns(self, conversation_id: str) -> AsyncIterator[None]:
-        """Waits until the conversation's turns so far are over, and makes later ones wait. Raises: Aborted."""
+    async def between_turns(self, tenant: Tenant, conversation_id: str) -> AsyncIterator[None]:
+        """Waits until the conversation's turns so far are over, and makes later ones wait.
+
+        Raises: NotFound, Aborted; Elsewhere.
+        """
+        me = self._parts.process_id
+        await self._parts.store.read(lambda c: conversations.check_here(c, tenant, conversation_id, me))
         self._lanes.take_place(conversation_id)
         async with self._lanes.turn(conversation_id):
             yield
 
-    async def recover(self) -> int:
-        """Takes up every turn that a process before this one left; gives their number."""
-        records = await self._parts.store.read(turns.unfinished)
-        for record in records:
-            journalled = await self._parts.store.read(
-                lambda c, r=record: turns.events(c, r.tenant, r.turn.id)  # type: ignore[misc]
-            )
-            self._lanes.take_place(record.turn.conversation_id)
-            self._launch(_Live(record, Feed(journalled)), None)
-        return len(records)
+    async def take_up(self) -> int:
+        """Takes up every turn that nobody runs: left by a process that is gone, or stopped here. Gives their number."""
+        me = self._parts.process_id
+        found, elsewhere = await self._parts.store.read(lambda c: (unfinished.every(c), replicas.living(c, me)))
+        left = [each for each in found if each.owner not in elsewhere and self._is_left(each)]
+        loaded = [live for each in left if (live := await self._load(each)) is not None]
+        # All at once, so that no new turn gets ahead of one of them.
+        for live in loaded:
+            if live.record.turn.id not in self._live:
+                self._lanes.take_place(live.record.turn.conversation_id)
+                self._launch(live, None)
+        return len(loaded)
+
+    def _is_left(self, turn: Unfinished) -> bool:
+        if turn.turn_id in self._live or self._resting.get(turn.turn_id, 0.0) > asyncio.get_running_loop().time():
+            return False
+        # What has ended under this process is on its way to recall.
+        return turn.live or turn.owner != self._parts.process_id
+
+    async def _load(self, left: Unfinished) -> _Live | None:
+        """None if it was deleted meanwhile."""
+        tenant, turn_id = left.tenant, left.turn_id
+        record, journalled = await self._parts.store.read(
+            lambda c: (turns.find(c, tenant, turn_id), turns.events(c, tenant, turn_id))
+        )
+        return _Live(record, Feed(journalled)) if record is not None else None
 
     async def close(self) -> None:
         """Stops running turns where they are; the next start goes on with them."""
@@ -147,19 +186,19 @@ class TurnEngine:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         await self._parts.store.write(lambda c: _mark(c, acknowledged))
 
-    async def _accept(self, tenant: Tenant, request: StartTurnRequest, *, claim: bool) -> Accepted:
+    async def _accept(self, tenant: Tenant, request: StartTurnRequest, *, idle: bool) -> Accepted:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
-        claimant = self._parts.process_id if claim else None
+        me = self._parts.process_id
 
         def work(connection: Connection) -> Accepted:
             _mark(connection, acknowledged)
-            accepted = turns.accept(connection, tenant, request, claimant)
+            accepted = turns.accept(connection, tenant, request, me, idle=idle)
             if accepted.new:
                 self._parts.waits.check_free(tenant, accepted.record.turn.conversation_id)
             return accepted
 
         failpoints.reach("accept:before")
-        accepted = await self._parts.store.write(work)
+        accepted = await self._parts.store.write(work, alone=tenant)
         failpoints.reach("accept:after")
         return accepted
 
@@ -178,12 +217,21 @@ class TurnEngine:
         except asyncio.CancelledError:
             if live.cancelling and live.record.live:
                 await self._cancel_queued(live)
+        except Elsewhere:
+            _log.info("another replica runs the turn", turn=turn.id)
         except Exception as error:
+            self._rest(live)
             _log.error("turn stopped", turn=turn.id, reason=rpc.to_error(error).reason_name)
         finally:
             live.feed.close()
             self._live.pop(turn.id, None)
             live.over.set()
+
+    def _rest(self, live: _Live) -> None:
+        wait = min(_FIRST_REST_SECONDS * 2.0 ** min(live.record.attempt, 20), _LONGEST_REST_SECONDS)
+        now = asyncio.get_running_loop().time()
+        self._resting = {turn_id: until for turn_id, until in self._resting.items() if until > now}
+        self._resting[live.record.turn.id] = now + wait
 
     async def _run_in_lane(self, live: _Live, claimed: Claimed | None) -> None:
         tenant, turn_id = live.record.tenant, live.record.turn.id
@@ -195,6 +243,8 @@ class TurnEngine:
         if claimed is None:
             return
         live.record = claimed.record
+        if claimed.lease.changed:
+            self._parts.windows.forget(claimed.lease.conversation_id)
         runner = TurnRunner(self._parts, claimed, live.feed)
         try:
             await runner.run()
@@ -212,7 +262,7 @@ class TurnEngine:
     async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:
         process_id = self._parts.process_id
         try:
-            return await self._parts.store.write(lambda c: turns.claim(c, tenant, turn_id, process_id))
+            return await self._parts.store.write(lambda c: turns.claim(c, tenant, turn_id, process_id), alone=tenant)
         except NotFound:  # the agent was deleted while its turn waited
             return None
 
@@ -222,11 +272,10 @@ class TurnEngine:
         process_id = self._parts.process_id
         try:
             lease = await self._parts.store.write(
-                lambda c: conversations.claim(c, tenant, turn.conversation_id, turn.agent_id, process_id)
+                lambda c: conversations.claim(c, tenant, turn.conversation_id, turn.agent_id, process_id, left=True)
             )
         except NotFound:  # the agent was deleted meanwhile
             return
-        assert lease is not None, "there is a claimant"
         await RecallLog(self._parts.tiers, Principal(tenant), turn, lease, live.feed).send_all(None)
         self._parts.windows.forget(turn.conversation_id)
         self._acknowledged[tenant].append(turn.id)

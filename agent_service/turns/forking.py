@@ -36,7 +36,7 @@ class Forker:
             return known
         source = await self._parts.store.read(lambda c: conversations.get(c, tenant, request.conversation_id))
         forked_id = _forked_id(caller, request)
-        async with self._engine.between_turns(source.id):
+        async with self._engine.between_turns(tenant, source.id):
             source = await self._parts.store.read(lambda c: conversations.get(c, tenant, source.id))
             await self._append(caller, source, forked_id, await self._in_view(caller, source))
 

@@ -10,6 +10,7 @@ from agent_service.context.prompt import Compiler
 from agent_service.context.window import WindowCache
 from agent_service.models.client import ModelClient
 from agent_service.models.prices import Prices
+from agent_service.replicas.forwarding import Forwarder
 from agent_service.store import Store
 from agent_service.tiers import Tiers
 from agent_service.tools.outside import Outside
@@ -32,6 +33,7 @@ class Parts:
     context_window: int
     outside: Outside
     meter: Meter
+    forwarder: Forwarder
     prices: Prices = field(default_factory=Prices)
     calibration: Calibration = field(default_factory=Calibration)
     compiler: Compiler = field(default_factory=Compiler)

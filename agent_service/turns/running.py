@@ -71,7 +71,7 @@ class Running:
             for each in together:
                 each.work(connection)
 
-        await self.parts.store.write(work)
+        await self.parts.store.write(work, alone=self.tenant)
         for each in together:
             each.after()
 

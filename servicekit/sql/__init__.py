@@ -2,6 +2,7 @@
 
 from servicekit.sql.database import Database, StoreError, T, Work
 from servicekit.sql.opening import open_database
+from servicekit.sql.presence import Presence, present
 from servicekit.sql.sqlite import hold
 
-__all__ = ["Database", "StoreError", "T", "Work", "hold", "open_database"]
+__all__ = ["Database", "Presence", "StoreError", "T", "Work", "hold", "open_database", "present"]

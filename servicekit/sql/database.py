@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from servicekit.sql.presence import Presence
+
 T = TypeVar("T")
 # It may run more than once (a lost connection, a deadlock): whatever it does, it does by the connection.
 Work = Callable[[Connection], T]
@@ -40,6 +42,10 @@ class Database(Protocol):
 
     async def vacuum(self) -> None:
         """Writes the store anew without what was deleted: no byte of it is left in its files. Writes wait meanwhile."""
+        ...
+
+    def presence(self, name: str) -> Presence:
+        """What this process holds a name by, from the first `check` on, for others to see: `servicekit.sql.present`."""
         ...
 
     async def close(self) -> None: ...

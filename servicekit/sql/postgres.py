@@ -8,7 +8,6 @@ may look first and write then, as if it were alone, and writes of different owne
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
 from collections.abc import Hashable
@@ -19,7 +18,9 @@ from sqlalchemy.exc import DBAPIError
 
 from servicekit.sql.database import T, Work
 from servicekit.sql.faults import translated
+from servicekit.sql.locks import number
 from servicekit.sql.migrations import migrate
+from servicekit.sql.postgres_presence import PostgresPresence
 
 _WRITERS = 8
 _READERS = 8
@@ -50,10 +51,10 @@ class PostgresDatabase:
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with self._engine.connect() as connection:
             # Two replicas that start at once must not migrate at once.
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_number('migrate')})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({number('migrate')})")
             connection.commit()
             migrate(connection, migrations)
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_number('migrate')})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({number('migrate')})")
             connection.commit()
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="sql-write")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sql-read")
@@ -78,6 +79,9 @@ class PostgresDatabase:
     def _vacuum(self) -> None:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM FULL")
+
+    def presence(self, name: str) -> PostgresPresence:
+        return PostgresPresence(self._engine, name)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writers.shutdown)
@@ -114,12 +118,7 @@ def _may_retry(error: DBAPIError) -> bool:
 
 
 def _locks(alone: Hashable) -> str:
-    everyone = _number("everyone")
+    everyone = number("everyone")
     if alone is None:
         return f"SELECT pg_advisory_xact_lock({everyone})"
-    return f"SELECT pg_advisory_xact_lock_shared({everyone}), pg_advisory_xact_lock({_number(repr(alone))})"
-
-
-def _number(name: str) -> int:
-    """What PostgreSQL knows a lock by. Two names with the same number, however unlikely, only wait for each other."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+    return f"SELECT pg_advisory_xact_lock_shared({everyone}), pg_advisory_xact_lock({number(repr(alone))})"

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from servicekit.sql.database import StoreError, T, Work
 from servicekit.sql.faults import translated
 from servicekit.sql.migrations import migrate
+from servicekit.sql.presence import Alone
 
 _BATCH = 128
 _READERS = 2
@@ -62,6 +63,9 @@ class SqliteDatabase:
 
     async def vacuum(self) -> None:
         await asyncio.to_thread(self._vacuum)
+
+    def presence(self, name: str) -> Alone:
+        return Alone()
 
     async def close(self) -> None:
         self._queue.put(None)
