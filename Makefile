@@ -60,20 +60,20 @@ PATH=$(CURDIR)/$(GENERATE_VENV)/bin:$$PATH $(GENERATE_VENV)/bin/python -m grpc_t
 	$$(find protos -name '*.proto' | sort) && rm -f $(1)/triptych/type/v1/type_pb2_grpc.py*
 endef
 
-generate: $(GENERATE_VENV)/.done ## Generate the contract's code, the synchronous SDK, docs/configuration.md and docs/letta.md
+generate: $(GENERATE_VENV)/.done $(VENV)/.for-testing ## Generate the contract's code, the synchronous SDK, docs/configuration.md and docs/letta.md
 	@$(call protoc,.)
 	@$(PYTHON) scripts/generate_sync.py
 	@$(PYTHON) scripts/generate_docs.py
-	@$(PYTHON) scripts/generate_letta.py
+	@$(BIN)/python scripts/generate_letta.py
 
-check-generated: $(GENERATE_VENV)/.done ## Fail if generated code is not fresh
+check-generated: $(GENERATE_VENV)/.done $(VENV)/.for-testing ## Fail if generated code is not fresh
 	@rm -rf build/generated && mkdir -p build/generated
 	@$(call protoc,build/generated)
 	@cd build/generated && find . -type f | sort | while read -r file; do \
 		cmp -s "$$file" "$(CURDIR)/$$file" || { echo "not fresh: $$file; run make generate"; exit 1; }; done
 	@$(PYTHON) scripts/generate_sync.py --check
 	@$(PYTHON) scripts/generate_docs.py --check
-	@$(PYTHON) scripts/generate_letta.py --check
+	@$(BIN)/python scripts/generate_letta.py --check
 
 CLIENT_TOOLS := $(CURDIR)/build/clients/bin
 clients: ## Generate the TypeScript and Go clients (clients/*/gen) from protos/; needs npm and go
