@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,14 @@ import pytest
 from servicekit.channel import Peer
 from servicekit.principal import Principal
 from tests.support.keys import ANN, BOB
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import Stack, running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
-from triptych.errors import FailedPrecondition, InvalidArgument, NotFound, TriptychError
+from triptych.errors import FailedPrecondition, InvalidArgument, NotFound, TriptychError, Unavailable
 from triptych.recall.v1 import recall_pb2
 from triptych.recall.v1.recall_pb2_grpc import RecallServiceStub
 from triptych.type.v1 import type_pb2
@@ -310,3 +313,29 @@ async def test_metadata_that_no_json_can_hold_is_refused_and_spoils_no_list(worl
     with pytest.raises(InvalidArgument, match="metadata"):
         await world.peer.unary(world.agents.CreateBlock, pb.CreateBlockRequest(block=block), caller=ANN)
     assert (await world.peer.unary(world.agents.CountAgents, pb.CountAgentsRequest(), caller=ANN)).count == 0
+
+
+async def test_a_turn_whose_commit_failed_goes_on_when_the_store_is_back(
+    world: World, model: ScriptedModel, tmp_path: Path
+) -> None:
+    agent = await world.new_agent(human="x")
+    sending = asyncio.create_task(world.send(agent, "[[wait]] hello"))
+    await asyncio.to_thread(model.waiting.wait, 20)
+    with closing(sqlite3.connect(tmp_path / "agent.db", isolation_level=None)) as store:
+        store.execute("CREATE TRIGGER full BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'no room'); END")
+        model.release()
+        begun = await sending
+        assert not begun[-1].HasField("done")
+        store.execute("DROP TRIGGER full")
+    resume = turn_pb2.ResumeTurnRequest(turn_id=begun[0].turn_id)
+
+    async def resumed() -> list[turn_pb2.TurnEvent]:
+        try:
+            return [r.event async for r in world.peer.stream(world.turns.ResumeTurn, resume, caller=ANN)]
+        except Unavailable:  # until it is taken up again
+            return []
+
+    events = await eventually(resumed, bool)
+    assert events[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
+    said = [message.role for message in await world.messages(agent)]
+    assert said == [type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT]
