@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent_service.models import endpoints
+from agent_service.models.endpoints import NamedEndpoint
 from agent_service.models.types import ToolMode
 from agent_service.tool_settings import McpSettings, PythonSettings
 from servicekit.settings import Environment, Running
@@ -13,10 +16,7 @@ from triptych.environment import BadEnvironment
 
 @dataclass(frozen=True)
 class ModelEndpoint:
-    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens.
-
-    `prices`: a price list (see agent_service.models.prices), if there is one.
-    """
+    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens."""
 
     base_url: str
     model: str
@@ -24,14 +24,13 @@ class ModelEndpoint:
     context_window: int
     timeout_seconds: float
     tool_mode: ToolMode
-    prices: Path | None = None
 
     @classmethod
     def read(cls, env: Environment) -> ModelEndpoint:
         try:
             tool_mode = ToolMode(env.text("TRIPTYCH_MODEL_TOOLS"))
         except ValueError:
-            raise BadEnvironment("TRIPTYCH_MODEL_TOOLS is native or emulated") from None
+            raise BadEnvironment("TRIPTYCH_MODEL_TOOLS is native, prompted or emulated") from None
         return cls(
             base_url=env.text("TRIPTYCH_MODEL_BASE_URL"),
             model=env.text("TRIPTYCH_MODEL"),
@@ -39,13 +38,44 @@ class ModelEndpoint:
             context_window=env.integer("TRIPTYCH_MODEL_CONTEXT_WINDOW"),
             timeout_seconds=env.number("TRIPTYCH_MODEL_TIMEOUT_SECONDS"),
             tool_mode=tool_mode,
-            prices=Path(prices) if (prices := env.text("TRIPTYCH_MODEL_PRICES")) else None,
         )
+
+    def named(self, entry: NamedEndpoint, environ: Mapping[str, str]) -> ModelEndpoint:
+        """A further endpoint; what its entry does not say is as here."""
+        return ModelEndpoint(
+            base_url=entry.base_url,
+            model=entry.model,
+            api_key=entry.api_key(environ),
+            context_window=entry.context_window or self.context_window,
+            timeout_seconds=entry.timeout_seconds or self.timeout_seconds,
+            tool_mode=entry.tools,
+        )
+
+
+def _read_models(env: Environment) -> dict[str, ModelEndpoint]:
+    default = ModelEndpoint.read(env)
+    named = endpoints.read(_path(env, "TRIPTYCH_MODEL_ENDPOINTS"))
+    return {"": default, **{name: default.named(entry, env.environ) for name, entry in named.items()}}
+
+
+def _path(env: Environment, name: str) -> Path | None:
+    return Path(text).expanduser() if (text := env.text(name)) else None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`turn_seconds`: longest work on one turn; 0 for any. `queue_seconds`: longest wait for the turns before it."""
+
+    turn_seconds: float
+    queue_seconds: float
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`advertised`: where other replicas reach this one; '' for the address that it binds."""
+    """`advertised`: where other replicas reach this one; '' for the address that it binds.
+
+    `models`: endpoints by name, the default one under ''. `prices`: a price list (agent_service.models.prices).
+    """
 
     listen: str
     advertised: str
@@ -54,9 +84,11 @@ class Settings:
     archival_address: str
     signing_key: Path
     gateway_key: Path
-    model: ModelEndpoint
+    models: Mapping[str, ModelEndpoint]
+    prices: Path | None
     mcp: McpSettings
     python: PythonSettings
+    limits: Limits
     running: Running
 
     @classmethod
@@ -70,7 +102,8 @@ class Settings:
             archival_address=env.text("TRIPTYCH_ARCHIVAL_ADDRESS"),
             signing_key=env.file("TRIPTYCH_AGENT_SIGNING_KEY_FILE"),
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
-            model=ModelEndpoint.read(env),
+            models=_read_models(env),
+            prices=_path(env, "TRIPTYCH_MODEL_PRICES"),
             mcp=McpSettings(
                 private_addresses=env.flag("TRIPTYCH_MCP_PRIVATE_ADDRESSES"),
                 stdio=env.flag("TRIPTYCH_MCP_STDIO"),
@@ -78,6 +111,10 @@ class Settings:
             ),
             python=PythonSettings(
                 enabled=env.flag("TRIPTYCH_PYTHON_TOOLS"), seconds=env.number("TRIPTYCH_PYTHON_TOOLS_SECONDS")
+            ),
+            limits=Limits(
+                turn_seconds=env.number("TRIPTYCH_TURN_SECONDS"),
+                queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),
             ),
             running=Running.read(env),
         )

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from agent_service.context.render import Renderer, notice
 from agent_service.context.shorten import Cuts
-from agent_service.models.client import ModelClient
-from agent_service.models.types import ChatMessage, ModelRequest, ToolSchema
+from agent_service.models import bodies, quirks
+from agent_service.models.types import ChatMessage, ModelRequest, Quirks, ToolSchema
 from agent_service.store import Store
 from agent_service.stores import steps, turns
 from agent_service.stores.steps import Reference
@@ -38,8 +38,8 @@ class _Kept:
 
 
 class Replayer:
-    def __init__(self, store: Store, tiers: Tiers, model: ModelClient) -> None:
-        self._store, self._tiers, self._model = store, tiers, model
+    def __init__(self, store: Store, tiers: Tiers) -> None:
+        self._store, self._tiers = store, tiers
 
     async def context(self, caller: Principal, step_id: str) -> GetStepContextResponse:
         """The request's body, byte for byte; where recall has changed since, as it would be with what recall has now.
@@ -55,7 +55,7 @@ class Replayer:
 
         kept = await self._store.read(work)
         said = await self._said(caller, kept)
-        body = self._model.body(_request(kept, said))
+        body = bodies.body(*_request(kept, said))
         revised = kept.reference.revised
         return GetStepContextResponse(
             step=kept.step,
@@ -106,7 +106,7 @@ def _until(messages: Sequence[Message], step: Step) -> list[Message]:
     return list(messages[:ended])
 
 
-def _request(kept: _Kept, said: Sequence[Message]) -> ModelRequest:
+def _request(kept: _Kept, said: Sequence[Message]) -> tuple[ModelRequest, Quirks]:
     reference, texts, step = kept.reference, kept.texts, kept.step
     messages: list[ChatMessage] = [{"role": "system", "content": "".join(texts[name] for name in reference.prompt)}]
     if reference.summary:
@@ -120,4 +120,6 @@ def _request(kept: _Kept, said: Sequence[Message]) -> ModelRequest:
     if reference.reminder:
         messages.append({"role": "system", "content": reference.reminder})
     tools = [ToolSchema(*json.loads(texts[name])) for name in reference.tools]
-    return ModelRequest(messages=messages, tools=tools, **reference.settings)
+    settings = dict(reference.settings)
+    of_endpoint = quirks.from_json(settings.pop("quirks", {}))
+    return ModelRequest(messages=messages, tools=tools, **settings), of_endpoint

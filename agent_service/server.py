@@ -10,8 +10,8 @@ import structlog
 from agent_service.cleanup import Cleaner
 from agent_service.config import Settings
 from agent_service.context.window import WindowCache
-from agent_service.models.client import ModelClient
 from agent_service.models.prices import Prices
+from agent_service.models.router import ModelRouter
 from agent_service.preview import Previewer
 from agent_service.replay import Replayer
 from agent_service.replicas.forwarding import Forwarder
@@ -85,7 +85,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(
             store, engine, Continuer(parts, engine), forwarder
         ),
-        step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers, parts.model)),
+        step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }
     guard = Guard(signed_principal(verifier), meter=meter)
@@ -117,7 +117,7 @@ def _parts(
     stack: AsyncExitStack,
 ) -> Parts:
     """What turns are run with; the stack closes it."""
-    model = ModelClient(settings.model)
+    model = ModelRouter(settings.models)
     stack.push_async_callback(model.close)
     outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
     stack.push_async_callback(outside.mcp.close)
@@ -127,9 +127,9 @@ def _parts(
         tiers=tiers,
         model=model,
         windows=WindowCache(tiers),
-        context_window=settings.model.context_window,
         outside=outside,
         meter=meter,
         forwarder=forwarder,
-        prices=Prices.read(settings.model.prices),
+        limits=settings.limits,
+        prices=Prices.read(settings.prices),
     )

@@ -10,7 +10,7 @@ from agent_service.cleanup import Cleaner
 from agent_service.conversation_servicer import ConversationServicer
 from agent_service.history_servicer import HistoryServicer
 from agent_service.mcp_servicer import McpServicer
-from agent_service.models.client import ModelClient
+from agent_service.models.router import ModelRouter
 from agent_service.preview import Previewer
 from agent_service.replicas.forwarding import Forwarder
 from agent_service.servicing import window_of
@@ -34,7 +34,7 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         self,
         store: Store,
         engine: TurnEngine,
-        model: ModelClient,
+        model: ModelRouter,
         previewer: Previewer,
         between: BetweenTurns,
         forker: Forker,
@@ -153,13 +153,12 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = ""
         try:
-            default = await self._model.resolve("")
+            default = await self._model.default_handle()
             names = await self._model.list_models()
         except TriptychError:
             # An endpoint that is down has no list; the one model that was configured can still be named.
             names = [default] if default else []
-        window = self._model.context_window
-        models = [pb.Model(handle=name, name=name, context_window=window) for name in names]
+        models = [pb.Model(handle=name, name=name, context_window=self._model.context_window(name)) for name in names]
         return pb.ListModelsResponse(models=models, default_handle=default)
 
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.store import Store
-from agent_service.stores import turns
+from agent_service.stores import formats, turns
 from agent_service.stores.requests import MAX_REQUEST_ID
 from agent_service.tools import definitions
 from agent_service.turns.continuing import Continuer
@@ -22,6 +22,7 @@ from triptych.type.v1 import type_pb2
 MAX_MESSAGES = 100
 MAX_TEXT = 1_000_000
 MAX_STEPS = 1_000
+MAX_SECONDS = 86_400
 MAX_REASON = 10_000
 
 
@@ -90,6 +91,9 @@ def _check(request: pb.StartTurnRequest) -> None:
         raise InvalidArgument.of("messages", f"must be 1 to {MAX_MESSAGES}")
     if not 0 <= request.max_steps <= MAX_STEPS:
         raise InvalidArgument.of("max_steps", f"must be 0 to {MAX_STEPS}")
+    if not 0 <= request.max_seconds <= MAX_SECONDS:
+        raise InvalidArgument.of("max_seconds", f"must be 0 to {MAX_SECONDS:,}")
+    formats.check("response_format", request)
     for index, message in enumerate(request.messages):
         if not message.text or len(message.text) > MAX_TEXT:
             raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")

@@ -102,7 +102,10 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_API_KEY", "the endpoint's key", secret=True),
     Variable("TRIPTYCH_MODEL_CONTEXT_WINDOW", "tokens; for models whose window is not known", "32768"),
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
-    Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: `native` or `emulated` (JSON schema)", "native"),
+    Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: native, prompted or emulated (docs/models.md)", "native"),
+    Variable("TRIPTYCH_MODEL_ENDPOINTS", "JSON file with further endpoints (docs/models.md)"),
+    Variable("TRIPTYCH_TURN_SECONDS", "longest work on one turn, waiting for people apart; 0: any", "3600"),
+    Variable("TRIPTYCH_TURN_QUEUE_SECONDS", "longest wait of a turn for those before it in its conversation", "600"),
     Variable("TRIPTYCH_MODEL_PRICES", "JSON file with models' prices, for the cost of steps (docs/context.md)"),
     # Tools of others
     Variable("TRIPTYCH_MCP_TIMEOUT_SECONDS", "longest wait for an MCP server, to connect and to answer", "60"),

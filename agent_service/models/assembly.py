@@ -5,8 +5,12 @@ Chunks are read as plain dictionaries: the openai package's typed ones cost abou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from agent_service.models import arguments
+from agent_service.models.failures import CutOff, filtered, garbage
+from agent_service.models.streaming import Holder, Thinking
 from agent_service.models.types import CalledTool, Deltas, ModelAnswer, ModelUsage
 from servicekit import ids
 from triptych.errors import Unavailable
@@ -15,16 +19,16 @@ from triptych.type.v1 import type_pb2
 MAX_ANSWER_CHARACTERS = 4_000_000
 
 
-def garbage(what: str) -> Unavailable:
-    """The error for an answer that is not in the OpenAI format."""
-    return Unavailable(f"the model's answer can't be read: {what}", reason=type_pb2.ERROR_REASON_MODEL_GARBAGE)
-
-
 class Assembly:
-    """`add` each chunk, then take the `answer`."""
+    """`add` each chunk, then take the `answer`.
 
-    def __init__(self, deltas: Deltas | None) -> None:
+    `names`: of the tools that the model may call by writing so; such text is held back from `deltas` until `release`.
+    """
+
+    def __init__(self, deltas: Deltas | None, names: Sequence[str] = ()) -> None:
         self._deltas = deltas
+        self._thinking = Thinking()
+        self._holder = Holder(names)
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
@@ -53,16 +57,25 @@ class Assembly:
     def _add_delta(self, delta: dict[str, Any]) -> None:
         if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
             self._grow(reasoning)
-            self._reasoning.append(reasoning)
-            if self._deltas:
-                self._deltas.reasoning(reasoning)
+            self._thought(reasoning)
         if text := delta.get("content") or delta.get("refusal"):
             self._grow(text)
-            self._text.append(text)
-            if self._deltas:
-                self._deltas.text(text)
+            self._said(*self._thinking.feed(text))
         for position, part in enumerate(delta.get("tool_calls") or ()):
             self._add_call(part, position)
+
+    def _said(self, thoughts: str, text: str) -> None:
+        if thoughts:
+            self._thought(thoughts)
+        if text:
+            self._text.append(text)
+            if self._deltas and (shown := self._holder.feed(text)):
+                self._deltas.text(shown)
+
+    def _thought(self, reasoning: str) -> None:
+        self._reasoning.append(reasoning)
+        if self._deltas:
+            self._deltas.reasoning(reasoning)
 
     def _add_call(self, part: dict[str, Any], position: int) -> None:
         call = self._calls.setdefault(part.get("index", position), {"id": "", "name": "", "arguments": ""})
@@ -79,14 +92,22 @@ class Assembly:
             raise garbage(f"it is longer than {MAX_ANSWER_CHARACTERS:,} characters")
 
     def answer(self) -> ModelAnswer:
-        """Raises: Unavailable MODEL_GARBAGE if nothing at all came."""
-        if not (self._text or self._calls or self._reasoning or self._finish_reason):
+        """Raises: Unavailable MODEL_GARBAGE if nothing at all came; CutOff; FailedPrecondition MODEL_REFUSED."""
+        if not (self._text or self._calls or self._reasoning or self._finish_reason or self._size):
             raise garbage("it is empty")
-        calls = [
-            CalledTool(call["id"] or ids.new("call"), call["name"], call["arguments"])
-            for _, call in sorted(self._calls.items())
-        ]
+        self._said(*self._thinking.end())
+        made = [call for _, call in sorted(self._calls.items())]
+        if not self._finish_reason and not all(arguments.is_object(call["arguments"]) for call in made):
+            raise CutOff("in a tool call")
+        if self._finish_reason == "content_filter" and not (self._text or made):
+            raise filtered()
+        calls = [CalledTool(call["id"] or ids.new("call"), call["name"], call["arguments"]) for call in made]
         return ModelAnswer("".join(self._text), "".join(self._reasoning), calls, self._usage, self._finish_reason)
+
+    def release(self) -> None:
+        """Shows what was held back: it was no call."""
+        if self._deltas and (shown := self._holder.end()):
+            self._deltas.text(shown)
 
 
 def read_usage(usage: dict[str, Any]) -> ModelUsage:

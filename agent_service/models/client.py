@@ -10,10 +10,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent_service.models import emulation
-from agent_service.models.assembly import Assembly, garbage
-from agent_service.models.types import Deltas, ModelAnswer, ModelRequest, ToolMode
-from triptych.errors import DeadlineExceeded, FailedPrecondition, TriptychError, Unavailable
+import structlog
+
+from agent_service.models import arguments, bodies, dialects, emulation, failures, quirks
+from agent_service.models.assembly import Assembly
+from agent_service.models.types import Deltas, ModelAnswer, ModelRequest, Quirks, ToolMode
+from triptych.errors import DeadlineExceeded, TriptychError
 from triptych.type.v1 import type_pb2
 
 if TYPE_CHECKING:
@@ -21,14 +23,13 @@ if TYPE_CHECKING:
 
     from agent_service.config import ModelEndpoint
 
+_log = structlog.get_logger("models")
 _MODELS_FRESH_SECONDS = 60.0
 _MODELS_TIMEOUT_SECONDS = 10.0
+# Of a call that got no answer, 408, 409, 429 or 5xx: with exponential backoff and jitter, or as Retry-After says.
 _RETRIES = 2
-# A small model that a grammar keeps inside a JSON string may never find the end of it.
-_EMULATED_OUTPUT_TOKENS = 512
-# Names that programs put before a model's, of which the endpoint knows nothing.
-_PROVIDERS = frozenset({"openai", "openai-proxy", "letta", "local", "lmstudio_openai", "ollama", "vllm", "together"})
-_OVERFLOW_SIGNS = ("context_length_exceeded", "maximum context length", "context size", "context window")
+# How many things an endpoint may have against one request.
+_MOST_LESSONS = 5
 
 
 class ModelClient:
@@ -38,43 +39,55 @@ class ModelClient:
         self._endpoint = endpoint
         self._client: AsyncOpenAI | None = None
         self._models: tuple[float, list[str]] = (0.0, [])
-
-    @property
-    def context_window(self) -> int:
-        """Tokens, for models whose window is not known."""
-        return self._endpoint.context_window
+        self._quirks: dict[str, Quirks] = {}
+        # Models whose calls the endpoint reads: what they write in text is text.
+        self._calls_natively: set[str] = set()
 
     async def complete(self, request: ModelRequest, deltas: Deltas | None) -> ModelAnswer:
-        """One answer. With `deltas`, text is handed on while it is generated.
+        """One answer. With `deltas`, text is handed on while it is generated. `request.model`: the endpoint's name.
+
+        What the endpoint refuses to take of a request is left out, from then on.
 
         Raises: FailedPrecondition (MODEL_NOT_CONFIGURED, MODEL_REFUSED, CONTEXT_OVERFLOW), Unavailable
-        (MODEL_UNAVAILABLE, MODEL_GARBAGE), DeadlineExceeded (MODEL_TIMEOUT).
+        (MODEL_UNAVAILABLE, MODEL_GARBAGE; CutOff), DeadlineExceeded (MODEL_TIMEOUT).
         """
-        emulated = self._emulated(request)
-        body = self.body(request)
-        assembly = Assembly(None if emulated else deltas)
+        for _ in range(_MOST_LESSONS):
+            as_known = self._quirks_of(request.model)
+            try:
+                return await self._complete(request, as_known, deltas)
+            except (failures.Refused, failures.Failed) as error:
+                learned = quirks.learned(as_known, bodies.body(request, as_known), error.told)
+                if learned is None:
+                    raise
+                self._quirks[request.model] = learned
+                _log.info("the endpoint takes less than was sent", model=request.model, told=error.told[:200])
+        return await self._complete(request, self._quirks_of(request.model), deltas)
+
+    def _quirks_of(self, model: str) -> Quirks:
+        return self._quirks.get(model) or Quirks(tools=self._endpoint.tool_mode)
+
+    async def _complete(self, request: ModelRequest, known: Quirks, deltas: Deltas | None) -> ModelAnswer:
+        emulated = bodies.is_emulated(request, known)
+        written = known.tools is ToolMode.PROMPTED or request.model not in self._calls_natively
+        tools = request.tools if written and not emulated else ()
+        assembly = Assembly(None if emulated else deltas, [tool.name for tool in tools])
         try:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
-                await self._stream(body, assembly)
+                await self._stream(bodies.body(request, known), assembly)
         except TimeoutError:
             raise self._timed_out() from None
-        answer = assembly.answer()
-        if not emulated:
-            return answer
-        answer = emulation.read(answer)
-        if deltas and answer.text:
-            deltas.text(answer.text)
-        return answer
-
-    def body(self, request: ModelRequest) -> dict[str, Any]:
-        """The request's body as it is sent: the same for the same request."""
-        emulated = self._emulated(request)
-        if emulated and emulation.is_stuck(request.messages):
-            request = replace(request, tools=())
-        return self._body(request, emulated=emulated)
-
-    def _emulated(self, request: ModelRequest) -> bool:
-        return self._endpoint.tool_mode is ToolMode.EMULATED and bool(request.tools)
+        answer = replace(assembly.answer(), model=request.model, quirks=known)
+        if emulated:
+            answer = emulation.read(answer)
+            if deltas and answer.text:
+                deltas.text(answer.text)
+            return arguments.settled(answer)
+        if answer.tool_calls:
+            self._calls_natively.add(request.model)
+        read = dialects.read(answer, tools)
+        if read is answer:
+            assembly.release()
+        return arguments.settled(read)
 
     async def list_models(self) -> list[str]:
         """Names of the endpoint's models, at most a minute old. Raises: as `complete`."""
@@ -88,23 +101,21 @@ class ModelClient:
         except TimeoutError:
             raise self._timed_out() from None
         except (KeyError, TypeError):
-            raise garbage("its list of models is not in the OpenAI format") from None
+            raise failures.garbage("its list of models is not in the OpenAI format") from None
         self._models = (time.monotonic(), names)
         return names
 
-    async def resolve(self, handle: str) -> str:
-        """The endpoint's name of the model that a handle such as `openai/gpt-4o-mini` means; '' means the default.
+    async def default_model(self) -> str:
+        """The model that is meant where none is named.
 
-        Raises: FailedPrecondition MODEL_NOT_CONFIGURED if there is no default; as `complete`.
+        Raises: FailedPrecondition MODEL_NOT_CONFIGURED if there is none; as `complete`.
         """
-        name = handle or self._endpoint.model
-        if not name:
-            names = [name for name in await self.list_models() if "embed" not in name]
-            if not names:
-                raise _not_configured("the model's endpoint lists no models: set TRIPTYCH_MODEL")
-            return names[0]
-        provider, slash, rest = name.partition("/")
-        return rest if slash and rest and provider in _PROVIDERS else name
+        if self._endpoint.model:
+            return self._endpoint.model
+        names = [name for name in await self.list_models() if "embed" not in name]
+        if not names:
+            raise failures.not_configured("the model's endpoint lists no models: set TRIPTYCH_MODEL")
+        return names[0]
 
     async def close(self) -> None:
         if self._client is not None:
@@ -114,31 +125,6 @@ class ModelClient:
         """Imports what the first call needs."""
         if self._endpoint.base_url:
             self._connect()
-
-    def _body(self, request: ModelRequest, *, emulated: bool) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": emulation.messages(request.messages, request.tools) if emulated else list(request.messages),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if emulated:
-            body["response_format"] = emulation.response_format(request.tools)  # without tools: a reply
-        elif request.tools:
-            body["tools"] = [
-                {
-                    "type": "function",
-                    "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-                }
-                for tool in request.tools
-            ]
-            if request.parallel_tool_calls is not None:
-                body["parallel_tool_calls"] = request.parallel_tool_calls
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if limit := request.max_output_tokens or (_EMULATED_OUTPUT_TOKENS if emulated else None):
-            body["max_tokens"] = limit
-        return body
 
     async def _stream(self, body: dict[str, Any], assembly: Assembly) -> None:
         from openai import AsyncStream
@@ -150,7 +136,7 @@ class ModelClient:
         except TriptychError:
             raise
         except Exception as error:
-            raise self._mapped(error) from error
+            raise self._mapped(error, begun=True) from error
         finally:
             await stream.close()
 
@@ -165,7 +151,7 @@ class ModelClient:
 
     def _connect(self) -> AsyncOpenAI:
         if not self._endpoint.base_url:
-            raise _not_configured("no model is configured: set TRIPTYCH_MODEL_BASE_URL (and TRIPTYCH_MODEL)")
+            raise failures.not_configured("no model is configured: set TRIPTYCH_MODEL_BASE_URL (and TRIPTYCH_MODEL)")
         if self._client is None:
             from openai import AsyncOpenAI
 
@@ -183,8 +169,8 @@ class ModelClient:
             reason=type_pb2.ERROR_REASON_MODEL_TIMEOUT,
         )
 
-    def _mapped(self, error: Exception) -> TriptychError:
-        """An error of the openai package or of what is below it, as ours."""
+    def _mapped(self, error: Exception, *, begun: bool = False) -> TriptychError:
+        """An error of the openai package or of what is below it, as ours. `begun`: the answer had begun to come."""
         import httpx
         import openai
 
@@ -193,33 +179,9 @@ class ModelClient:
         if isinstance(error, (openai.APITimeoutError, httpx.TimeoutException)):
             return self._timed_out()
         if isinstance(error, openai.APIStatusError):
-            return _status_error(error.status_code, str(error.message))
+            return failures.of_status(error.status_code, str(error.message))
         if isinstance(error, (openai.APIConnectionError, httpx.HTTPError)):
-            return Unavailable(
-                f"the model's endpoint can't be reached, or hung up ({type(error).__name__})",
-                reason=type_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
-            )
+            return failures.CutOff(type(error).__name__) if begun else failures.hung_up(error)
         if isinstance(error, (ValueError, TypeError, openai.OpenAIError)):
-            return garbage(type(error).__name__)
+            return failures.garbage(type(error).__name__)
         raise error
-
-
-def _status_error(status: int, message: str) -> TriptychError:
-    short = message[:500]
-    if status in (408, 409, 429) or status >= 500:
-        return Unavailable(
-            f"the model's endpoint answered {status}: {short}", reason=type_pb2.ERROR_REASON_MODEL_UNAVAILABLE
-        )
-    if any(sign in message.lower() for sign in _OVERFLOW_SIGNS):
-        return FailedPrecondition(
-            f"the conversation does not fit the model's context window: {short}",
-            reason=type_pb2.ERROR_REASON_CONTEXT_OVERFLOW,
-        )
-    return FailedPrecondition(
-        f"the model's endpoint refused the request with {status}: {short}",
-        reason=type_pb2.ERROR_REASON_MODEL_REFUSED,
-    )
-
-
-def _not_configured(message: str) -> FailedPrecondition:
-    return FailedPrecondition(message, reason=type_pb2.ERROR_REASON_MODEL_NOT_CONFIGURED)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent_service.models.assembly import garbage
+from agent_service.models.failures import garbage
 from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
 from servicekit import ids
 

@@ -14,10 +14,26 @@ ChatMessage = dict[str, Any]
 
 
 class ToolMode(StrEnum):
-    """How tools are called: with the endpoint's own tool calls, or emulated by a JSON schema as response format."""
+    """How tools are called: with the endpoint's own tool calls; as text that the prompt describes (Hermes' form); or
+    emulated by a JSON schema as response format, which a small model can't leave."""
 
     NATIVE = "native"
+    PROMPTED = "prompted"
     EMULATED = "emulated"
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """How a model's endpoint differs from OpenAI's, as it was configured or as it has said when it refused a request.
+
+    `without`: parameters that it does not take. `limit_name`: what it calls the longest answer. `strict_roles`: whether
+    system messages have to come first, and user and assistant to alternate behind them.
+    """
+
+    tools: ToolMode = ToolMode.NATIVE
+    without: frozenset[str] = frozenset()
+    limit_name: str = "max_tokens"
+    strict_roles: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,17 +52,24 @@ class ToolSchema:
 
 @dataclass(frozen=True)
 class ModelRequest:
+    """`model`: a handle for the router, the endpoint's own name for a client. `fallbacks`: handles of who stands in.
+
+    `response_format`: as in the OpenAI format; None for text.
+    """
+
     model: str
     messages: Sequence[ChatMessage]
     tools: Sequence[ToolSchema] = ()
     temperature: float | None = None
     max_output_tokens: int | None = None
     parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    fallbacks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class CalledTool:
-    """`arguments`: as the model wrote them; not necessarily JSON."""
+    """`arguments`: as the model wrote them; JSON once they have been through `arguments.settled`."""
 
     id: str
     name: str
@@ -65,11 +88,15 @@ class ModelUsage:
 
 @dataclass(frozen=True)
 class ModelAnswer:
+    """`model`: who answered, by its endpoint's name of it. `quirks`: what its request was like, for `bodies.body`."""
+
     text: str = ""
     reasoning: str = ""
     tool_calls: Sequence[CalledTool] = ()
     usage: ModelUsage = field(default_factory=ModelUsage)
     finish_reason: str = ""
+    model: str = ""
+    quirks: Quirks = field(default_factory=Quirks)
 
 
 @dataclass(frozen=True)

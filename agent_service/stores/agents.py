@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations, steps, tool_rules, views
+from agent_service.stores import attached, blocks, conversations, formats, steps, tool_rules, views
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -20,6 +20,7 @@ from triptych.type.v1 import type_pb2
 
 MAX_NAME = 500
 MAX_SYSTEM = 200_000
+MAX_FALLBACKS = 8
 MAX_TAGS = 100
 _GET = select(agents).where(mine(agents), agents.c.id == bindparam("agent_id"))
 UPDATABLE = frozenset(
@@ -84,6 +85,9 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
     if not math.isfinite(agent.model.temperature):
         raise InvalidArgument.of("model", "temperature must be a number")
+    if len(agent.model.fallbacks) > MAX_FALLBACKS or not all(agent.model.fallbacks):
+        raise InvalidArgument.of("model", f"fallbacks must be at most {MAX_FALLBACKS} names of models")
+    formats.check("model", agent.model)
     views.check(agent.compaction)
     structs.check("metadata", agent.metadata)
     tool_rules.check(agent.tool_rules)

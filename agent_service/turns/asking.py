@@ -17,7 +17,9 @@ from agent_service.turns.compacting import Compactor, Folded
 from agent_service.turns.deltas import DeltaStream
 from agent_service.turns.recording import Asked, Recorder, Watch
 from agent_service.turns.running import Running
+from servicekit import structs
 from triptych.agent.v1.agent_pb2 import COMPACTION_MODE_UNSPECIFIED
+from triptych.agent.v1.turn_pb2 import StepRestarted
 from triptych.errors import FailedPrecondition
 from triptych.type.v1 import type_pb2
 
@@ -41,7 +43,7 @@ class Asker:
     async def ask(self, step: int) -> ModelAnswer:
         """The model's answer to what there is; an endpoint's "too long" is met once, by a smaller window.
 
-        Raises: FailedPrecondition CONTEXT_OVERFLOW if it does not fit all the same; as ModelClient.complete.
+        Raises: FailedPrecondition CONTEXT_OVERFLOW if it does not fit all the same; as ModelRouter.complete.
         """
         built = await self._fitted(step)
         try:
@@ -118,8 +120,8 @@ class Asker:
             turns.commit(connection, running.tenant, running.lease, turn, made)
             views.write(connection, running.tenant, turn.conversation_id, folded.window.view)
 
-        await running.parts.store.write(work)
-        running.publish(made)
+        await running.journal(work, lambda _: made)
+        running.send(made)
 
     async def _ask(self, step: int, built: Built) -> ModelAnswer:
         running = self._running
@@ -127,26 +129,39 @@ class Asker:
         if built.presses and not view.notice_step and running.tools:
             view = replace(view, notice_step=journal.step_id(running.turn.id, step))
             built = built.noticed()
-        settings = running.agent.model
-        wanted = settings.max_output_tokens
-        request = ModelRequest(
-            model=await running.parts.model.resolve(settings.handle),
-            messages=[*built.messages, *running.reminders()],
-            tools=running.tools,
-            temperature=settings.temperature if settings.HasField("temperature") else None,
-            max_output_tokens=min(wanted, built.budget.answer) or None,
-            parallel_tool_calls=settings.parallel_tool_calls if settings.HasField("parallel_tool_calls") else None,
-        )
+        request = self._request(built)
         stream = DeltaStream(lambda kind, text: running.feed.send_delta(running.events.delta(step, kind, text)))
         watch = Watch()
+
+        async def again() -> None:
+            """What was shown of the answer does not count: it broke off."""
+            stream.flush()
+            restarted = StepRestarted(step_id=journal.step_id(running.turn.id, step))
+            await running.commit([running.events.journalled(step, step_restarted=restarted)])
+
         try:
             answer = await running.parts.model.complete(
-                request, watch.sink(stream.sink() if running.feed.wants_deltas else None)
+                request, watch.sink(stream.sink() if running.feed.wants_deltas else None), again
             )
         finally:
             stream.flush()
         self._noted(Asked(step, request, built, view), answer, watch)
         return answer
+
+    def _request(self, built: Built) -> ModelRequest:
+        running = self._running
+        settings, started = running.agent.model, running.claimed.record.request
+        wanted = next((each for each in (started, settings) if each.HasField("response_format")), None)
+        return ModelRequest(
+            model=settings.handle,
+            messages=[*built.messages, *running.reminders()],
+            tools=running.tools,
+            temperature=settings.temperature if settings.HasField("temperature") else None,
+            max_output_tokens=min(settings.max_output_tokens, built.budget.answer) or None,
+            parallel_tool_calls=settings.parallel_tool_calls if settings.HasField("parallel_tool_calls") else None,
+            response_format=structs.plain(wanted.response_format) if wanted else None,
+            fallbacks=settings.fallbacks,
+        )
 
     def _noted(self, asked: Asked, answer: ModelAnswer, watch: Watch) -> None:
         """Takes the answer's usage in, and has the step stored."""

@@ -110,11 +110,11 @@ class Calling:
             turns.commit(connection, tenant, lease, turn, made)
             return made, attached.of_agent(connection, tenant, running.agent.id)
 
-        made, current = await running.parts.store.write(work)
+        made, current = await running.journal(work, lambda done: done[0])
         failpoints.reach("call:journalled")
         running.agent.ClearField("blocks")
         running.agent.blocks.extend(current)
-        running.publish(made)
+        running.send(made)
 
     def _call_events(self, step: int, index: int, call: ToolCall, outcome: Outcome) -> list[TurnEvent]:
         running = self._running

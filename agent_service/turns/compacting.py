@@ -89,14 +89,15 @@ class Compactor:
     async def _summary(
         self, tenant: Tenant, agent: Agent, before: str, leaving: Sequence[Message], budget: Budget
     ) -> tuple[str, ModelUsage]:
-        """Raises: as ModelClient.complete, DeadlineExceeded MODEL_TIMEOUT; Unavailable MODEL_GARBAGE for no text."""
+        """Raises: as ModelRouter.complete, DeadlineExceeded MODEL_TIMEOUT; Unavailable MODEL_GARBAGE for no text."""
         parts = self._parts
         settings = agent.compaction
         handle = settings.model or agent.model.handle
         window = parts.calibration.window(tenant, handle, budget.window)
         room = int(window * _READING_PART / parts.calibration.ratio(tenant, handle))
         request = ModelRequest(
-            model=await parts.model.resolve(handle),
+            model=handle,
+            fallbacks=() if settings.model else agent.model.fallbacks,
             messages=summary.request(settings.prompt, before, leaving, room=room, length=budget.summary),
             max_output_tokens=min(max(_LEAST_OUTPUT, 2 * budget.summary), window // 4),
         )

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -16,15 +17,15 @@ from agent_service.stores import conversations, replicas, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.stores.unfinished import Unfinished
-from agent_service.turns.feed import Feed
-from agent_service.turns.lanes import Lanes
+from agent_service.turns.feed import Feed, Reader
+from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
 from agent_service.turns.recall_log import RecallLog
 from agent_service.turns.runner import TurnRunner
 from servicekit import deadline, ids, principal, rpc
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import turn_pb2
-from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnDone, TurnEvent
+from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnDone, TurnError, TurnEvent
 from triptych.errors import NotFound, Unavailable
 
 _log = structlog.get_logger("turns")
@@ -43,6 +44,14 @@ class _Live:
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A turn that was launched, and who started it as a reader of its events."""
+
+    feed: Feed
+    reader: Reader
+
+
 class TurnEngine:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -59,12 +68,17 @@ class TurnEngine:
         Raises: NotFound, FailedPrecondition REQUEST_ID_REUSED, Aborted CONVERSATION_BUSY; Elsewhere, Orphaned.
         """
         # Shielded as a whole: a caller that goes away must not leave a turn that is stored and that nobody runs.
-        turn_id = await asyncio.shield(self._begin(tenant, request))
-        async for event in self.follow(tenant, turn_id, 0, deltas=request.deltas):
+        begun = await asyncio.shield(self._begin(tenant, request))
+        events = (
+            self.follow(tenant, begun, 0, deltas=request.deltas)
+            if isinstance(begun, str)
+            else begun.feed.read(begun.reader)
+        )
+        async for event in events:
             yield event
 
-    async def _begin(self, tenant: Tenant, request: StartTurnRequest) -> str:
-        """Accepts and launches a turn, or finds the one that the request started; gives its id."""
+    async def _begin(self, tenant: Tenant, request: StartTurnRequest) -> str | _Begun:
+        """Accepts and launches a turn; or gives the id of the one that the request has started already."""
         conversation_id = request.conversation_id or ids.derived("conv", request.agent_id)
         first = self._lanes.take_place(conversation_id)
         taken = False
@@ -75,9 +89,13 @@ class TurnEngine:
         finally:
             if not taken:
                 self._lanes.leave(conversation_id)
-        if taken:
-            self._launch(_Live(accepted.record, Feed([accepted.event])), accepted.claimed)
-        return accepted.record.turn.id
+        if not taken:
+            return accepted.record.turn.id
+        live = _Live(accepted.record, Feed([accepted.event]))
+        # Before the turn begins: a model may have said all before its caller is back from here.
+        begun = _Begun(live.feed, live.feed.attach(0, deltas=request.deltas))
+        self._launch(live, accepted.claimed)
+        return begun
 
     async def follow(
         self, tenant: Tenant, turn_id: str, after_sequence: int, *, deltas: bool
@@ -88,7 +106,7 @@ class TurnEngine:
         """
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant:
-            async for event in live.feed.read(after_sequence, deltas=deltas):
+            async for event in live.feed.read(live.feed.attach(after_sequence, deltas=deltas)):
                 yield event
             return
         record, journalled = await self._parts.store.read(
@@ -212,11 +230,14 @@ class TurnEngine:
         principal.bind(Principal(live.record.tenant))
         turn = live.record.turn
         try:
-            async with self._lanes.turn(turn.conversation_id):
+            async with self._lanes.turn(turn.conversation_id, self._patience(live.record)):
                 await self._run_in_lane(live, claimed)
+        except WaitedTooLong as error:
+            turn.error.CopyFrom(TurnError(reason=error.reason, message=error.message))
+            await self._end_queued(live, turn_pb2.TURN_STATE_FAILED, turn_pb2.STOP_REASON_ERROR)
         except asyncio.CancelledError:
             if live.cancelling and live.record.live:
-                await self._cancel_queued(live)
+                await self._end_queued(live, turn_pb2.TURN_STATE_CANCELLED, turn_pb2.STOP_REASON_CANCELLED)
         except Elsewhere:
             _log.info("another replica runs the turn", turn=turn.id)
         except Exception as error:
@@ -280,18 +301,27 @@ class TurnEngine:
         self._parts.windows.forget(turn.conversation_id)
         self._acknowledged[tenant].append(turn.id)
 
-    async def _cancel_queued(self, live: _Live) -> None:
-        """Ends a turn that was cancelled before it began. Its message still goes to recall."""
+    def _patience(self, record: TurnRecord) -> float | None:
+        """Seconds that a turn waits in its lane; None for one that nobody waits for."""
+        waits = record.turn.state == turn_pb2.TURN_STATE_QUEUED and not record.turn.background
+        return self._parts.limits.queue_seconds if waits else None
+
+    async def _end_queued(
+        self, live: _Live, state: turn_pb2.TurnState.ValueType, reason: turn_pb2.StopReason.ValueType
+    ) -> None:
+        """Ends a turn that has not begun. Its message still goes to recall."""
         turn = live.record.turn
-        turn.state, turn.stop_reason = turn_pb2.TURN_STATE_CANCELLED, turn_pb2.STOP_REASON_CANCELLED
+        turn.state, turn.stop_reason = state, reason
         turn.end_time.CopyFrom(clock.timestamp(clock.now()))
-        done = TurnEvent(
-            turn_id=turn.id, sequence=len(live.feed.journalled) + 1, create_time=turn.end_time, done=TurnDone(turn=turn)
-        )
+        ending: list[dict[str, Any]] = [{"error": turn.error}] if turn.HasField("error") else []
+        made = [
+            TurnEvent(turn_id=turn.id, sequence=number, create_time=turn.end_time, **event)
+            for number, event in enumerate([*ending, {"done": TurnDone(turn=turn)}], len(live.feed.journalled) + 1)
+        ]
         tenant = live.record.tenant
-        await self._parts.store.write(lambda c: turns.end_without_lease(c, tenant, turn, [done]))
-        live.feed.record([done])
-        live.feed.send([done])
+        await self._parts.store.write(lambda c: turns.end_without_lease(c, tenant, turn, made))
+        live.feed.record(made)
+        live.feed.send(made)
         live.over.set()
         await self._settle_ended(live)
 

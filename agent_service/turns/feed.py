@@ -12,9 +12,11 @@ from triptych.errors import ResourceExhausted
 _BUFFER = 1_000
 
 
-class _Reader:
-    def __init__(self, *, deltas: bool) -> None:
-        self.deltas = deltas
+class Reader:
+    """Who reads a feed: first the backlog, events behind `last`, then what is put into the queue."""
+
+    def __init__(self, backlog: Sequence[TurnEvent], last: int, *, deltas: bool) -> None:
+        self.backlog, self.last, self.deltas = backlog, last, deltas
         self.queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue(_BUFFER)
         self.overrun = False
 
@@ -24,7 +26,7 @@ class Feed:
 
     def __init__(self, journalled: Sequence[TurnEvent]) -> None:
         self.journalled = list(journalled)
-        self._readers: set[_Reader] = set()
+        self._readers: set[Reader] = set()
         self._closed = False
 
     @property
@@ -60,33 +62,36 @@ class Feed:
         """More will come, for those who begin to read now."""
         self._closed = False
 
-    async def read(self, after_sequence: int, *, deltas: bool) -> AsyncIterator[TurnEvent]:
-        """Every journalled event after that sequence, then what happens until the turn is over.
+    def attach(self, after_sequence: int, *, deltas: bool) -> Reader:
+        """Who from now on misses nothing; `read` it, or it is detached when it is too far behind."""
+        backlog = [event for event in self.journalled if event.sequence > after_sequence]
+        reader = Reader(backlog, after_sequence, deltas=deltas)
+        if not self._closed:
+            self._readers.add(reader)
+        return reader
+
+    async def read(self, reader: Reader) -> AsyncIterator[TurnEvent]:
+        """Every journalled event behind where the reader began, then what happens until the turn is over.
 
         Raises: ResourceExhausted if the reader falls too far behind.
         """
-        reader = _Reader(deltas=deltas)
-        backlog = [event for event in self.journalled if event.sequence > after_sequence]
-        if not self._closed:
-            self._readers.add(reader)
-        last = after_sequence
         try:
-            for event in backlog:
-                last = event.sequence
+            for event in reader.backlog:
+                reader.last = event.sequence
                 yield event
             while reader in self._readers or not reader.queue.empty():
                 live = await reader.queue.get()
                 if live is None:
                     break
-                if live.sequence == 0 or live.sequence > last:
-                    last = live.sequence or last
+                if live.sequence == 0 or live.sequence > reader.last:
+                    reader.last = live.sequence or reader.last
                     yield live
             if reader.overrun:
                 raise ResourceExhausted("reading too slowly: resume the turn after the last event received")
         finally:
             self._readers.discard(reader)
 
-    def _put(self, reader: _Reader, event: TurnEvent | None) -> None:
+    def _put(self, reader: Reader, event: TurnEvent | None) -> None:
         try:
             reader.queue.put_nowait(event)
         except asyncio.QueueFull:

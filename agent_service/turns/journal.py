@@ -39,6 +39,11 @@ def messages(events: Sequence[TurnEvent]) -> list[Message]:
     return found
 
 
+def is_over(events: Sequence[TurnEvent]) -> bool:
+    """Whether the turn has ended."""
+    return bool(events) and events[-1].HasField("done")
+
+
 def open_calls(events: Sequence[TurnEvent]) -> list[ToolCall]:
     """Calls of the last step that have no result yet."""
     calls: dict[str, ToolCall] = {}

@@ -12,6 +12,10 @@ from triptych.errors import Aborted
 MAX_WAITING = 64
 
 
+class WaitedTooLong(Aborted):
+    """A turn's time in the lane is over: CONVERSATION_BUSY."""
+
+
 class _Lane:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -40,10 +44,21 @@ class Lanes:
             del self._lanes[conversation_id]
 
     @asynccontextmanager
-    async def turn(self, conversation_id: str) -> AsyncIterator[None]:
-        """Waits for this place's turn (first come, first served) and gives the place back at the end."""
+    async def turn(self, conversation_id: str, seconds: float | None = None) -> AsyncIterator[None]:
+        """Waits for this place's turn (first come, first served) and gives the place back at the end.
+
+        Raises: WaitedTooLong after so many seconds.
+        """
+        lock = self._lanes[conversation_id].lock
         try:
-            async with self._lanes[conversation_id].lock:
+            try:
+                async with asyncio.timeout(seconds):
+                    await lock.acquire()
+            except TimeoutError:
+                raise WaitedTooLong(f"the turns before this one took longer than {seconds:g} seconds") from None
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             self.leave(conversation_id)

@@ -63,7 +63,8 @@ class Pausing:
         try:
             await self._announce(step, pending)
             running.feed.pause()
-            response = await wait.answer
+            with running.worktime.paused():
+                response = await wait.answer
             running.feed.reopen()
             wait.accepted.set_result(await self._accept(step, response))
         finally:
@@ -101,8 +102,8 @@ class Pausing:
             turns.commit(connection, running.tenant, running.lease, running.turn, numbered)
             turns.mark(connection, running.tenant, running.turn)
 
-        await running.parts.store.write(work)
-        running.publish(numbered)
+        await running.journal(work, lambda _: numbered)
+        running.send(numbered)
 
     def _responses(self) -> Iterable[pb.ApprovalResponse]:
         events = journal.since_answer(self._running.feed.journalled)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from agent_service import clock
 from agent_service.context.build import Built
+from agent_service.models import quirks
 from agent_service.models.types import Deltas, ModelAnswer, ModelRequest
 from agent_service.stores import steps
 from agent_service.stores.steps import Reference
@@ -72,7 +73,7 @@ class Recorder:
         running = self._running
         step = self._step(asked, answer, watch)
         known = running.parts.texts
-        made_of, all_texts = self._reference(asked)
+        made_of, all_texts = self._reference(asked, answer)
         new = known.new(step.conversation_id, all_texts)
 
         def work(connection: Connection) -> None:
@@ -89,7 +90,7 @@ class Recorder:
             agent_id=turn.agent_id,
             conversation_id=turn.conversation_id,
             number=asked.number,
-            model=asked.request.model,
+            model=answer.model,
             finish_reason=answer.finish_reason,
             usage=Usage(
                 prompt_tokens=usage.prompt,
@@ -104,11 +105,11 @@ class Recorder:
             context_window=asked.built.budget.window,
             total_milliseconds=watch.milliseconds,
             first_token_milliseconds=watch.first_milliseconds,
-            cost=self._running.parts.prices.cost(asked.request.model, usage),
+            cost=self._running.parts.prices.cost(answer.model, usage),
             create_time=clock.timestamp(clock.now()),
         )
 
-    def _reference(self, asked: Asked) -> tuple[Reference, dict[str, str]]:
+    def _reference(self, asked: Asked, answer: ModelAnswer) -> tuple[Reference, dict[str, str]]:
         """What the request was made of, and the texts that it refers to."""
         running, built, request = self._running, asked.built, asked.request
         before = built.history.messages
@@ -130,16 +131,21 @@ class Recorder:
             notice_step=asked.view.notice_step,
             revised={message.id: message.revision for message in in_view if message.revision > 1},
             cuts=built.cuts.to_json(),
-            settings=_settings(request),
+            settings=_settings(request, answer),
             reminder=running.reminder,
         )
         return reference, named
 
 
-def _settings(request: ModelRequest) -> dict[str, Any]:
-    return {
-        "model": request.model,
+def _settings(request: ModelRequest, answer: ModelAnswer) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "model": answer.model,
         "temperature": request.temperature,
         "max_output_tokens": request.max_output_tokens,
         "parallel_tool_calls": request.parallel_tool_calls,
     }
+    if request.response_format is not None:
+        settings["response_format"] = request.response_format
+    if differing := quirks.to_json(answer.quirks):
+        settings["quirks"] = differing
+    return settings

@@ -41,7 +41,8 @@ class TurnRunner:
     async def run(self) -> None:
         """Raises: FailedPrecondition FENCED if another process has taken over. Every other error ends the turn."""
         try:
-            await self._run_steps()
+            async with self._running.worktime.limit():
+                await self._run_steps()
         except Exception as error:  # whatever it was, whoever waits is told, and the conversation can go on
             mapped = rpc.to_error(error)
             if mapped.reason == type_pb2.ERROR_REASON_FENCED:
@@ -113,7 +114,9 @@ class TurnRunner:
         await self._finish(step, turn_pb2.STOP_REASON_ERROR, made)
 
     async def cancel(self) -> None:
-        """Ends the turn as cancelled. What its finished steps did stays."""
+        """Ends the turn as cancelled, if it has not ended. What its finished steps did stays."""
+        if journal.is_over(self._running.feed.journalled):
+            return
         step = journal.steps_taken(self._running.feed.journalled)
         await self._finish(step, turn_pb2.STOP_REASON_CANCELLED, self._calling.close_calls(step))
 
@@ -134,9 +137,10 @@ class TurnRunner:
         await running.write(last)
         failpoints.reach("finish:committed")
         running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
-        running.feed.record(last)
-        await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
-        running.feed.send(last)
+        try:
+            await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
+        finally:
+            running.feed.send(last)
 
 
 _STATES = {

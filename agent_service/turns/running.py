@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,9 +20,12 @@ from agent_service.turns.events import EventMaker
 from agent_service.turns.feed import Feed
 from agent_service.turns.parts import Parts
 from agent_service.turns.recall_log import RecallLog
+from agent_service.turns.worktime import WorkTime
 from servicekit.principal import Principal
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Running:
         self.events = EventMaker(self.turn, claimed.record.attempt)
         self.recall = RecallLog(parts.tiers, self.principal, self.turn, self.lease, feed)
         self.window = Window()
+        self.worktime = WorkTime(claimed.record.request.max_seconds or parts.limits.turn_seconds)
         self._with_next_commit: list[_With] = []
 
     def reminders(self) -> list[ChatMessage]:
@@ -56,14 +62,14 @@ class Running:
         """Journals events, then sends them. Raises: FailedPrecondition FENCED."""
         numbered = self.numbered(made)
         await self.write(numbered)
-        self.publish(numbered)
+        self.send(numbered)
 
     def with_next_commit(self, work: Callable[[Connection], None], after: Callable[[], None]) -> None:
         """Has `work` done in the transaction of the next events, and `after` called when that is committed."""
         self._with_next_commit.append(_With(work, after))
 
     async def write(self, numbered: Sequence[TurnEvent]) -> None:
-        """Journals events with all that waits for the next commit. Raises: FailedPrecondition FENCED."""
+        """Journals events with all that waits for the next commit; tells nobody. Raises: FailedPrecondition FENCED."""
         together, self._with_next_commit = self._with_next_commit, []
 
         def work(connection: Connection) -> None:
@@ -71,19 +77,44 @@ class Running:
             for each in together:
                 each.work(connection)
 
-        await self.parts.store.write(work, alone=self.tenant)
-        for each in together:
-            each.after()
+        def committed(_: None) -> Sequence[TurnEvent]:
+            for each in together:
+                each.after()
+            return numbered
+
+        await self.journal(work, committed, alone=True)
+
+    async def journal(
+        self, work: Callable[[Connection], T], events: Callable[[T], Sequence[TurnEvent]], *, alone: bool = False
+    ) -> T:
+        """Runs a piece of work that journals, and notes the events that it journalled.
+
+        Whoever cancels the turn meanwhile waits for that: else nobody here would know what the journal holds.
+        `alone`: the piece touches nothing of other users. Raises: FailedPrecondition FENCED.
+        """
+
+        async def noted() -> T:
+            done = await self.parts.store.write(work, alone=self.tenant if alone else None)
+            self.feed.record(events(done))
+            return done
+
+        task = asyncio.ensure_future(noted())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()
+            raise
 
     def turn_messages(self) -> list[Message]:
         """The turn's messages so far: those that recall has, and those behind them."""
         unsent = journal.messages(self.feed.journalled)[self.recall.sent_messages :]
         return [*self.window.of_turn(self.turn.id), *unsent]
 
-    def publish(self, made: Sequence[TurnEvent]) -> None:
+    def send(self, made: Sequence[TurnEvent]) -> None:
         """Sends events that are in the journal."""
         failpoints.reach("events:before")
-        self.feed.record(made)
         self.feed.send(made)
 
     def numbered(self, made: Sequence[TurnEvent]) -> list[TurnEvent]:

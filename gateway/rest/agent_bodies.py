@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from gateway.rest.schemas import BlockCreate, Body, Metadata
@@ -29,6 +31,8 @@ class AgentCreate(Body):
     context_window_limit: int | None = None
     max_tokens: int | None = None
     parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    fallback_models: list[str] | None = None
     memory_blocks: list[BlockCreate] = Field(default_factory=list)
     block_ids: list[str] = Field(default_factory=list)
     tools: list[str] | None = None
@@ -48,6 +52,10 @@ class AgentUpdate(Body):
     embedding: str | None = None
     llm_config: LlmConfig | None = None
     context_window_limit: int | None = None
+    max_tokens: int | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    fallback_models: list[str] | None = None
     tool_ids: list[str] | None = None
     tool_rules: list[ToolRule] | None = None
     tags: list[str] | None = None

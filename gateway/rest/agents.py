@@ -80,12 +80,28 @@ async def get_agent(agent_id: str, back: Back, known: Known) -> Response:
     return answer(await known.agent(await fetch_agent(back, agent_id)))
 
 
+_OF_MODEL = (
+    "model",
+    "llm_config",
+    "context_window_limit",
+    "max_tokens",
+    "parallel_tool_calls",
+    "response_format",
+    "fallback_models",
+)
+
+
 @router.patch("/agents/{agent_id}")
 async def update_agent(agent_id: str, body: AgentUpdate, back: Back, known: Known) -> Response:
     paths = body.given("name", "system", "description", "embedding", "tags", "metadata", "timezone")
     wanted = pb.Agent(id=agent_id, **fields(body, paths))
-    if body.given("model", "llm_config", "context_window_limit"):
+    if body.given(*_OF_MODEL):
         current = await fetch_agent(back, agent_id)
+        # These are replaced as a whole, not merged.
+        if body.given("response_format"):
+            current.model.ClearField("response_format")
+        if body.given("fallback_models"):
+            current.model.ClearField("fallbacks")
         current.model.MergeFrom(_model(body))
         wanted.model.CopyFrom(current.model)
         paths.append("model")
@@ -162,14 +178,15 @@ def _model(body: AgentCreate | AgentUpdate) -> pb.ModelSettings:
     settings = pb.ModelSettings(
         handle=body.model or (config and (config.handle or config.model)) or "",
         context_window=body.context_window_limit or (config and config.context_window) or 0,
-        max_output_tokens=(config and config.max_tokens) or 0,
+        max_output_tokens=body.max_tokens or (config and config.max_tokens) or 0,
+        fallbacks=body.fallback_models,
     )
     if config and config.temperature is not None:
         settings.temperature = config.temperature
-    if isinstance(body, AgentCreate):
-        settings.max_output_tokens = body.max_tokens or settings.max_output_tokens
-        if body.parallel_tool_calls is not None:
-            settings.parallel_tool_calls = body.parallel_tool_calls
+    if body.parallel_tool_calls is not None:
+        settings.parallel_tool_calls = body.parallel_tool_calls
+    if body.response_format is not None:
+        settings.response_format.update(body.response_format)
     return settings
 
 

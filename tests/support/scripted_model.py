@@ -9,11 +9,14 @@
 [[status:CODE]]        answer with that HTTP status
 [[garbage]] [[cut]]    answer with what is not JSON; break the stream off in the middle
 [[loop:NAME {json}]]   call the tool for ever
+
+What is in `printed` comes before all that, one text an answer, piece by piece; what is in `refusals` even before that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import threading
@@ -43,6 +46,15 @@ class ScriptedModel:
         self.summary = "what was said before"
         # Whether a request for a summary hangs until the test calls `release`.
         self.holds_summaries = False
+        # Texts to answer with, as a model does whose endpoint reads no calls in them.
+        self.printed: list[str] = []
+        # Of each answer: how many pieces of it come before the connection breaks off. None: all.
+        self.cuts: list[int | None] = []
+        # Answered before anything else: status and headers, one a request.
+        self.failures: list[tuple[int, dict[str, str]]] = []
+        # By the parameter that a request must not have (`tools`, `stream_options`, …): what it is refused with.
+        self.refusals: dict[str, str] = {}
+        self.reports_usage = True
         self.waiting = threading.Event()
         self._released = threading.Event()
         routes = [
@@ -84,20 +96,32 @@ class ScriptedModel:
     async def _models(self, _request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
+    def _refusal(self, body: Json) -> Response | None:
+        """What is answered in place of an answer."""
+        if self.failures:
+            status, headers = self.failures.pop(0)
+            return JSONResponse({"error": {"message": "as scripted"}}, status, headers)
+        for name, told in self.refusals.items():
+            if name in body or (name == "roles" and _roles_do_not_alternate(body["messages"])):
+                return JSONResponse({"error": {"message": told}}, 400)
+        if 0 < self.context_window < _tokens(body):
+            told = f"This model's maximum context length is {self.context_window} tokens"
+            return JSONResponse({"error": {"message": told, "code": "context_length_exceeded"}}, 400)
+        return None
+
     async def _chat(self, request: Request) -> Response:
         self.bodies.append(await request.body())
         body = json.loads(self.bodies[-1])
         self.requests.append(body)
-        if 0 < self.context_window < _tokens(body):
-            told = f"This model's maximum context length is {self.context_window} tokens"
-            return JSONResponse({"error": {"message": told, "code": "context_length_exceeded"}}, 400)
+        if refusal := self._refusal(body):
+            return refusal
         if asks_for_summary(body):
             if self.holds_summaries and not self._released.is_set():
                 self.waiting.set()
                 await asyncio.to_thread(self._released.wait, 60)
             if not self.summary:
                 return JSONResponse({"error": {"message": "no summary, as scripted"}}, 400)
-            return StreamingResponse(_stream({"content": self.summary}, cut=False), media_type="text/event-stream")
+            return StreamingResponse(_stream({"content": self.summary}), media_type="text/event-stream")
         said = _newest_user_text(body["messages"])
         directives = _DIRECTIVE.findall(said)
         names = {name for name, _ in directives}
@@ -110,7 +134,9 @@ class ScriptedModel:
                 return JSONResponse({"error": {"message": "as scripted"}}, int(value))
         if "garbage" in names:
             return PlainTextResponse("data: this is not JSON\n\n", media_type="text/event-stream")
-        stream = _stream(_delta(body, said, directives), cut="cut" in names, prompt_tokens=_tokens(body))
+        delta = {"content": self.printed.pop(0)} if self.printed else _delta(body, said, directives)
+        cut = self.cuts.pop(0) if self.cuts else 1 if "cut" in names else None
+        stream = _stream(delta, cut=cut, prompt_tokens=_tokens(body) if self.reports_usage else None)
         return StreamingResponse(stream, media_type="text/event-stream")
 
 
@@ -146,17 +172,18 @@ def _call(step: int, index: int, value: str) -> Json:
     return {"index": index, "id": call_id, "function": {"name": tool, "arguments": arguments}}
 
 
-async def _stream(delta: Json, *, cut: bool, prompt_tokens: int = 100) -> AsyncIterator[bytes]:
+async def _stream(delta: Json, *, cut: int | None = None, prompt_tokens: int | None = 100) -> AsyncIterator[bytes]:
     text = delta.get("content")
     pieces = [delta] if text is None else [{"content": piece} for piece in re.findall(r"\S+\s*|\s+", text)]
     for number, piece in enumerate(pieces):
-        if cut and number == 1:
+        if number == cut:
             raise ConnectionResetError("as scripted")
         yield _chunk({"choices": [{"index": 0, "delta": piece, "finish_reason": None}]})
     finish = "tool_calls" if text is None else "stop"
     yield _chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
-    yield _chunk({"choices": [], "usage": usage})
+    if prompt_tokens is not None:
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
+        yield _chunk({"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
 
 
@@ -166,6 +193,12 @@ def _chunk(content: Json) -> bytes:
         + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": MODEL, **content}).encode()
         + b"\n\n"
     )
+
+
+def _roles_do_not_alternate(messages: list[Json]) -> bool:
+    roles = [message["role"] for message in messages]
+    behind = roles[1:] if roles[0] == "system" else roles
+    return "system" in behind or any(one == two for one, two in itertools.pairwise(behind))
 
 
 def _newest_user_text(messages: list[Json]) -> str:

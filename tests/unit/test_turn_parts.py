@@ -61,7 +61,7 @@ def test_open_calls_are_those_of_the_last_step_without_a_result() -> None:
 
 
 async def collected(feed: Feed, after: int, *, deltas: bool) -> list[TurnEvent]:
-    return [event async for event in feed.read(after, deltas=deltas)]
+    return [event async for event in feed.read(feed.attach(after, deltas=deltas))]
 
 
 async def test_a_reader_gets_each_journalled_event_once_whenever_it_comes() -> None:
@@ -87,7 +87,7 @@ async def drained(reading: AsyncIterator[TurnEvent]) -> None:
 
 async def test_a_slow_reader_is_detached_and_told_so() -> None:
     feed = Feed([])
-    reading = feed.read(0, deltas=True)
+    reading = feed.read(feed.attach(0, deltas=True))
     first = asyncio.create_task(anext(reading))
     await asyncio.sleep(0)
     for sequence in range(1, 1200):

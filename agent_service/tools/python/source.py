@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from servicekit import strange_python
 from triptych.errors import InvalidArgument
 
 _FIELD = "source_code"
@@ -26,10 +27,10 @@ class Function:
 def read(source: str) -> Function:
     """The last public function of a module. Raises: InvalidArgument for what is no Python, or has no such function."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-        raise InvalidArgument.of(_FIELD, f"is not valid Python{line}") from None
+        tree = strange_python.module(source)
+    except SyntaxError as error:
+        where = f"line {error.lineno}" if error.lineno else error.msg
+        raise InvalidArgument.of(_FIELD, f"is not valid Python ({where})") from None
     public = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
     if not public:
         raise InvalidArgument.of(_FIELD, "must have a public function, which is the tool; it can't be async")
@@ -89,8 +90,8 @@ def _schema(node: ast.expr | None) -> Schema:
 
 def _quoted(text: str) -> Schema:
     try:
-        return _schema(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _schema(strange_python.expression(text))
+    except SyntaxError:
         return {}
 
 

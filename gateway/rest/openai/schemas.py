@@ -47,13 +47,6 @@ class ChatCompletionCreate(Body):
             raise ValueError("an agent has tools of its own; a request can't add any")
         return given
 
-    @field_validator("response_format")
-    @classmethod
-    def _only_text(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
-        if given and given.get("type", "text") != "text":
-            raise ValueError("an agent answers with text")
-        return given
-
     def new_messages(self) -> list[ChatMessage]:
         """What the user says now. The agent has heard the rest: it keeps the conversation itself."""
         newest: list[ChatMessage] = []

@@ -383,6 +383,8 @@ class ModelSettings(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
     handle: _builtins.str
     """`gpt-4o-mini`, or with a provider's name before it: `openai/gpt-4o-mini`. Empty: the server's default."""
     context_window: _builtins.int
@@ -391,6 +393,14 @@ class ModelSettings(_message.Message):
     max_output_tokens: _builtins.int
     """Tokens. 0: left to the model."""
     parallel_tool_calls: _builtins.bool
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Handles of the models that stand in, in this order, when this one's endpoint fails."""
+
+    @_builtins.property
+    def response_format(self) -> _struct_pb2.Struct:
+        """What the model's text has to be, as in the OpenAI format: {"type": "json_schema", "json_schema": {…}}."""
+
     def __init__(
         self,
         *,
@@ -399,10 +409,12 @@ class ModelSettings(_message.Message):
         temperature: _builtins.float | None = ...,
         max_output_tokens: _builtins.int = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
+        fallbacks: _abc.Iterable[_builtins.str] | None = ...,
+        response_format: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "context_window", b"context_window", "handle", b"handle", "max_output_tokens", b"max_output_tokens", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "context_window", b"context_window", "fallbacks", b"fallbacks", "handle", b"handle", "max_output_tokens", b"max_output_tokens", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015

@@ -1,0 +1,54 @@
+"""What an endpoint says of itself when it refuses a request, so that the next request is one that it takes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, replace
+from typing import Any
+
+from agent_service.models.types import Quirks, ToolMode
+
+# Parameters without which a request means the same, or nearly.
+_OPTIONAL = ("stream_options", "parallel_tool_calls", "temperature")
+# As Ollama, vLLM, llama.cpp, SGLang, LM Studio and OpenRouter say it.
+_NO_TOOLS = re.compile(
+    r"does not support (tool|function)|support (tool use|tools|function calling)|enable-auto-tool-choice|"
+    r"tool-call-parser|tools param requires|\b(tools|tool_choice)[\"'`]? (is|are) not (supported|permitted|allowed)|"
+    r"(unknown|unrecognized|unsupported|extra)[^.]{0,40}\btools\b|\btools\b[^.]{0,40}extra",
+    re.IGNORECASE,
+)
+# As the chat templates of Mistral, Gemma, Llama and Qwen say it.
+_ROLES = re.compile(
+    r"roles must alternate|system role not supported|only (support )?user and assistant roles|"
+    r"system message must be (at the|the first)|unexpected role|role .{0,20}not supported",
+    re.IGNORECASE,
+)
+
+
+def learned(quirks: Quirks, body: dict[str, Any], message: str) -> Quirks | None:
+    """What a refusal of `body` tells of the endpoint; None if it tells nothing new. `message`: the endpoint's words."""
+    for name in _OPTIONAL:
+        if name in body and name in message:
+            return replace(quirks, without=quirks.without | {name})
+    if "max_tokens" in body and "max_completion_tokens" in message:
+        return replace(quirks, limit_name="max_completion_tokens")
+    if "tools" in body and _NO_TOOLS.search(message):
+        return replace(quirks, tools=ToolMode.PROMPTED)
+    if not quirks.strict_roles and _ROLES.search(message):
+        return replace(quirks, strict_roles=True)
+    return None
+
+
+def to_json(quirks: Quirks) -> dict[str, Any]:
+    """What `from_json` reads; only what differs from OpenAI's own endpoint."""
+    plain, usual = _plain(quirks), _plain(Quirks())
+    return {name: value for name, value in plain.items() if value != usual[name]}
+
+
+def from_json(kept: dict[str, Any]) -> Quirks:
+    whole = _plain(Quirks()) | kept
+    return Quirks(**{**whole, "tools": ToolMode(whole["tools"]), "without": frozenset(whole["without"])})
+
+
+def _plain(quirks: Quirks) -> dict[str, Any]:
+    return {**asdict(quirks), "tools": quirks.tools.value, "without": sorted(quirks.without)}
