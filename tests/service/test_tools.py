@@ -71,13 +71,14 @@ async def test_the_omni_tool_makes_renames_and_detaches_blocks(world: ToolWorld)
 
 async def test_limits_and_read_only_hold_for_every_command_and_a_refused_edit_leaves_nothing(world: ToolWorld) -> None:
     fixed = pb.Block(label="fixed", value="stays", read_only=True)
-    request = pb.CreateAgentRequest(agent=pb.Agent(tools=["memory"], blocks=[fixed]))
+    roomy = pb.ModelSettings(context_window=1_000_000)
+    request = pb.CreateAgentRequest(agent=pb.Agent(tools=["memory"], blocks=[fixed], model=roomy))
     agent = (await world.unary("CreateAgent", request)).agent
     commands = [
         {"command": "delete", "path": "/memories/fixed"},
         {"command": "rename", "old_path": "/memories/fixed", "new_path": "/memories/x"},
         {"command": "insert", "path": "/memories/fixed", "insert_text": "x"},
-        {"command": "create", "path": "/memories/big", "file_text": "x" * 100_001},
+        {"command": "create", "path": "/memories/big", "file_text": "x" * 900_000},
     ]
     for number, command in enumerate(commands):
         events = await world.send(agent, f"[[call:memory {json.dumps(command)}]]", request_id=f"r{number}")
