@@ -9,16 +9,20 @@ from sqlalchemy import Connection
 
 from agent_service import clock
 from agent_service.servicing import Servicing
-from agent_service.stores import agents, attachments, blocks, revisions, undoing
+from agent_service.stores import agents, attachments, blocks, revisions, sleeps, turns, undoing
+from agent_service.tiers import Tiers
+from agent_service.tools import sleep
 from servicekit import paging, principal
-from servicekit.principal import Tenant
+from servicekit.principal import Principal, Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1.agent_pb2 import BlockRevision
-from triptych.errors import InvalidArgument
+from triptych.errors import FailedPrecondition, InvalidArgument
 
 
 class HistoryServicer(Servicing):
+    _tiers: Tiers
+
     async def ListBlockRevisions(
         self, request: pb.ListBlockRevisionsRequest, context: Context
     ) -> pb.ListBlockRevisionsResponse:
@@ -62,6 +66,24 @@ class HistoryServicer(Servicing):
             return pb.UndoBlockRevisionResponse(block=undone)
 
         return await self._once(request, pb.UndoBlockRevisionResponse, work)
+
+    async def UndoSleepTimeTurn(
+        self, request: pb.UndoSleepTimeTurnRequest, context: Context
+    ) -> pb.UndoSleepTimeTurnResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.UndoSleepTimeTurnResponse:
+            sleeps.sources(connection, tenant, request.turn_id)
+            if turns.get(connection, tenant, request.turn_id).live:
+                raise FailedPrecondition("the turn is not over: cancel it first, or wait")
+            saved = sleep.saved(request.turn_id, turns.events(connection, tenant, request.turn_id))
+            undone = undoing.undo_turn(connection, tenant, request.turn_id)
+            return pb.UndoSleepTimeTurnResponse(blocks=undone, passage_ids=saved)
+
+        undone = await self._once(request, pb.UndoSleepTimeTurnResponse, work)
+        # A call that breaks off here goes on with this when it is sent again.
+        caller = Principal(principal.tenant())
+        for passage_id in undone.passage_ids:
+            await self._tiers.delete_passage(caller, passage_id, f"undo/{passage_id}")
+        return undone
 
 
 def _compared(

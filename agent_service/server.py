@@ -17,6 +17,7 @@ from agent_service.replay import Replayer
 from agent_service.replicas.forwarding import Forwarder
 from agent_service.replicas.presence import Replica
 from agent_service.servicer import AgentServicer
+from agent_service.sleeptime import SleepTime
 from agent_service.step_servicer import StepServicer
 from agent_service.store import Store, open_store
 from agent_service.tiers import Tiers
@@ -81,6 +82,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
             cleaner,
             parts.outside,
             forwarder,
+            tiers,
         ),
         turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(
             store, engine, Continuer(parts, engine), forwarder
@@ -97,10 +99,13 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     # Before the first call: an unfinished turn keeps its place ahead of new ones.
     recovered = await engine.take_up()
     cleaner.start()
+    sleep_time = SleepTime(parts, engine)
+    stack.push_async_callback(sleep_time.close)
     stack.push_async_callback(replica.stop_watching)
     address = await server.start(settings.listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     await replica.serve(settings.advertised or address, engine.take_up)
+    sleep_time.start()
     announce(NAME, grpc=address)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.

@@ -16,6 +16,7 @@ from agent_service.replicas.forwarding import Forwarder
 from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import agents, blocks, tools
+from agent_service.tiers import Tiers
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
 from agent_service.tools.outside import Outside
@@ -41,10 +42,11 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         cleaner: Cleaner,
         outside: Outside,
         forwarder: Forwarder,
+        tiers: Tiers,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
         self._previewer, self._between, self._forker = previewer, between, forker
-        self._cleaner, self._outside, self._forwarder = cleaner, outside, forwarder
+        self._cleaner, self._outside, self._forwarder, self._tiers = cleaner, outside, forwarder, tiers
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent

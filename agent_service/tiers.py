@@ -8,6 +8,7 @@ from servicekit.channel import Peer
 from servicekit.principal import Principal
 from triptych.archival.v1 import archival_pb2 as archival
 from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
+from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2 as recall
 from triptych.recall.v1.recall_pb2_grpc import RecallServiceStub
 from triptych.type.v1 import type_pb2
@@ -76,6 +77,14 @@ class Tiers:
 
     async def insert_passages(self, caller: Principal, request: archival.InsertPassagesRequest) -> None:
         await self._archival_peer.unary(self._archival.InsertPassages, request, caller=caller, seconds=_SECONDS)
+
+    async def delete_passage(self, caller: Principal, passage_id: str, request_id: str) -> None:
+        """One that is not there is as good as deleted."""
+        request = archival.DeletePassageRequest(passage_id=passage_id, request_id=request_id)
+        try:
+            await self._archival_peer.unary(self._archival.DeletePassage, request, caller=caller, seconds=_SECONDS)
+        except NotFound:
+            return
 
     async def search_passages(
         self, caller: Principal, request: archival.SearchPassagesRequest

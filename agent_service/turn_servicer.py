@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.store import Store
-from agent_service.stores import formats, turns
+from agent_service.stores import formats, sleeps, turns
 from agent_service.stores.requests import MAX_REQUEST_ID
 from agent_service.tools import definitions
 from agent_service.turns.continuing import Continuer
@@ -16,7 +16,7 @@ from servicekit import paging, principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceServicer
-from triptych.errors import InvalidArgument
+from triptych.errors import FailedPrecondition, InvalidArgument
 from triptych.type.v1 import type_pb2
 
 MAX_MESSAGES = 100
@@ -89,6 +89,8 @@ def _check(request: pb.StartTurnRequest) -> None:
         return _check_answers(request.approvals, request.tool_returns)
     if not 1 <= len(request.messages) <= MAX_MESSAGES:
         raise InvalidArgument.of("messages", f"must be 1 to {MAX_MESSAGES}")
+    if request.conversation_id == sleeps.conversation_of(request.agent_id):
+        raise FailedPrecondition("this conversation is for the agent's sleep-time turns alone")
     if not 0 <= request.max_steps <= MAX_STEPS:
         raise InvalidArgument.of("max_steps", f"must be 0 to {MAX_STEPS}")
     if not 0 <= request.max_seconds <= MAX_SECONDS:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations, formats, steps, tool_rules, views
+from agent_service.stores import attached, blocks, conversations, formats, sleeps, steps, tool_rules, views
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -37,6 +37,7 @@ UPDATABLE = frozenset(
         "embedding",
         "compaction",
         "tool_rules",
+        "sleep_time",
     }
 )
 
@@ -91,6 +92,7 @@ def check(agent: Agent) -> None:
     views.check(agent.compaction)
     structs.check("metadata", agent.metadata)
     tool_rules.check(agent.tool_rules)
+    sleeps.check(agent.sleep_time)
     if len(agent.blocks) > blocks.MAX_BLOCKS:
         raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
 
@@ -167,6 +169,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
     connection.execute(delete(journal).where(owned(journal, tenant), journal.c.turn_id.in_(own_turns)))
     connection.execute(delete(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id))
     steps.remove_of_agent(connection, tenant, agent_id)
+    sleeps.remove_of_agent(connection, tenant, agent_id)
     conversations.remove_of_agent(connection, tenant, agent_id)
     connection.execute(delete(agents).where(owned(agents, tenant), agents.c.id == agent_id))
     connection.execute(insert(cleanups).values(**owner(tenant), agent_id=agent_id, archive_id=own_archive_id(agent_id)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
-from agent_service.stores import agents, conversations, steps
+from agent_service.stores import agents, conversations, sleeps, steps
 from agent_service.stores.rows import owned, owner
 from agent_service.stores.tables import conversation_cleanups, journal, turns
 from agent_service.stores.tables import conversations as table
@@ -35,6 +35,7 @@ def remove(connection: Connection, tenant: Tenant, conversation_id: str) -> None
     connection.execute(delete(journal).where(owned(journal, tenant), journal.c.turn_id.in_(its_turns)))
     connection.execute(delete(turns).where(owned(turns, tenant), turns.c.conversation_id == conversation_id))
     steps.remove_of_conversation(connection, tenant, conversation_id)
+    sleeps.remove_of_conversation(connection, tenant, conversation_id)
     connection.execute(delete(table).where(owned(table, tenant), table.c.id == conversation_id))
     connection.execute(insert(conversation_cleanups).values(**owner(tenant), conversation_id=conversation_id))
 

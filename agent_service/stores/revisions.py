@@ -79,6 +79,16 @@ def list_page(
     return [_to_revision(row, label) for row in rows], page.token((rows[-1].revision,)) if more else ""
 
 
+def of_turn(connection: Connection, tenant: Tenant, turn_id: str) -> list[tuple[str, int]]:
+    """Blocks and revisions that a turn wrote, newest first."""
+    rows = block_revisions
+    query = select(rows.c.block_id, rows.c.revision).where(
+        owned(rows, tenant), rows.c.author.startswith(f"{turn_id}/", autoescape=True)
+    )
+    found = connection.execute(query.order_by(rows.c.created_at.desc(), rows.c.revision.desc()))
+    return [(row.block_id, row.revision) for row in found]
+
+
 def _one(connection: Connection, tenant: Tenant, block_id: str, query: Select[Any]) -> BlockRevision:
     label = _label(connection, tenant, block_id)
     row = connection.execute(query).one_or_none()

@@ -45,6 +45,16 @@ def undo(connection: Connection, tenant: Tenant, block_id: str, revision: int) -
     return blocks.write_value(connection, tenant, block_id, value, origin=Origin(undone_revision=revision))
 
 
+def undo_turn(connection: Connection, tenant: Tenant, turn_id: str) -> list[Block]:
+    """Takes back every edit of blocks that a turn made, newest first; gives the blocks that changed.
+
+    Raises: FailedPrecondition if lines that it changed were edited since.
+    """
+    edited = revisions.of_turn(connection, tenant, turn_id)
+    changed = [undo(connection, tenant, block_id, revision) for block_id, revision in edited]
+    return list({block.id: block for block in changed}.values())
+
+
 def without(before: str, edited: str, current: str) -> str | None:
     """`current`, without the edit that made `edited` of `before`; None if the same lines were edited since.
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
+from servicekit import structs
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,
@@ -18,6 +19,9 @@ from triptych.archival.v1.archival_pb2 import (
     Source,
 )
 from triptych.type.v1 import type_pb2
+
+# In a passage's metadata: ids of those that it makes untrue.
+REPLACES = "replaces"
 
 
 class ArchivalInsert(Arguments):
@@ -59,10 +63,11 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
     hits = await context.tiers.search_passages(context.caller, request)
     if not hits:
         return "Nothing found in archival memory."
-    return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)
+    newer = {str(old): hit for hit in hits for old in structs.plain(hit.passage.metadata).get(REPLACES, ())}
+    return json.dumps([_shown(hit, context, newer.get(hit.passage.id)) for hit in hits], ensure_ascii=False)
 
 
-def _shown(hit: PassageHit, context: CallContext) -> dict[str, object]:
+def _shown(hit: PassageHit, context: CallContext, newer: PassageHit | None) -> dict[str, object]:
     recorded = hit.passage.create_time.ToDatetime(UTC)
     fields: dict[str, object] = {
         "timestamp": recorded.isoformat(timespec="seconds"),
@@ -70,6 +75,8 @@ def _shown(hit: PassageHit, context: CallContext) -> dict[str, object]:
         "content": hit.passage.text,
         "tags": list(hit.passage.tags),
     }
+    if newer is not None:
+        fields["no_longer_true_since"] = newer.passage.create_time.ToDatetime(UTC).isoformat(timespec="seconds")
     if hit.passage.HasField("source"):
         fields["source"] = _place(hit.passage.source)
     return fields

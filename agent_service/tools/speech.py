@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from agent_service.tools.base import Arguments, CallContext, TierTool
+from triptych.type.v1.type_pb2 import ToolCall
 
 SEND_MESSAGE = "send_message"
 
@@ -15,6 +16,16 @@ class SendMessage(Arguments):
 
 async def send_message(_context: CallContext, _args: SendMessage) -> str:
     return "Sent message successfully."
+
+
+def said(call: ToolCall) -> str:
+    """What a call says to the user; '' if it is no such call."""
+    if call.name != SEND_MESSAGE:
+        return ""
+    try:
+        return SendMessage.model_validate_json(call.arguments).message
+    except ValidationError:
+        return ""
 
 
 TOOLS = (TierTool(SEND_MESSAGE, "Sends a message to the user, and ends your turn.", SendMessage, send_message),)

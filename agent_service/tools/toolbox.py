@@ -48,7 +48,7 @@ class Toolbox:
 
 
 def _shown(name: str, tool: Tool) -> ToolSchema:
-    return registry.SCHEMAS[name] if name in registry.TOOLS else schema(tool)
+    return registry.SCHEMAS[name] if registry.TOOLS.get(name) is tool else schema(tool)
 
 
 def build(names: Iterable[str], own: Mapping[str, Given], client_tools: Iterable[ClientTool] = ()) -> Toolbox:

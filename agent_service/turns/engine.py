@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,13 +77,22 @@ class TurnEngine:
         async for event in events:
             yield event
 
-    async def _begin(self, tenant: Tenant, request: StartTurnRequest) -> str | _Begun:
+    async def launch(self, tenant: Tenant, request: StartTurnRequest, also: Callable[[Connection, Turn], None]) -> None:
+        """Starts a turn whose events nobody reads. `also`: done with the commit that makes it durable.
+
+        Raises: as `start`.
+        """
+        await asyncio.shield(self._begin(tenant, request, also))
+
+    async def _begin(
+        self, tenant: Tenant, request: StartTurnRequest, also: Callable[[Connection, Turn], None] | None = None
+    ) -> str | _Begun:
         """Accepts and launches a turn; or gives the id of the one that the request has started already."""
         conversation_id = request.conversation_id or ids.derived("conv", request.agent_id)
         first = self._lanes.take_place(conversation_id)
         taken = False
         try:
-            accepted = await self._accept(tenant, request, idle=first)
+            accepted = await self._accept(tenant, request, also, idle=first)
             # Whoever looks for turns that nobody runs may have been here first.
             taken = accepted.new and accepted.record.turn.id not in self._live
         finally:
@@ -204,7 +213,14 @@ class TurnEngine:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         await self._parts.store.write(lambda c: _mark(c, acknowledged))
 
-    async def _accept(self, tenant: Tenant, request: StartTurnRequest, *, idle: bool) -> Accepted:
+    async def _accept(
+        self,
+        tenant: Tenant,
+        request: StartTurnRequest,
+        also: Callable[[Connection, Turn], None] | None,
+        *,
+        idle: bool,
+    ) -> Accepted:
         acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         me = self._parts.process_id
 
@@ -213,6 +229,8 @@ class TurnEngine:
             accepted = turns.accept(connection, tenant, request, me, idle=idle)
             if accepted.new:
                 self._parts.waits.check_free(tenant, accepted.record.turn.conversation_id)
+                if also is not None:
+                    also(connection, accepted.record.turn)
             return accepted
 
         failpoints.reach("accept:before")

@@ -10,7 +10,7 @@ from agent_service import failpoints
 from agent_service.context.window import Window
 from agent_service.stores.conversations import Lease
 from agent_service.tiers import Tiers
-from agent_service.turns import journal
+from agent_service.turns import journal, sleeping
 from agent_service.turns.feed import Feed
 from servicekit.principal import Principal
 from triptych.agent.v1.turn_pb2 import Turn
@@ -41,6 +41,9 @@ class RecallLog:
 
         Raises: FailedPrecondition FENCED.
         """
+        # What a sleep-time turn says to itself is no part of what was said: it stays in the journal.
+        if sleeping.is_sleeping(self._turn):
+            return True
         batches = journal.batches(self._turn.id, self._feed.journalled, ended=ended)
         for batch in batches[self._sent :]:
             request = AppendMessagesRequest(

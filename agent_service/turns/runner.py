@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_service import clock, failpoints
+from agent_service.stores import sleeps
 from agent_service.stores.turns import Claimed
 from agent_service.turns import equipping, journal
 from agent_service.turns.asking import Asker
@@ -133,6 +134,7 @@ class TurnRunner:
             running.events.journalled(step, done=TurnDone(turn=turn)),
         ]
         last = running.numbered([*made, *ending])
+        self._note_for_sleep_time()
         failpoints.reach("finish:before")
         await running.write(last)
         failpoints.reach("finish:committed")
@@ -141,6 +143,16 @@ class TurnRunner:
             await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
         finally:
             running.feed.send(last)
+
+    def _note_for_sleep_time(self) -> None:
+        """Has the turn counted, or its reading ended, with its last commit."""
+        running = self._running
+        tenant, turn, agent = running.tenant, running.turn, running.agent
+        if running.sleeping:
+            failed = turn.state != turn_pb2.TURN_STATE_COMPLETED
+            running.with_next_commit(lambda c: sleeps.end(c, tenant, turn.id, failed=failed))
+        elif agent.sleep_time.enabled:
+            running.with_next_commit(lambda c: sleeps.note(c, tenant, agent, turn))
 
 
 _STATES = {

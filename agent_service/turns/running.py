@@ -15,7 +15,7 @@ from agent_service.models.types import ChatMessage, ToolSchema
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
 from agent_service.tools import toolbox
-from agent_service.turns import journal
+from agent_service.turns import journal, sleeping
 from agent_service.turns.events import EventMaker
 from agent_service.turns.feed import Feed
 from agent_service.turns.parts import Parts
@@ -41,7 +41,9 @@ class Running:
 
     def __init__(self, parts: Parts, claimed: Claimed, feed: Feed) -> None:
         self.parts, self.claimed, self.feed = parts, claimed, feed
-        self.turn, self.agent, self.lease = claimed.record.turn, claimed.agent, claimed.lease
+        self.turn, self.lease = claimed.record.turn, claimed.lease
+        self.sleeping = sleeping.is_sleeping(self.turn)
+        self.agent = sleeping.asleep(claimed.agent) if self.sleeping else claimed.agent
         self.principal = Principal(claimed.record.tenant)
         self.tenant = self.principal.tenant
         self.toolbox = toolbox.build(self.agent.tools, {})
@@ -64,7 +66,7 @@ class Running:
         await self.write(numbered)
         self.send(numbered)
 
-    def with_next_commit(self, work: Callable[[Connection], None], after: Callable[[], None]) -> None:
+    def with_next_commit(self, work: Callable[[Connection], None], after: Callable[[], None] = lambda: None) -> None:
         """Has `work` done in the transaction of the next events, and `after` called when that is committed."""
         self._with_next_commit.append(_With(work, after))
 

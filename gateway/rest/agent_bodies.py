@@ -20,6 +20,15 @@ class LlmConfig(Body):
     max_tokens: int | None = None
 
 
+class SleepTime(Body):
+    """When a turn of the agent's own reads what was said, and keeps what will matter."""
+
+    enabled: bool = True
+    every_turns: int = 0
+    idle_seconds: int = 0
+    model: str = ""
+
+
 class AgentCreate(Body):
     name: str | None = None
     agent_type: str | None = None
@@ -33,6 +42,8 @@ class AgentCreate(Body):
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     fallback_models: list[str] | None = None
+    enable_sleeptime: bool | None = None
+    sleep_time: SleepTime | None = None
     memory_blocks: list[BlockCreate] = Field(default_factory=list)
     block_ids: list[str] = Field(default_factory=list)
     tools: list[str] | None = None
@@ -56,6 +67,8 @@ class AgentUpdate(Body):
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     fallback_models: list[str] | None = None
+    enable_sleeptime: bool | None = None
+    sleep_time: SleepTime | None = None
     tool_ids: list[str] | None = None
     tool_rules: list[ToolRule] | None = None
     tags: list[str] | None = None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import letta_messages, shapes, tool_rules
-from gateway.rest.agent_bodies import AgentCreate, AgentUpdate
+from gateway.rest.agent_bodies import AgentCreate, AgentUpdate, SleepTime
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.common import Back, NewestFirst, answer, struct, tag_match
 from gateway.rest.schemas import BlockCreate, Body
@@ -38,6 +38,7 @@ async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
         tools=[*(body.tools or []), *await known.tool_names(body.tool_ids or [])],
         blocks=[new_block(block) for block in body.memory_blocks],
         model=_model(body),
+        sleep_time=_sleep_time(body),
         metadata=struct(body.metadata),
         tool_rules=map(tool_rules.read, body.tool_rules or []),
     )
@@ -188,6 +189,17 @@ def _model(body: AgentCreate | AgentUpdate) -> pb.ModelSettings:
     if body.response_format is not None:
         settings.response_format.update(body.response_format)
     return settings
+
+
+def _sleep_time(body: AgentCreate | AgentUpdate) -> pb.SleepTimeSettings:
+    """`enable_sleeptime` is the older word for `sleep_time`."""
+    wanted = body.sleep_time or SleepTime(enabled=bool(body.enable_sleeptime))
+    return pb.SleepTimeSettings(
+        enabled=wanted.enabled,
+        every_turns=wanted.every_turns,
+        idle_seconds=wanted.idle_seconds,
+        model=pb.ModelSettings(handle=wanted.model) if wanted.model else None,
+    )
 
 
 def _context(preview: pb.PreviewContextResponse) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, defau
         },
         "embedding_config": None,
         "response_format": structs.plain(a.model.response_format) if a.model.HasField("response_format") else None,
+        "enable_sleeptime": a.sleep_time.enabled,
+        "sleep_time": {
+            "enabled": a.sleep_time.enabled,
+            "every_turns": a.sleep_time.every_turns,
+            "idle_seconds": a.sleep_time.idle_seconds,
+            "model": a.sleep_time.model.handle,
+        },
         "fallback_models": list(a.model.fallbacks),
         "model_settings": None,
         "compaction_settings": None,

@@ -194,6 +194,7 @@ class Agent(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     COMPACTION_FIELD_NUMBER: _builtins.int
     TOOL_RULES_FIELD_NUMBER: _builtins.int
+    SLEEP_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -236,6 +237,8 @@ class Agent(_message.Message):
     def tool_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolRule]:
         """When the model may call which tool, and what ends a turn."""
 
+    @_builtins.property
+    def sleep_time(self) -> Global___SleepTimeSettings: ...
     def __init__(
         self,
         *,
@@ -258,14 +261,50 @@ class Agent(_message.Message):
         embedding: _builtins.str = ...,
         compaction: Global___CompactionSettings | None = ...,
         tool_rules: _abc.Iterable[Global___ToolRule] | None = ...,
+        sleep_time: Global___SleepTimeSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "sleep_time", b"sleep_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class SleepTimeSettings(_message.Message):
+    """Between turns, a turn of its own reads what was said and keeps what will matter: in blocks and in archival memory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    EVERY_TURNS_FIELD_NUMBER: _builtins.int
+    IDLE_SECONDS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    every_turns: _builtins.int
+    """So many turns of a conversation, and it is read. 0: 5."""
+    idle_seconds: _builtins.int
+    """Seconds after the last turn at which it is read though there were fewer. 0: 300."""
+    @_builtins.property
+    def model(self) -> Global___ModelSettings:
+        """The model that does it, such as a stronger or a cheaper one. Empty: the agent's own."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        every_turns: _builtins.int = ...,
+        idle_seconds: _builtins.int = ...,
+        model: Global___ModelSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "every_turns", b"every_turns", "idle_seconds", b"idle_seconds", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SleepTimeSettings: _TypeAlias = SleepTimeSettings  # noqa: Y015
 
 @_typing.final
 class CompactionSettings(_message.Message):
@@ -1736,6 +1775,57 @@ class UndoBlockRevisionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UndoBlockRevisionRequest: _TypeAlias = UndoBlockRevisionRequest  # noqa: Y015
+
+@_typing.final
+class UndoSleepTimeTurnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    """`run-<uuid>`."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoSleepTimeTurnRequest: _TypeAlias = UndoSleepTimeTurnRequest  # noqa: Y015
+
+@_typing.final
+class UndoSleepTimeTurnResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    PASSAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]:
+        """Those that changed, as they are now."""
+
+    @_builtins.property
+    def passage_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Passages that were taken out of archival memory."""
+
+    def __init__(
+        self,
+        *,
+        blocks: _abc.Iterable[Global___Block] | None = ...,
+        passage_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "passage_ids", b"passage_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoSleepTimeTurnResponse: _TypeAlias = UndoSleepTimeTurnResponse  # noqa: Y015
 
 @_typing.final
 class UndoBlockRevisionResponse(_message.Message):

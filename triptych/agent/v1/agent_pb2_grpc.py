@@ -135,6 +135,11 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.FromString,
                 _registered_method=True)
+        self.UndoSleepTimeTurn = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UndoSleepTimeTurn',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnResponse.FromString,
+                _registered_method=True)
         self.CreateConversation = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/CreateConversation',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateConversationRequest.SerializeToString,
@@ -378,6 +383,13 @@ class AgentServiceServicer(object):
 
     def GetCoreMemoryAsOf(self, request, context):
         """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoSleepTimeTurn(self, request, context):
+        """Takes back all that one sleep-time turn wrote to core and archival memory. What was edited elsewhere since stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -634,6 +646,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.GetCoreMemoryAsOf,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.SerializeToString,
+            ),
+            'UndoSleepTimeTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoSleepTimeTurn,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnResponse.SerializeToString,
             ),
             'CreateConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateConversation,
@@ -1292,6 +1309,33 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/GetCoreMemoryAsOf',
             triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.GetCoreMemoryAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoSleepTimeTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UndoSleepTimeTurn',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UndoSleepTimeTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,

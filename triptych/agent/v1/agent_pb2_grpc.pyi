@@ -43,6 +43,8 @@ class AgentServiceStub:
     """Takes back what one revision changed, as a new revision. What was edited elsewhere since stays."""
     GetCoreMemoryAsOf: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetCoreMemoryAsOfRequest, _agent_pb2.GetCoreMemoryAsOfResponse]
     """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it."""
+    UndoSleepTimeTurn: _aio.UnaryUnaryMultiCallable[_agent_pb2.UndoSleepTimeTurnRequest, _agent_pb2.UndoSleepTimeTurnResponse]
+    """Takes back all that one sleep-time turn wrote to core and archival memory. What was edited elsewhere since stays."""
     CreateConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateConversationRequest, _agent_pb2.CreateConversationResponse]
     GetConversation: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetConversationRequest, _agent_pb2.GetConversationResponse]
     ListConversations: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListConversationsRequest, _agent_pb2.ListConversationsResponse]
@@ -227,6 +229,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_agent_pb2.GetCoreMemoryAsOfRequest, _abc.Awaitable[_agent_pb2.GetCoreMemoryAsOfResponse]],
     ) -> _abc.Awaitable[_agent_pb2.GetCoreMemoryAsOfResponse]:
         """An agent's whole core memory as it stood at a time. Blocks deleted since are not in it."""
+
+    @_abc_1.abstractmethod
+    def UndoSleepTimeTurn(
+        self,
+        request: _agent_pb2.UndoSleepTimeTurnRequest,
+        context: _aio.ServicerContext[_agent_pb2.UndoSleepTimeTurnRequest, _abc.Awaitable[_agent_pb2.UndoSleepTimeTurnResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UndoSleepTimeTurnResponse]:
+        """Takes back all that one sleep-time turn wrote to core and archival memory. What was edited elsewhere since stays."""
 
     @_abc_1.abstractmethod
     def CreateConversation(
