@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from agent_service import clock
-from agent_service.stores import agents, conversations, sleeps
+from agent_service.stores import agents, sleeps
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.sleeps import Due, Reading
 from agent_service.tools import speech
@@ -69,8 +69,11 @@ class SleepTime:
         principal.bind(Principal(due.tenant))
         store = self._parts.store
         agent = await self._agent(due)
-        messages = await self._unread(due) if agent is not None else []
-        if agent is None or not messages:
+        if agent is None:
+            await store.write(lambda c: sleeps.forget(c, due.tenant, due.agent_id))
+            return
+        messages = await self._unread(due)
+        if not messages:
             await store.write(lambda c: sleeps.skip(c, due))
             return
         transcript, reading = read(due, messages, self._most_characters(agent))
@@ -92,14 +95,9 @@ class SleepTime:
             _log.debug("another replica has the agent's sleep time")
 
     async def _agent(self, due: Due) -> Agent | None:
-        """None if sleep time was turned off meanwhile, or the agent or the conversation is gone."""
-
-        def work(connection: Connection) -> Agent:
-            conversations.get(connection, due.tenant, due.conversation_id)
-            return agents.get(connection, due.tenant, due.agent_id)
-
+        """None if sleep time was turned off meanwhile, or the agent is gone."""
         try:
-            agent = await self._parts.store.read(work)
+            agent = await self._parts.store.read(lambda c: agents.get(c, due.tenant, due.agent_id))
         except NotFound:
             return None
         return agent if agent.sleep_time.enabled else None

@@ -158,6 +158,8 @@ def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequenc
         .where(owned(agents, tenant), agents.c.id == agent.id)
         .values(updated_at=clock.now(), **_columns(agent))
     )
+    if "sleep_time" in paths and not agent.sleep_time.enabled:
+        sleeps.forget(connection, tenant, agent.id)
     return get(connection, tenant, agent.id)
 
 

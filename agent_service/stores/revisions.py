@@ -127,6 +127,6 @@ def _author(row: Row[Any]) -> RevisionAuthor:
     if row.author == _USER_AUTHOR:
         return RevisionAuthor(type=pb.AUTHOR_TYPE_USER)
     turn_id, step, call = row.author.rsplit("/", 2)
-    return RevisionAuthor(
-        type=pb.AUTHOR_TYPE_TOOL_CALL, agent_id=row.agent_id, turn_id=turn_id, step=int(step), call=int(call)
-    )
+    # Sleep-time turns, and they alone, say which messages they have it from.
+    kind = pb.AUTHOR_TYPE_AGENT if row.sources else pb.AUTHOR_TYPE_TOOL_CALL
+    return RevisionAuthor(type=kind, agent_id=row.agent_id, turn_id=turn_id, step=int(step), call=int(call))

@@ -104,7 +104,7 @@ def due(connection: Connection, most: int) -> list[Due]:
 
 
 def skip(connection: Connection, due: Due) -> None:
-    """There is nothing to read."""
+    """There is nothing to read now."""
     _update(connection, due.tenant, due.conversation_id, turns=0, due_at=None)
 
 
@@ -162,6 +162,11 @@ def ensure_conversation(connection: Connection, tenant: Tenant, agent_id: str) -
             owned(conversation_rows, tenant), conversation_rows.c.id == conversation_id
         )
         connection.execute(named.values(title=TITLE))
+
+
+def forget(connection: Connection, tenant: Tenant, agent_id: str) -> None:
+    """Sleep time is off: what is unread stays unread, also when it is turned on again."""
+    connection.execute(delete(sleeps).where(owned(sleeps, tenant), sleeps.c.agent_id == agent_id))
 
 
 def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:

@@ -36,7 +36,7 @@ class ArchivalInsert(archival.ArchivalInsert):
     sources: list[int] = Field(description=_SOURCES)
     replaces: list[str] = Field(
         default_factory=list,
-        description="Ids of older facts, from archival_memory_search, that this one makes untrue. They stay as history.",
+        description="Ids of older facts, from archival_memory_search, that this one makes untrue. They are kept.",
     )
 
 

@@ -24,8 +24,8 @@ class SleepTime(Body):
     """When a turn of the agent's own reads what was said, and keeps what will matter."""
 
     enabled: bool = True
-    every_turns: int = 0
-    idle_seconds: int = 0
+    every_turns: int = Field(default=0, ge=0, le=1_000)
+    idle_seconds: int = Field(default=0, ge=0, le=30 * 86_400)
     model: str = ""
 
 

@@ -106,6 +106,13 @@ async def update_agent(agent_id: str, body: AgentUpdate, back: Back, known: Know
         current.model.MergeFrom(_model(body))
         wanted.model.CopyFrom(current.model)
         paths.append("model")
+    if body.given("sleep_time", "enable_sleeptime"):
+        wanted.sleep_time.CopyFrom(
+            _sleep_time(body) if body.sleep_time else (await fetch_agent(back, agent_id)).sleep_time
+        )
+        if body.enable_sleeptime is not None:
+            wanted.sleep_time.enabled = body.enable_sleeptime
+        paths.append("sleep_time")
     if body.tool_ids is not None:
         wanted.tools.extend(await known.tool_names(body.tool_ids))
         paths.append("tools")
@@ -192,7 +199,7 @@ def _model(body: AgentCreate | AgentUpdate) -> pb.ModelSettings:
 
 
 def _sleep_time(body: AgentCreate | AgentUpdate) -> pb.SleepTimeSettings:
-    """`enable_sleeptime` is the older word for `sleep_time`."""
+    """`enable_sleeptime` is letta-client's word: on or off, with everything else as usual."""
     wanted = body.sleep_time or SleepTime(enabled=bool(body.enable_sleeptime))
     return pb.SleepTimeSettings(
         enabled=wanted.enabled,

@@ -33,7 +33,9 @@ class Mortal:
         self._environ = environ
         self._others = [Service(name, environ) for name in ("recall_service", "archival_service")]
         self._agent = Service("agent_service", environ)
-        self.peer = Peer("agent_service", environ["TRIPTYCH_AGENT_ADDRESS"], signer(folder / "keys"))
+        key = signer(folder / "keys")
+        self.peer = Peer("agent_service", environ["TRIPTYCH_AGENT_ADDRESS"], key)
+        self.archival = Peer("archival_service", environ["TRIPTYCH_ARCHIVAL_ADDRESS"], key)
         self.agents, self.turns = AgentServiceStub(self.peer.channel), TurnServiceStub(self.peer.channel)
 
     def die_and_come_back(self) -> None:
@@ -64,6 +66,7 @@ class Mortal:
 
     async def close(self) -> None:
         await self.peer.close()
+        await self.archival.close()
         for service in (self._agent, *self._others):
             service.kill()
 

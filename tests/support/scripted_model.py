@@ -44,6 +44,8 @@ class ScriptedModel:
         self.context_window = 0
         # What it answers when it is asked for a summary; '' for an error.
         self.summary = "what was said before"
+        # What it does in a sleep-time turn, whatever was said: directives, as above.
+        self.asleep = ""
         # Whether a request for a summary hangs until the test calls `release`.
         self.holds_summaries = False
         # Texts to answer with, as a model does whose endpoint reads no calls in them.
@@ -122,7 +124,7 @@ class ScriptedModel:
             if not self.summary:
                 return JSONResponse({"error": {"message": "no summary, as scripted"}}, 400)
             return StreamingResponse(_stream({"content": self.summary}), media_type="text/event-stream")
-        said = _newest_user_text(body["messages"])
+        said = self.asleep if is_asleep(body) else _newest_user_text(body["messages"])
         directives = _DIRECTIVE.findall(said)
         names = {name for name, _ in directives}
         done = _calls_since_user(body["messages"])
@@ -159,6 +161,11 @@ def _delta(body: Json, said: str, directives: list[tuple[str, str]]) -> Json:
 def asks_for_summary(body: Json) -> bool:
     """Whether a request is for a conversation's summary."""
     return str(body["messages"][0]["content"]).startswith("You keep the memory of a long conversation")
+
+
+def is_asleep(body: Json) -> bool:
+    """Whether a request is a sleep-time turn's."""
+    return str(body["messages"][0]["content"]).startswith("You keep the memory of an assistant while it rests")
 
 
 def _tokens(body: Json) -> int:

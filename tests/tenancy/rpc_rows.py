@@ -32,6 +32,7 @@ ROWS: dict[str, Any] = {
     "AgentService/GetBlockAsOf": {"block_id": "{block}", "time": _LATER},
     "AgentService/DiffBlockRevisions": {"block_id": "{block}", "to_revision": 1},
     "AgentService/UndoBlockRevision": {"block_id": "{+edited_block}", "revision": 2},
+    "AgentService/UndoSleepTimeTurn": {"turn_id": "{sleep_turn}"},
     "AgentService/GetCoreMemoryAsOf": {"agent_id": "{agent}", "time": _LATER},
     # Conversations, tools, models
     "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},

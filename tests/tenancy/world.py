@@ -14,8 +14,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+from agent_service.stores.sleeps import conversation_of
 from tests.support.door import FIRST_KEY, Door
 from tests.support.mcp_server import TOKEN
+from tests.support.recall import eventually
 from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
@@ -38,6 +40,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
     "agent": (
         "AgentService/CreateAgent",
         {"agent": {"name": "{words}", "blocks": [{"label": "human", "value": "{words}"}], "tags": ["{words}"]}},
+        "agent.id",
+    ),
+    "sleeper": (
+        "AgentService/CreateAgent",
+        {"agent": {"name": "{words}", "sleep_time": {"enabled": True, "every_turns": 1}}},
         "agent.id",
     ),
     "block": ("AgentService/CreateBlock", {"block": {"label": "notes", "value": "{words}"}}, "block.id"),
@@ -154,10 +161,23 @@ class World:
                     agent = await world.ask(user, "AgentService/GetAgent", {"agent_id": "{agent}"})
                     world.ids[user]["agent_archive"] = agent.agent.archive_ids[0]
                     world.ids[user]["agent_block"] = agent.agent.blocks[0].id
+                    world.ids[user]["sleep_turn"] = await world.slept(user)
                 if kind == "turn":
                     steps = await world.ask(user, "StepService/ListSteps", {"turn_id": "{turn}"})
                     world.ids[user]["step"] = steps.steps[0].id
         return world
+
+    async def slept(self, user: str) -> str:
+        """The id of a sleep-time turn that is over."""
+        agent_id = await self.make(user, "sleeper")
+        start = {"agent_id": agent_id, "request_id": "{uuid}", "messages": [{"text": "{words}"}]}
+        await self.ask(user, "TurnService/StartTurn", start)
+        mine = {"agent_id": agent_id, "conversation_id": conversation_of(agent_id)}
+        listed = await eventually(
+            lambda: self.ask(user, "TurnService/ListTurns", mine),
+            lambda listed: bool(listed.turns) and listed.turns[0].state == turn_pb2.TURN_STATE_COMPLETED,
+        )
+        return str(listed.turns[0].id)
 
     def stranger(self, kind: str) -> str:
         """The id of that kind which is not Ann's."""
