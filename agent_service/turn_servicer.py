@@ -95,7 +95,7 @@ def _check(request: pb.StartTurnRequest) -> None:
         raise InvalidArgument.of("max_steps", f"must be 0 to {MAX_STEPS}")
     if not 0 <= request.max_seconds <= MAX_SECONDS:
         raise InvalidArgument.of("max_seconds", f"must be 0 to {MAX_SECONDS:,}")
-    formats.check("response_format", request)
+    formats.check("response_format", request.response_format)
     for index, message in enumerate(request.messages):
         if not message.text or len(message.text) > MAX_TEXT:
             raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")

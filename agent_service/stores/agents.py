@@ -88,7 +88,7 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("model", "temperature must be a number")
     if len(agent.model.fallbacks) > MAX_FALLBACKS or not all(agent.model.fallbacks):
         raise InvalidArgument.of("model", f"fallbacks must be at most {MAX_FALLBACKS} names of models")
-    formats.check("model", agent.model)
+    formats.check("model", agent.model.response_format)
     views.check(agent.compaction)
     structs.check("metadata", agent.metadata)
     tool_rules.check(agent.tool_rules)

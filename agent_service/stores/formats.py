@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from servicekit import structs
-from triptych.agent.v1.agent_pb2 import ModelSettings
-from triptych.agent.v1.turn_pb2 import StartTurnRequest
+import json
+
 from triptych.errors import InvalidArgument
 
 _TYPES = ("text", "json_object", "json_schema")
+_MAX_CHARACTERS = 100_000
 
 
-def check(field: str, asking: ModelSettings | StartTurnRequest) -> None:
-    """Raises: InvalidArgument for a `response_format` that is not in the OpenAI format."""
-    if not asking.HasField("response_format"):
+def check(field: str, text: str) -> None:
+    """`text`: a `response_format`, or '' for none. Raises: InvalidArgument if it is not JSON in the OpenAI format."""
+    if not text:
         return
-    fields = asking.response_format.fields
-    kind = fields["type"].string_value if "type" in fields else ""
-    if kind not in _TYPES:
+    if len(text) > _MAX_CHARACTERS:
+        raise InvalidArgument.of(field, f"response_format must be at most {_MAX_CHARACTERS:,} characters")
+    try:
+        wanted = json.loads(text)
+    except (ValueError, RecursionError):
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise InvalidArgument.of(field, "response_format must be a JSON object")
+    if wanted.get("type") not in _TYPES:
         raise InvalidArgument.of(field, f"response_format needs a type: {', '.join(_TYPES)}")
-    schema = fields["json_schema"].struct_value.fields if "json_schema" in fields else {}
-    if kind == "json_schema" and "schema" not in schema:
+    schema = wanted.get("json_schema")
+    if wanted["type"] == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("schema"), dict)):
         raise InvalidArgument.of(field, "a response_format of type json_schema needs json_schema.schema")
-    structs.check(field, asking.response_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -17,7 +18,6 @@ from agent_service.turns.compacting import Compactor, Folded
 from agent_service.turns.deltas import DeltaStream
 from agent_service.turns.recording import Asked, Recorder, Watch
 from agent_service.turns.running import Running
-from servicekit import structs
 from triptych.agent.v1.agent_pb2 import COMPACTION_MODE_UNSPECIFIED
 from triptych.agent.v1.turn_pb2 import StepRestarted
 from triptych.errors import FailedPrecondition
@@ -151,7 +151,7 @@ class Asker:
     def _request(self, built: Built) -> ModelRequest:
         running = self._running
         settings, started = running.agent.model, running.claimed.record.request
-        wanted = next((each for each in (started, settings) if each.HasField("response_format")), None)
+        wanted = started.response_format or settings.response_format
         return ModelRequest(
             model=settings.handle,
             messages=[*built.messages, *running.reminders()],
@@ -159,7 +159,7 @@ class Asker:
             temperature=settings.temperature if settings.HasField("temperature") else None,
             max_output_tokens=min(settings.max_output_tokens, built.budget.answer) or None,
             parallel_tool_calls=settings.parallel_tool_calls if settings.HasField("parallel_tool_calls") else None,
-            response_format=structs.plain(wanted.response_format) if wanted else None,
+            response_format=json.loads(wanted) if wanted else None,
             fallbacks=settings.fallbacks,
         )
 

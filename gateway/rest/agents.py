@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -194,7 +195,7 @@ def _model(body: AgentCreate | AgentUpdate) -> pb.ModelSettings:
     if body.parallel_tool_calls is not None:
         settings.parallel_tool_calls = body.parallel_tool_calls
     if body.response_format is not None:
-        settings.response_format.update(body.response_format)
+        settings.response_format = json.dumps(body.response_format, ensure_ascii=False)
     return settings
 
 

@@ -10,7 +10,6 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.rest import tool_rules
-from servicekit import structs
 from triptych.agent.v1 import agent_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.type.v1 import type_pb2
@@ -74,7 +73,7 @@ def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, defau
             "max_tokens": a.model.max_output_tokens or None,
         },
         "embedding_config": None,
-        "response_format": structs.plain(a.model.response_format) if a.model.HasField("response_format") else None,
+        "response_format": json.loads(a.model.response_format) if a.model.response_format else None,
         "enable_sleeptime": a.sleep_time.enabled,
         "sleep_time": {
             "enabled": a.sleep_time.enabled,

@@ -202,17 +202,17 @@ async def test_broken_arguments_are_mended_and_hopeless_ones_asked_for_again(
 async def test_a_response_format_reaches_the_model_and_a_turns_own_comes_first(
     world: ModelWorld, model: ScriptedModel
 ) -> None:
-    agent = await world.agent_with(response_format=SCHEMA)
+    agent = await world.agent_with(response_format=json.dumps(SCHEMA))
     await world.send(agent, "hello")
     assert model.requests[-1]["response_format"] == SCHEMA
-    # A whole number stays one: some endpoints read 3.0 as no integer.
-    assert b'"maxItems":3}' in model.bodies[-1]
-    of_turn = ParseDict({"response_format": {"type": "json_object"}}, turn_pb2.StartTurnRequest()).response_format
-    await world.send(agent, "hello again", response_format=of_turn)
+    # Its members keep their order, which is the one that models write in.
+    assert json.dumps(SCHEMA, separators=(",", ":")).encode() in model.bodies[-1]
+    await world.send(agent, "hello again", response_format='{"type": "json_object"}')
     assert model.requests[-1]["response_format"] == {"type": "json_object"}
     assert json.loads((await world.last_step(agent)).request_json) == model.requests[-1]
-    with pytest.raises(InvalidArgument, match="json_schema"):
-        await world.agent_with(response_format={"type": "yaml"})
+    for wrong in ('{"type": "yaml"}', '{"type": "json_schema"}', "[]", "no JSON"):
+        with pytest.raises(InvalidArgument, match="response_format"):
+            await world.agent_with(response_format=wrong)
 
 
 async def test_another_model_stands_in_and_the_step_says_which(tmp_path: Path, model: ScriptedModel) -> None:

@@ -30,7 +30,9 @@ async def test_tools_edits_and_waits_are_kept(tmp_path: Path, dsn: str, model: S
         listed = [*page.tools, *(await world.unary("ListTools", rest)).tools]
         assert [tool.id for tool in listed] == [tool.id for tool in tools]
         agent = await world.agent_with("memory", "t0", human="x")
-        big = json.dumps({"command": "create", "path": "/memories/big", "file_text": "x" * 200_000})
+        small = pb.Block(id=agent.blocks[0].id, limit=10)
+        await world.unary("UpdateBlock", pb.UpdateBlockRequest(block=small, update_mask={"paths": ["limit"]}))
+        big = json.dumps({"command": "insert", "path": "/memories/human", "insert_text": "too long for it"})
         good = json.dumps({"command": "create", "path": "/memories/good", "file_text": "kept"})
         events = await world.send(agent, f"[[calls:memory {big} && memory {good}]] go", request_id="edits")
         assert [r.tool_return.status == type_pb2.TOOL_STATUS_ERROR for r in results(events)] == [True, False]

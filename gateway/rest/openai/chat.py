@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.rest.common import Back, answer, struct
+from gateway.rest.common import Back, answer
 from gateway.rest.openai.chunks import completion, stream
 from gateway.rest.openai.form import PREFIX
 from gateway.rest.openai.models import agent_of
@@ -49,7 +50,7 @@ def _start(agent_id: str, body: ChatCompletionCreate, key: str | None) -> pb.Sta
             pb.InputMessage(role=type_pb2.ROLE_USER, text=_text(message), name=message.name or "") for message in newest
         ],
         deltas=body.stream,
-        response_format=struct(body.response_format) if body.response_format else None,
+        response_format=json.dumps(body.response_format, ensure_ascii=False) if body.response_format else "",
     )
 
 

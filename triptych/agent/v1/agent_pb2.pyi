@@ -432,13 +432,13 @@ class ModelSettings(_message.Message):
     max_output_tokens: _builtins.int
     """Tokens. 0: left to the model."""
     parallel_tool_calls: _builtins.bool
+    response_format: _builtins.str
+    """What the model's text has to be: JSON in the OpenAI format, {"type": "json_schema", "json_schema": {…}}. A text,
+    because models write the members of an object in the order of its schema, which a Struct does not keep.
+    """
     @_builtins.property
     def fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Handles of the models that stand in, in this order, when this one's endpoint fails."""
-
-    @_builtins.property
-    def response_format(self) -> _struct_pb2.Struct:
-        """What the model's text has to be, as in the OpenAI format: {"type": "json_schema", "json_schema": {…}}."""
 
     def __init__(
         self,
@@ -449,9 +449,9 @@ class ModelSettings(_message.Message):
         max_output_tokens: _builtins.int = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
         fallbacks: _abc.Iterable[_builtins.str] | None = ...,
-        response_format: _struct_pb2.Struct | None = ...,
+        response_format: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "temperature", b"temperature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "parallel_tool_calls", b"parallel_tool_calls", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "context_window", b"context_window", "fallbacks", b"fallbacks", "handle", b"handle", "max_output_tokens", b"max_output_tokens", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -22,82 +22,81 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from triptych.agent.v1 import agent_pb2 as triptych_dot_agent_dot_v1_dot_agent__pb2
 from triptych.recall.v1 import recall_pb2 as triptych_dot_recall_dot_v1_dot_recall__pb2
 from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/turn.proto\x12\x11triptych.agent.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriptych/agent/v1/agent.proto\x1a\x1ftriptych/recall/v1/recall.proto\x1a\x1btriptych/type/v1/type.proto\"\x9e\x03\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.triptych.agent.v1.TurnState\x12\x32\n\x0bstop_reason\x18\x05 \x01(\x0e\x32\x1d.triptych.agent.v1.StopReason\x12\'\n\x05usage\x18\x06 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12+\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbackground\x18\n \x01(\x08\x12\x35\n\rpending_calls\x18\x0b \x03(\x0b\x32\x1e.triptych.agent.v1.PendingCall\"L\n\x0bPendingCall\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1a.triptych.type.v1.ToolCall\x12\x13\n\x0b\x63lient_side\x18\x02 \x01(\x08\"A\n\x08\x41pproval\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pprove\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"d\n\x10\x43lientToolReturn\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.triptych.type.v1.ToolStatus\"C\n\nClientTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"\xac\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x12\n\nstep_count\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x07 \x01(\x03\"K\n\tTurnError\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.triptych.type.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\x0cInputMessage\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04otid\x18\x04 \x01(\t\"\xa2\x03\n\x10StartTurnRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.triptych.agent.v1.InputMessage\x12\x11\n\tmax_steps\x18\x05 \x01(\x05\x12\x0e\n\x06\x64\x65ltas\x18\x06 \x01(\x08\x12\x12\n\nbackground\x18\x07 \x01(\x08\x12\x33\n\x0c\x63lient_tools\x18\n \x03(\x0b\x32\x1d.triptych.agent.v1.ClientTool\x12.\n\tapprovals\x18\x0b \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x0c \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\x12\x30\n\x0fresponse_format\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bmax_seconds\x18\x0e \x01(\x05\"\xb5\x01\n\x13\x43ontinueTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12.\n\tapprovals\x18\x03 \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x04 \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\x12\x0e\n\x06\x64\x65ltas\x18\x05 \x01(\x08\"C\n\x14\x43ontinueTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"@\n\x11StartTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"L\n\x11ResumeTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65ltas\x18\x03 \x01(\x08\"A\n\x12ResumeTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"\xa9\x07\n\tTurnEvent\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x0b\x32\x1f.triptych.agent.v1.TurnAcceptedH\x00\x12\x32\n\ntext_delta\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x08 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12.\n\x07message\x18\t \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12/\n\ttool_call\x18\n \x01(\x0b\x32\x1a.triptych.type.v1.ToolCallH\x00\x12\x32\n\x0btool_result\x18\x0b \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12\x34\n\x0bmemory_edit\x18\x0c \x01(\x0b\x32\x1d.triptych.agent.v1.MemoryEditH\x00\x12)\n\x05usage\x18\r \x01(\x0b\x32\x18.triptych.agent.v1.UsageH\x00\x12-\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1c.triptych.agent.v1.TurnErrorH\x00\x12+\n\x04\x64one\x18\x0f \x01(\x0b\x32\x1b.triptych.agent.v1.TurnDoneH\x00\x12:\n\x0estep_restarted\x18\x10 \x01(\x0b\x32 .triptych.agent.v1.StepRestartedH\x00\x12\x33\n\ncompaction\x18\x19 \x01(\x0b\x32\x1d.triptych.agent.v1.CompactionH\x00\x12>\n\x10\x61pproval_request\x18\x14 \x01(\x0b\x32\".triptych.agent.v1.ApprovalRequestH\x00\x12@\n\x11\x61pproval_response\x18\x15 \x01(\x0b\x32#.triptych.agent.v1.ApprovalResponseH\x00\x12\x36\n\x0ctool_started\x18\x16 \x01(\x0b\x32\x1e.triptych.agent.v1.ToolStartedH\x00\x42\x07\n\x05\x65vent\"8\n\x0f\x41pprovalRequest\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\x91\x01\n\x10\x41pprovalResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\tapprovals\x18\x02 \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x03 \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\"#\n\x0bToolStarted\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\"d\n\x0cTurnAccepted\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"i\n\nMemoryEdit\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x10\n\x08\x62lock_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\told_value\x18\x04 \x01(\t\x12\x11\n\tnew_value\x18\x05 \x01(\t\"1\n\x08TurnDone\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\" \n\rStepRestarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"!\n\x0eGetTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\"8\n\x0fGetTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\xbe\x01\n\x10ListTurnsRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12,\n\x06states\x18\x06 \x03(\x0e\x32\x1c.triptych.agent.v1.TurnState\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x12\x43\x61ncelTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn*\xb9\x01\n\tTurnState\x12\x1a\n\x16TURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TURN_STATE_QUEUED\x10\x01\x12\x16\n\x12TURN_STATE_RUNNING\x10\x02\x12\x18\n\x14TURN_STATE_COMPLETED\x10\x03\x12\x15\n\x11TURN_STATE_FAILED\x10\x04\x12\x18\n\x14TURN_STATE_CANCELLED\x10\x05\x12\x16\n\x12TURN_STATE_WAITING\x10\x06*\x85\x02\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14STOP_REASON_END_TURN\x10\x01\x12\x19\n\x15STOP_REASON_MAX_STEPS\x10\x02\x12\x15\n\x11STOP_REASON_ERROR\x10\x03\x12\x19\n\x15STOP_REASON_CANCELLED\x10\x04\x12\x1a\n\x16STOP_REASON_MAX_TOKENS\x10\x05\x12!\n\x1dSTOP_REASON_REQUIRES_APPROVAL\x10\x06\x12\x19\n\x15STOP_REASON_TOOL_LOOP\x10\n\x12\x19\n\x15STOP_REASON_TOOL_RULE\x10\x0b\x32\xac\x04\n\x0bTurnService\x12X\n\tStartTurn\x12#.triptych.agent.v1.StartTurnRequest\x1a$.triptych.agent.v1.StartTurnResponse0\x01\x12[\n\nResumeTurn\x12$.triptych.agent.v1.ResumeTurnRequest\x1a%.triptych.agent.v1.ResumeTurnResponse0\x01\x12P\n\x07GetTurn\x12!.triptych.agent.v1.GetTurnRequest\x1a\".triptych.agent.v1.GetTurnResponse\x12V\n\tListTurns\x12#.triptych.agent.v1.ListTurnsRequest\x1a$.triptych.agent.v1.ListTurnsResponse\x12\x61\n\x0c\x43ontinueTurn\x12&.triptych.agent.v1.ContinueTurnRequest\x1a\'.triptych.agent.v1.ContinueTurnResponse0\x01\x12Y\n\nCancelTurn\x12$.triptych.agent.v1.CancelTurnRequest\x1a%.triptych.agent.v1.CancelTurnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/turn.proto\x12\x11triptych.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriptych/agent/v1/agent.proto\x1a\x1ftriptych/recall/v1/recall.proto\x1a\x1btriptych/type/v1/type.proto\"\x9e\x03\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.triptych.agent.v1.TurnState\x12\x32\n\x0bstop_reason\x18\x05 \x01(\x0e\x32\x1d.triptych.agent.v1.StopReason\x12\'\n\x05usage\x18\x06 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12+\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nbackground\x18\n \x01(\x08\x12\x35\n\rpending_calls\x18\x0b \x03(\x0b\x32\x1e.triptych.agent.v1.PendingCall\"L\n\x0bPendingCall\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1a.triptych.type.v1.ToolCall\x12\x13\n\x0b\x63lient_side\x18\x02 \x01(\x08\"A\n\x08\x41pproval\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pprove\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"d\n\x10\x43lientToolReturn\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.triptych.type.v1.ToolStatus\"C\n\nClientTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"\xac\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x12\n\nstep_count\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x07 \x01(\x03\"K\n\tTurnError\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.triptych.type.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\x0cInputMessage\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04otid\x18\x04 \x01(\t\"\x89\x03\n\x10StartTurnRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.triptych.agent.v1.InputMessage\x12\x11\n\tmax_steps\x18\x05 \x01(\x05\x12\x0e\n\x06\x64\x65ltas\x18\x06 \x01(\x08\x12\x12\n\nbackground\x18\x07 \x01(\x08\x12\x33\n\x0c\x63lient_tools\x18\n \x03(\x0b\x32\x1d.triptych.agent.v1.ClientTool\x12.\n\tapprovals\x18\x0b \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x0c \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\x12\x17\n\x0fresponse_format\x18\r \x01(\t\x12\x13\n\x0bmax_seconds\x18\x0e \x01(\x05\"\xb5\x01\n\x13\x43ontinueTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12.\n\tapprovals\x18\x03 \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x04 \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\x12\x0e\n\x06\x64\x65ltas\x18\x05 \x01(\x08\"C\n\x14\x43ontinueTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"@\n\x11StartTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"L\n\x11ResumeTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65ltas\x18\x03 \x01(\x08\"A\n\x12ResumeTurnResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.triptych.agent.v1.TurnEvent\"\xa9\x07\n\tTurnEvent\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x0b\x32\x1f.triptych.agent.v1.TurnAcceptedH\x00\x12\x32\n\ntext_delta\x18\x07 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x08 \x01(\x0b\x32\x1c.triptych.agent.v1.TextDeltaH\x00\x12.\n\x07message\x18\t \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12/\n\ttool_call\x18\n \x01(\x0b\x32\x1a.triptych.type.v1.ToolCallH\x00\x12\x32\n\x0btool_result\x18\x0b \x01(\x0b\x32\x1b.triptych.recall.v1.MessageH\x00\x12\x34\n\x0bmemory_edit\x18\x0c \x01(\x0b\x32\x1d.triptych.agent.v1.MemoryEditH\x00\x12)\n\x05usage\x18\r \x01(\x0b\x32\x18.triptych.agent.v1.UsageH\x00\x12-\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1c.triptych.agent.v1.TurnErrorH\x00\x12+\n\x04\x64one\x18\x0f \x01(\x0b\x32\x1b.triptych.agent.v1.TurnDoneH\x00\x12:\n\x0estep_restarted\x18\x10 \x01(\x0b\x32 .triptych.agent.v1.StepRestartedH\x00\x12\x33\n\ncompaction\x18\x19 \x01(\x0b\x32\x1d.triptych.agent.v1.CompactionH\x00\x12>\n\x10\x61pproval_request\x18\x14 \x01(\x0b\x32\".triptych.agent.v1.ApprovalRequestH\x00\x12@\n\x11\x61pproval_response\x18\x15 \x01(\x0b\x32#.triptych.agent.v1.ApprovalResponseH\x00\x12\x36\n\x0ctool_started\x18\x16 \x01(\x0b\x32\x1e.triptych.agent.v1.ToolStartedH\x00\x42\x07\n\x05\x65vent\"8\n\x0f\x41pprovalRequest\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\x91\x01\n\x10\x41pprovalResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\tapprovals\x18\x02 \x03(\x0b\x32\x1b.triptych.agent.v1.Approval\x12\x39\n\x0ctool_returns\x18\x03 \x03(\x0b\x32#.triptych.agent.v1.ClientToolReturn\"#\n\x0bToolStarted\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\"d\n\x0cTurnAccepted\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"i\n\nMemoryEdit\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x10\n\x08\x62lock_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\told_value\x18\x04 \x01(\t\x12\x11\n\tnew_value\x18\x05 \x01(\t\"1\n\x08TurnDone\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\" \n\rStepRestarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"!\n\x0eGetTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\"8\n\x0fGetTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn\"\xbe\x01\n\x10ListTurnsRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12,\n\x06states\x18\x06 \x03(\x0e\x32\x1c.triptych.agent.v1.TurnState\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTurnRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x12\x43\x61ncelTurnResponse\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Turn*\xb9\x01\n\tTurnState\x12\x1a\n\x16TURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TURN_STATE_QUEUED\x10\x01\x12\x16\n\x12TURN_STATE_RUNNING\x10\x02\x12\x18\n\x14TURN_STATE_COMPLETED\x10\x03\x12\x15\n\x11TURN_STATE_FAILED\x10\x04\x12\x18\n\x14TURN_STATE_CANCELLED\x10\x05\x12\x16\n\x12TURN_STATE_WAITING\x10\x06*\x85\x02\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14STOP_REASON_END_TURN\x10\x01\x12\x19\n\x15STOP_REASON_MAX_STEPS\x10\x02\x12\x15\n\x11STOP_REASON_ERROR\x10\x03\x12\x19\n\x15STOP_REASON_CANCELLED\x10\x04\x12\x1a\n\x16STOP_REASON_MAX_TOKENS\x10\x05\x12!\n\x1dSTOP_REASON_REQUIRES_APPROVAL\x10\x06\x12\x19\n\x15STOP_REASON_TOOL_LOOP\x10\n\x12\x19\n\x15STOP_REASON_TOOL_RULE\x10\x0b\x32\xac\x04\n\x0bTurnService\x12X\n\tStartTurn\x12#.triptych.agent.v1.StartTurnRequest\x1a$.triptych.agent.v1.StartTurnResponse0\x01\x12[\n\nResumeTurn\x12$.triptych.agent.v1.ResumeTurnRequest\x1a%.triptych.agent.v1.ResumeTurnResponse0\x01\x12P\n\x07GetTurn\x12!.triptych.agent.v1.GetTurnRequest\x1a\".triptych.agent.v1.GetTurnResponse\x12V\n\tListTurns\x12#.triptych.agent.v1.ListTurnsRequest\x1a$.triptych.agent.v1.ListTurnsResponse\x12\x61\n\x0c\x43ontinueTurn\x12&.triptych.agent.v1.ContinueTurnRequest\x1a\'.triptych.agent.v1.ContinueTurnResponse0\x01\x12Y\n\nCancelTurn\x12$.triptych.agent.v1.CancelTurnRequest\x1a%.triptych.agent.v1.CancelTurnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.agent.v1.turn_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNSTATE']._serialized_start=4189
-  _globals['_TURNSTATE']._serialized_end=4374
-  _globals['_STOPREASON']._serialized_start=4377
-  _globals['_STOPREASON']._serialized_end=4638
-  _globals['_TURN']._serialized_start=208
-  _globals['_TURN']._serialized_end=622
-  _globals['_PENDINGCALL']._serialized_start=624
-  _globals['_PENDINGCALL']._serialized_end=700
-  _globals['_APPROVAL']._serialized_start=702
-  _globals['_APPROVAL']._serialized_end=767
-  _globals['_CLIENTTOOLRETURN']._serialized_start=769
-  _globals['_CLIENTTOOLRETURN']._serialized_end=869
-  _globals['_CLIENTTOOL']._serialized_start=871
-  _globals['_CLIENTTOOL']._serialized_end=938
-  _globals['_USAGE']._serialized_start=941
-  _globals['_USAGE']._serialized_end=1113
-  _globals['_TURNERROR']._serialized_start=1115
-  _globals['_TURNERROR']._serialized_end=1190
-  _globals['_INPUTMESSAGE']._serialized_start=1192
-  _globals['_INPUTMESSAGE']._serialized_end=1286
-  _globals['_STARTTURNREQUEST']._serialized_start=1289
-  _globals['_STARTTURNREQUEST']._serialized_end=1707
-  _globals['_CONTINUETURNREQUEST']._serialized_start=1710
-  _globals['_CONTINUETURNREQUEST']._serialized_end=1891
-  _globals['_CONTINUETURNRESPONSE']._serialized_start=1893
-  _globals['_CONTINUETURNRESPONSE']._serialized_end=1960
-  _globals['_STARTTURNRESPONSE']._serialized_start=1962
-  _globals['_STARTTURNRESPONSE']._serialized_end=2026
-  _globals['_RESUMETURNREQUEST']._serialized_start=2028
-  _globals['_RESUMETURNREQUEST']._serialized_end=2104
-  _globals['_RESUMETURNRESPONSE']._serialized_start=2106
-  _globals['_RESUMETURNRESPONSE']._serialized_end=2171
-  _globals['_TURNEVENT']._serialized_start=2174
-  _globals['_TURNEVENT']._serialized_end=3111
-  _globals['_APPROVALREQUEST']._serialized_start=3113
-  _globals['_APPROVALREQUEST']._serialized_end=3169
-  _globals['_APPROVALRESPONSE']._serialized_start=3172
-  _globals['_APPROVALRESPONSE']._serialized_end=3317
-  _globals['_TOOLSTARTED']._serialized_start=3319
-  _globals['_TOOLSTARTED']._serialized_end=3354
-  _globals['_TURNACCEPTED']._serialized_start=3356
-  _globals['_TURNACCEPTED']._serialized_end=3456
-  _globals['_TEXTDELTA']._serialized_start=3458
-  _globals['_TEXTDELTA']._serialized_end=3503
-  _globals['_MEMORYEDIT']._serialized_start=3505
-  _globals['_MEMORYEDIT']._serialized_end=3610
-  _globals['_TURNDONE']._serialized_start=3612
-  _globals['_TURNDONE']._serialized_end=3661
-  _globals['_STEPRESTARTED']._serialized_start=3663
-  _globals['_STEPRESTARTED']._serialized_end=3695
-  _globals['_GETTURNREQUEST']._serialized_start=3697
-  _globals['_GETTURNREQUEST']._serialized_end=3730
-  _globals['_GETTURNRESPONSE']._serialized_start=3732
-  _globals['_GETTURNRESPONSE']._serialized_end=3788
-  _globals['_LISTTURNSREQUEST']._serialized_start=3791
-  _globals['_LISTTURNSREQUEST']._serialized_end=3981
-  _globals['_LISTTURNSRESPONSE']._serialized_start=3983
-  _globals['_LISTTURNSRESPONSE']._serialized_end=4067
-  _globals['_CANCELTURNREQUEST']._serialized_start=4069
-  _globals['_CANCELTURNREQUEST']._serialized_end=4125
-  _globals['_CANCELTURNRESPONSE']._serialized_start=4127
-  _globals['_CANCELTURNRESPONSE']._serialized_end=4186
-  _globals['_TURNSERVICE']._serialized_start=4641
-  _globals['_TURNSERVICE']._serialized_end=5197
+  _globals['_TURNSTATE']._serialized_start=4134
+  _globals['_TURNSTATE']._serialized_end=4319
+  _globals['_STOPREASON']._serialized_start=4322
+  _globals['_STOPREASON']._serialized_end=4583
+  _globals['_TURN']._serialized_start=178
+  _globals['_TURN']._serialized_end=592
+  _globals['_PENDINGCALL']._serialized_start=594
+  _globals['_PENDINGCALL']._serialized_end=670
+  _globals['_APPROVAL']._serialized_start=672
+  _globals['_APPROVAL']._serialized_end=737
+  _globals['_CLIENTTOOLRETURN']._serialized_start=739
+  _globals['_CLIENTTOOLRETURN']._serialized_end=839
+  _globals['_CLIENTTOOL']._serialized_start=841
+  _globals['_CLIENTTOOL']._serialized_end=908
+  _globals['_USAGE']._serialized_start=911
+  _globals['_USAGE']._serialized_end=1083
+  _globals['_TURNERROR']._serialized_start=1085
+  _globals['_TURNERROR']._serialized_end=1160
+  _globals['_INPUTMESSAGE']._serialized_start=1162
+  _globals['_INPUTMESSAGE']._serialized_end=1256
+  _globals['_STARTTURNREQUEST']._serialized_start=1259
+  _globals['_STARTTURNREQUEST']._serialized_end=1652
+  _globals['_CONTINUETURNREQUEST']._serialized_start=1655
+  _globals['_CONTINUETURNREQUEST']._serialized_end=1836
+  _globals['_CONTINUETURNRESPONSE']._serialized_start=1838
+  _globals['_CONTINUETURNRESPONSE']._serialized_end=1905
+  _globals['_STARTTURNRESPONSE']._serialized_start=1907
+  _globals['_STARTTURNRESPONSE']._serialized_end=1971
+  _globals['_RESUMETURNREQUEST']._serialized_start=1973
+  _globals['_RESUMETURNREQUEST']._serialized_end=2049
+  _globals['_RESUMETURNRESPONSE']._serialized_start=2051
+  _globals['_RESUMETURNRESPONSE']._serialized_end=2116
+  _globals['_TURNEVENT']._serialized_start=2119
+  _globals['_TURNEVENT']._serialized_end=3056
+  _globals['_APPROVALREQUEST']._serialized_start=3058
+  _globals['_APPROVALREQUEST']._serialized_end=3114
+  _globals['_APPROVALRESPONSE']._serialized_start=3117
+  _globals['_APPROVALRESPONSE']._serialized_end=3262
+  _globals['_TOOLSTARTED']._serialized_start=3264
+  _globals['_TOOLSTARTED']._serialized_end=3299
+  _globals['_TURNACCEPTED']._serialized_start=3301
+  _globals['_TURNACCEPTED']._serialized_end=3401
+  _globals['_TEXTDELTA']._serialized_start=3403
+  _globals['_TEXTDELTA']._serialized_end=3448
+  _globals['_MEMORYEDIT']._serialized_start=3450
+  _globals['_MEMORYEDIT']._serialized_end=3555
+  _globals['_TURNDONE']._serialized_start=3557
+  _globals['_TURNDONE']._serialized_end=3606
+  _globals['_STEPRESTARTED']._serialized_start=3608
+  _globals['_STEPRESTARTED']._serialized_end=3640
+  _globals['_GETTURNREQUEST']._serialized_start=3642
+  _globals['_GETTURNREQUEST']._serialized_end=3675
+  _globals['_GETTURNRESPONSE']._serialized_start=3677
+  _globals['_GETTURNRESPONSE']._serialized_end=3733
+  _globals['_LISTTURNSREQUEST']._serialized_start=3736
+  _globals['_LISTTURNSREQUEST']._serialized_end=3926
+  _globals['_LISTTURNSRESPONSE']._serialized_start=3928
+  _globals['_LISTTURNSRESPONSE']._serialized_end=4012
+  _globals['_CANCELTURNREQUEST']._serialized_start=4014
+  _globals['_CANCELTURNREQUEST']._serialized_end=4070
+  _globals['_CANCELTURNRESPONSE']._serialized_start=4072
+  _globals['_CANCELTURNRESPONSE']._serialized_end=4131
+  _globals['_TURNSERVICE']._serialized_start=4586
+  _globals['_TURNSERVICE']._serialized_end=5142
 # @@protoc_insertion_point(module_scope)

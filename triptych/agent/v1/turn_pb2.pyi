@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -378,6 +377,8 @@ class StartTurnRequest(_message.Message):
     """Sends text and reasoning as they are generated, beside the finished messages."""
     background: _builtins.bool
     """Marks the turn as one whose caller will not wait for its events."""
+    response_format: _builtins.str
+    """In place of the agent's (`ModelSettings.response_format`), for this turn."""
     max_seconds: _builtins.int
     """Seconds of work, waiting for answers apart, after which the turn fails. 0: the server's limit."""
     @_builtins.property
@@ -392,10 +393,6 @@ class StartTurnRequest(_message.Message):
 
     @_builtins.property
     def tool_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientToolReturn]: ...
-    @_builtins.property
-    def response_format(self) -> _struct_pb2.Struct:
-        """In place of the agent's, for this turn."""
-
     def __init__(
         self,
         *,
@@ -409,10 +406,10 @@ class StartTurnRequest(_message.Message):
         client_tools: _abc.Iterable[Global___ClientTool] | None = ...,
         approvals: _abc.Iterable[Global___Approval] | None = ...,
         tool_returns: _abc.Iterable[Global___ClientToolReturn] | None = ...,
-        response_format: _struct_pb2.Struct | None = ...,
+        response_format: _builtins.str = ...,
         max_seconds: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response_format", b"response_format"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_seconds", b"max_seconds", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id", "response_format", b"response_format", "tool_returns", b"tool_returns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
