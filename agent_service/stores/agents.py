@@ -187,12 +187,14 @@ def _columns(agent: Agent) -> dict[str, Any]:
     kept.CopyFrom(agent)
     for field in ("blocks", "create_time", "update_time", "last_turn_time"):
         kept.ClearField(field)
+    kept.sleep_time.ClearField("conversation_id")
     return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}
 
 
 def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
     agent = Agent.FromString(row.body)
     agent.blocks.extend(its_blocks)
+    agent.sleep_time.conversation_id = sleeps.conversation_of(agent.id)
     agent.create_time.CopyFrom(clock.timestamp(row.created_at))
     agent.update_time.CopyFrom(clock.timestamp(row.updated_at))
     if row.last_turn_at is not None:

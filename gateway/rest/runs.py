@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from gateway.rest import letta_messages, shapes, turns
 from gateway.rest.common import Back, NewestFirst, answer, answers
 from gateway.rest.schemas import StreamFrom
+from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -55,6 +56,14 @@ async def get_run(run_id: str, back: Back) -> Response:
 async def get_usage(run_id: str, back: Back) -> Response:
     response = await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=run_id))
     return answer(shapes.usage(response.turn))
+
+
+@router.post("/{run_id}/undo")
+async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Response:
+    """Takes back all that a run of sleep-time memory wrote."""
+    request = agent_pb2.UndoSleepTimeTurnRequest(turn_id=run_id, request_id=request_id)
+    undone = await back.agent_peer.unary(back.agents.UndoSleepTimeTurn, request)
+    return answer({"blocks": list(map(shapes.block, undone.blocks)), "passage_ids": list(undone.passage_ids)})
 
 
 @router.get("/{run_id}/messages")

@@ -80,6 +80,7 @@ def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, defau
             "every_turns": a.sleep_time.every_turns,
             "idle_seconds": a.sleep_time.idle_seconds,
             "model": a.sleep_time.model.handle,
+            "conversation_id": a.sleep_time.conversation_id,
         },
         "fallback_models": list(a.model.fallbacks),
         "model_settings": None,

@@ -334,3 +334,9 @@ async def test_a_long_conversation_is_read_in_parts(world: SleepWorld, model: Sc
     told = await eventually(lambda: transcripts(model), lambda told: "user: 5 word" in "".join(told))
     assert len(told) > 1
     assert [sum(f"user: {number} word" in each for each in told) for number in range(6)] == [1] * 6
+
+
+async def test_the_agent_says_where_its_sleep_time_turns_are(world: SleepWorld) -> None:
+    agent = await world.sleeper()
+    assert agent.sleep_time.conversation_id == conversation_of(agent.id)
+    assert (await world.get_agent(agent.id)).sleep_time == agent.sleep_time

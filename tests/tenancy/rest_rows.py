@@ -95,6 +95,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/conversations/{conversation_id}/fork": Row({}),
     "POST /v1/conversations/{conversation_id}/stream": Row({"run_id": "{turn}"}),
     "POST /v1/runs/{run_id}/stream": Row({}),
+    "POST /v1/runs/{run_id}/undo": Row(path={"run_id": "{sleep_turn}"}),
     "POST /v1/agents/{agent_id}/recompile": Row({}),
     "PATCH /v1/agents/{agent_id}/archives/{verb}/{archive_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives/{archive_id}/passages/batch": Row({"passages": [{"text": "a fact"}]}),

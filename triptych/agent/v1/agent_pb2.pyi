@@ -281,11 +281,14 @@ class SleepTimeSettings(_message.Message):
     EVERY_TURNS_FIELD_NUMBER: _builtins.int
     IDLE_SECONDS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     every_turns: _builtins.int
     """So many turns of a conversation, and it is read. 0: 5."""
     idle_seconds: _builtins.int
     """Seconds after the last turn at which it is read though there were fewer. 0: 300."""
+    conversation_id: _builtins.str
+    """Set by the server: where its turns are, to be listed and undone. Clients can't speak there."""
     @_builtins.property
     def model(self) -> Global___ModelSettings:
         """The model that does it, such as a stronger or a cheaper one. Empty: the agent's own."""
@@ -297,10 +300,11 @@ class SleepTimeSettings(_message.Message):
         every_turns: _builtins.int = ...,
         idle_seconds: _builtins.int = ...,
         model: Global___ModelSettings | None = ...,
+        conversation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "every_turns", b"every_turns", "idle_seconds", b"idle_seconds", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "enabled", b"enabled", "every_turns", b"every_turns", "idle_seconds", b"idle_seconds", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -190,9 +190,9 @@ class AsyncTurns:
         request = pb.GetTurnRequest(turn_id=turn_id)
         return (await self._transport.unary(_SERVICE + "GetTurn", request, pb.GetTurnResponse)).turn
 
-    async def list(self, agent_id: str = "") -> AsyncIterator[pb.Turn]:
+    async def list(self, agent_id: str = "", *, conversation_id: str = "") -> AsyncIterator[pb.Turn]:
         """Turns of an agent, or of all, newest first."""
-        request = pb.ListTurnsRequest(agent_id=agent_id, page_size=100)
+        request = pb.ListTurnsRequest(agent_id=agent_id, conversation_id=conversation_id, page_size=100)
         while True:
             page = await self._transport.unary(_SERVICE + "ListTurns", request, pb.ListTurnsResponse)
             for turn in page.turns:

@@ -35,12 +35,14 @@ class Agents:
         include_base_tools: bool = True,
         context_window: int = 0,
         timezone: str = "",
+        sleep_time: pb.SleepTimeSettings | None = None,
         request_id: str | None = None,
     ) -> pb.Agent:
         """Makes an agent.
 
         `blocks`: its core memory, as {label: value} or as Block messages. `model`: '' is the server's default.
-        `context_window`: tokens; 0 is the model's own. Raises: InvalidArgument, AlreadyExists, NotFound.
+        `context_window`: tokens; 0 is the model's own. `sleep_time`: when a turn of its own reads what was said and keeps
+        what will matter; not at all by default. Raises: InvalidArgument, AlreadyExists, NotFound.
 
             agent = client.agents.create("ann", blocks={"human": "Name: Ann.", "persona": "You are a friend."})
         """
@@ -59,6 +61,7 @@ class Agents:
             tool_rules=tool_rules,
             timezone=timezone,
             model=pb.ModelSettings(handle=model, context_window=context_window),
+            sleep_time=sleep_time,
         )
         request = pb.CreateAgentRequest(
             agent=agent,
@@ -102,6 +105,15 @@ class Agents:
             agent=agent, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
         )
         return (self._transport.unary(_SERVICE + "UpdateAgent", request, pb.UpdateAgentResponse)).agent
+
+    def undo_sleep_time(self, turn_id: str, *, request_id: str | None = None) -> pb.UndoSleepTimeTurnResponse:
+        """Takes back all that one sleep-time turn wrote to blocks and to archival memory; what was edited since stays.
+
+        The turns are in the conversation `agent.sleep_time.conversation_id`. Raises: NotFound; FailedPrecondition if it
+        still runs, or if lines that it changed were edited since: then nothing changes.
+        """
+        request = pb.UndoSleepTimeTurnRequest(turn_id=turn_id, request_id=request_id or str(uuid.uuid4()))
+        return self._transport.unary(_SERVICE + "UndoSleepTimeTurn", request, pb.UndoSleepTimeTurnResponse)
 
     def delete(self, agent_id: str, *, request_id: str | None = None) -> None:
         """Deletes the agent with its own blocks, its messages and its archive. Raises: NotFound."""

@@ -191,9 +191,9 @@ class Turns:
         request = pb.GetTurnRequest(turn_id=turn_id)
         return (self._transport.unary(_SERVICE + "GetTurn", request, pb.GetTurnResponse)).turn
 
-    def list(self, agent_id: str = "") -> Iterator[pb.Turn]:
+    def list(self, agent_id: str = "", *, conversation_id: str = "") -> Iterator[pb.Turn]:
         """Turns of an agent, or of all, newest first."""
-        request = pb.ListTurnsRequest(agent_id=agent_id, page_size=100)
+        request = pb.ListTurnsRequest(agent_id=agent_id, conversation_id=conversation_id, page_size=100)
         while True:
             page = self._transport.unary(_SERVICE + "ListTurns", request, pb.ListTurnsResponse)
             for turn in page.turns:
