@@ -41,8 +41,8 @@ class Agents:
         """Makes an agent.
 
         `blocks`: its core memory, as {label: value} or as Block messages. `model`: '' is the server's default.
-        `context_window`: tokens; 0 is the model's own. `sleep_time`: when a turn of its own reads what was said and keeps
-        what will matter; not at all by default. Raises: InvalidArgument, AlreadyExists, NotFound.
+        `context_window`: tokens; 0 is the model's own. `sleep_time`: when a turn of its own reads what was said and
+        keeps what will matter; not at all by default. Raises: InvalidArgument, AlreadyExists, NotFound.
 
             agent = client.agents.create("ann", blocks={"human": "Name: Ann.", "persona": "You are a friend."})
         """
