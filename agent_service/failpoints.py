@@ -26,8 +26,14 @@ NAMES = (
     "settled",
 )
 
-_name, _, _times = os.environ.get("TRIPTYCH_TEST_FAILPOINT", "").partition(":n=")
-_left = int(_times or 1)
+_name, _left = "", 0
+
+
+def arm(where: str) -> None:
+    """`where`: as the variable says it; '' for nowhere."""
+    global _name, _left
+    _name, _, times = where.partition(":n=")
+    _left = int(times or 1)
 
 
 def reach(name: str) -> None:
@@ -38,3 +44,6 @@ def reach(name: str) -> None:
     _left -= 1
     if _left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get("TRIPTYCH_TEST_FAILPOINT", ""))

@@ -1,4 +1,4 @@
-"""Services as the processes that they are."""
+"""Services as the processes that they are (see `nursery`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support import nursery
+
 _STOP_SECONDS = 20
 
 
@@ -17,11 +19,12 @@ class Service:
     """`python -m NAME`, ready. `addresses`: what it announced."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", name], env=environment(environ), stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        reading, writing = os.pipe()
+        self._process = nursery.fork(name, environment(environ), writing)
+        os.close(writing)
+        # Kept open: what it prints later must not fail.
+        self._output = os.fdopen(reading)
+        line = self._output.readline()
         assert line, f"{name} ended with {self._process.wait()} before it was ready"
         self.addresses: dict[str, Any] = json.loads(line)
 
