@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
+from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import formats, sleeps, turns
 from agent_service.stores.requests import MAX_REQUEST_ID
 from agent_service.tools import definitions
 from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
-from servicekit import paging, principal
+from servicekit import principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceServicer
@@ -67,11 +68,8 @@ class TurnServicer(TurnServiceServicer):
 
     async def ListTurns(self, request: pb.ListTurnsRequest, context: Context) -> pb.ListTurnsResponse:
         tenant = principal.tenant()
-        query = ("ListTurns", *tenant, request.agent_id, request.conversation_id, list(request.states))
-        page = paging.read(
-            size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=True
-        )
-        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, page))
+        window = window_of(request, newest_first=True)
+        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, window))
         return pb.ListTurnsResponse(turns=found, next_page_token=token)
 
     @forwarded
