@@ -35,6 +35,7 @@ from agent_service.upkeep_servicer import UpkeepServicer
 from servicekit import ids
 from servicekit.channel import Peer
 from servicekit.metering import Meter
+from servicekit.metrics import Metrics
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -92,7 +93,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }
-    guard = Guard(signed_principal(verifier), meter=meter)
+    metrics = await Metrics.open(settings.metrics_listen, stack)
+    guard = Guard(signed_principal(verifier), meter=meter, timed=metrics.timed)
     server = GrpcServer(
         [guard.handler(service, servicer) for service, servicer in servicers.items()],
         [service.full_name for service in servicers],
@@ -108,7 +110,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     await replica.serve(settings.advertised or address, engine.take_up)
     sleep_time.start()
-    announce(NAME, grpc=address)
+    announce(NAME, grpc=address, **metrics.announced)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.
     await asyncio.to_thread(parts.model.warm_up)
