@@ -82,7 +82,9 @@ class McpServicer(Servicing):
     async def _offered(self, tenant: Tenant, server: pb.McpServer) -> list[pb.Tool]:
         """Raises: Unavailable with what may be told of the reason; FailedPrecondition for what is not allowed here."""
         if server.transport == pb.MCP_TRANSPORT_STDIO and not self._outside.mcp.settings.stdio:
-            raise FailedPrecondition("MCP servers as programs (stdio) are switched off on this server (TRIPTYCH_MCP_STDIO)")
+            raise FailedPrecondition(
+                "MCP servers as programs (stdio) are switched off on this server (TRIPTYCH_MCP_STDIO)"
+            )
         try:
             return await self._outside.mcp.list_tools(tenant, server)
         except ToolError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
+from sqlalchemy import Connection
+
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.servicing import window_of
 from agent_service.store import Store
@@ -21,6 +23,7 @@ from triptych.errors import FailedPrecondition, InvalidArgument
 from triptych.type.v1 import type_pb2
 
 MAX_MESSAGES = 100
+MAX_EVENTS = 1_000
 MAX_TEXT = 1_000_000
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
@@ -52,6 +55,18 @@ class TurnServicer(TurnServiceServicer):
         async with aclosing(following) as events:
             async for event in events:
                 yield pb.ResumeTurnResponse(event=event)
+
+    async def ListTurnEvents(self, request: pb.ListTurnEventsRequest, context: Context) -> pb.ListTurnEventsResponse:
+        tenant, size = principal.tenant(), request.page_size or MAX_EVENTS
+        if request.after_sequence < 0 or not 0 < size <= MAX_EVENTS:
+            raise InvalidArgument.of("page_size", f"must be 1 to {MAX_EVENTS:,}, and after_sequence not negative")
+
+        def work(connection: Connection) -> pb.ListTurnEventsResponse:
+            turns.get(connection, tenant, request.turn_id)
+            found = turns.events(connection, tenant, request.turn_id, request.after_sequence, size)
+            return pb.ListTurnEventsResponse(events=found)
+
+        return await self._store.read(work)
 
     @forwarded_stream
     async def ContinueTurn(

@@ -49,9 +49,7 @@ def fetch(
     for anchor_id, behind in ((window.after_id, True), (window.before_id, False)):
         if not anchor_id:
             continue
-        anchor = connection.execute(
-            select(*by).where(owned(table, tenant), table.c.id == anchor_id)
-        ).one_or_none()
+        anchor = connection.execute(select(*by).where(owned(table, tenant), table.c.id == anchor_id)).one_or_none()
         if anchor is None:
             return [], ""
         query = query.where(key < tuple(anchor) if page.descending is behind else key > tuple(anchor))

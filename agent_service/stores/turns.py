@@ -199,11 +199,14 @@ def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
     return record
 
 
-def events(connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0) -> list[TurnEvent]:
+def events(
+    connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0, limit: int | None = None
+) -> list[TurnEvent]:
     query = (
         select(journal.c.event)
         .where(owned(journal, tenant), journal.c.turn_id == turn_id, journal.c.sequence > after_sequence)
         .order_by(journal.c.sequence)
+        .limit(limit)
     )
     return [TurnEvent.FromString(raw) for raw in connection.execute(query).scalars()]
 

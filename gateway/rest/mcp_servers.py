@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import Field
 
 from gateway.rest import shapes
-from gateway.rest.common import Back, NewestFirst, answer, answers
+from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
 from gateway.rest.schemas import Body
 from gateway.rest.tool_results import RunArguments, result
 from triptych.agent.v1 import agent_pb2 as pb
@@ -66,7 +65,7 @@ class McpServerCreate(McpServerUpdate):
 async def create_server(body: McpServerCreate, request: Request, back: Back) -> Response:
     server, _ = _wanted(body.config)
     server.name = body.server_name
-    create = pb.CreateMcpServerRequest(server=server, request_id=_request_id(request))
+    create = pb.CreateMcpServerRequest(server=server, request_id=request_id(request))
     return answer(_shown((await back.agent_peer.unary(back.agents.CreateMcpServer, create)).server))
 
 
@@ -96,7 +95,7 @@ async def update_server(mcp_server_id: str, body: McpServerUpdate, request: Requ
     if server.transport != current.transport:  # nothing of the old way stays
         paths = ["transport", "url", "headers", "command", "arguments", "environment"]
     update = pb.UpdateMcpServerRequest(
-        server=server, update_mask=FieldMask(paths=paths), request_id=_request_id(request)
+        server=server, update_mask=FieldMask(paths=paths), request_id=request_id(request)
     )
     return answer(_shown((await back.agent_peer.unary(back.agents.UpdateMcpServer, update)).server))
 
@@ -111,11 +110,9 @@ async def delete_server(mcp_server_id: str, back: Back) -> Response:
 async def refresh_server(mcp_server_id: str, request: Request, back: Back) -> Response:
     """Asks the server for its tools again; gives the names of those that are new, gone, and still there."""
     before = {tool.name for tool in await _tools(back, mcp_server_id)}
-    refresh = pb.RefreshMcpServerRequest(server_id=mcp_server_id, request_id=_request_id(request))
+    refresh = pb.RefreshMcpServerRequest(server_id=mcp_server_id, request_id=request_id(request))
     now = {tool.name for tool in (await back.agent_peer.unary(back.agents.RefreshMcpServer, refresh)).tools}
-    return answer(
-        {"added": sorted(now - before), "deleted": sorted(before - now), "updated": sorted(now & before)}
-    )
+    return answer({"added": sorted(now - before), "deleted": sorted(before - now), "updated": sorted(now & before)})
 
 
 @router.get("/{mcp_server_id}/tools")
@@ -135,7 +132,7 @@ async def run_tool(
     """Calls the tool, once, for no agent."""
     await _tool(back, mcp_server_id, tool_id)
     arguments = json.dumps(body.args if body else {})
-    run = pb.RunToolRequest(tool_id=tool_id, arguments=arguments, request_id=_request_id(request))
+    run = pb.RunToolRequest(tool_id=tool_id, arguments=arguments, request_id=request_id(request))
     return answer(result(await back.agent_peer.unary(back.agents.RunTool, run)))
 
 
@@ -184,7 +181,3 @@ def _shown(server: pb.McpServer) -> shapes.Json:
         "auth_token": None,
         "custom_headers": dict(server.headers),
     }
-
-
-def _request_id(request: Request) -> str:
-    return request.headers.get("idempotency-key") or str(uuid.uuid4())

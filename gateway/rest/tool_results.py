@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from gateway.rest.schemas import Body
 from gateway.rest.shapes import Json
 from triptych.agent.v1.agent_pb2 import RunToolResponse
@@ -11,7 +13,7 @@ from triptych.type.v1 import type_pb2
 
 
 class RunArguments(Body):
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
 
 
 def result(response: RunToolResponse) -> Json:

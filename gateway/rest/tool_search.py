@@ -46,7 +46,7 @@ async def search_tools(body: ToolSearch, known: Known) -> Response:
 
 
 def _ranked(tools: Sequence[Json], query: str) -> list[tuple[float, Json]]:
-    """Best first: each word of the query that a tool has counts the more, the fewer tools have it (Spärck Jones, idf)."""
+    """Best first: a word of the query that a tool has counts the more, the fewer tools have it (idf, Spärck Jones)."""
     words = set(_words(query))
     if not words:
         return [(0.0, tool) for tool in tools]
