@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Metadata = dict[str, JsonValue]
 # What the contract's int32 holds, of what can't be negative.
-Int32 = Annotated[int, Field(ge=0, lt=2**31)]
+Int32 = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Body(BaseModel):
@@ -89,7 +89,7 @@ class MessagesCreate(Body):
 class StreamFrom(Body):
     """`starting_after`: the `seq_id` of the last event that the program has. `run_id`: of a conversation, which run."""
 
-    starting_after: int = Field(default=0, ge=0, lt=2**63)
+    starting_after: int = Field(default=0, ge=0, le=2**63 - 1)
     run_id: str | None = None
 
 
