@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -15,10 +16,11 @@ from gateway.rest.app import make_api
 from tests.hostile.drawing import drawn
 from tests.tenancy.test_rest import ROUTES, template
 from tests.tenancy.variants import check_no_leak
-from tests.tenancy.world import World
+from tests.tenancy.world import MAKING, World
 
 IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 _DOCUMENT = make_api().openapi()
+_STANDING = re.compile(rf"\{{({'|'.join(MAKING)})\}}")
 _SCHEMA = schemathesis.openapi.from_dict(_DOCUMENT)
 # JSON that some parser takes, for the place of any field's value.
 _STRANGE_JSON = (
@@ -45,9 +47,12 @@ def _check(world: World, response: httpx.Response, what: str) -> None:
 
 
 async def _path(world: World, route: str) -> tuple[str, str, dict[str, str]]:
-    """The method, the path of what is Ann's, and the values of its parameters."""
+    """The method, the path of what is Ann's, and the values of its parameters. What is changed is made for it."""
     method, path = route.split(" ", 1)
-    values = (await world.fill("ann", template(route)))["path"]
+    parameters = template(route)["path"]
+    if method in ("PATCH", "PUT"):
+        parameters = {name: _STANDING.sub(r"{+\1}", value) for name, value in parameters.items()}
+    values: dict[str, str] = await world.fill("ann", parameters)
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", quote(value, safe="") or "none")
     return method, path, values
