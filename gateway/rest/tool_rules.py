@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from gateway.rest.schemas import Body
+from gateway.rest.schemas import Body, Int32
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import InvalidArgument
 
@@ -20,7 +20,7 @@ class ToolRule(Body):
     type: str
     tool_name: str
     children: list[str] = Field(default_factory=list)
-    max_count_limit: int | None = None
+    max_count_limit: Int32 | None = None
     child_output_mapping: dict[str, str] = Field(default_factory=dict)
     default_child: str | None = None
     require_output_mapping: bool = False
