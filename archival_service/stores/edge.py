@@ -39,7 +39,6 @@ class EdgeIndex:
 
     def __init__(self, shard: qdrant.EdgeShard, thread: ThreadPoolExecutor) -> None:
         self._shard, self._thread = shard, thread
-        self._bm25 = qdrant.Bm25(qdrant.Bm25Config(avg_len=points.AVERAGE_WORDS))
 
     @classmethod
     async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
@@ -81,6 +80,9 @@ class EdgeIndex:
     async def count(self) -> int:
         return int(await self._run(self._shard.count, qdrant.CountRequest(exact=True)))
 
+    async def built(self) -> None:
+        """It is opened when it has all."""
+
     async def close(self) -> None:
         await self._run(self._shard.close)
         self._thread.shutdown()
@@ -90,7 +92,7 @@ class EdgeIndex:
         self._shard.update(qdrant.UpdateOperation.upsert_points(made))
 
     def _vectors(self, entry: Entry) -> dict[str, Any]:
-        made: dict[str, Any] = {points.WORDS: self._bm25.embed_document(entry.text)}
+        made: dict[str, Any] = {points.WORDS: points.bm25().embed_document(entry.text)}
         dense = points.dense(entry)
         if dense is not None:
             made[points.DENSE] = dense
@@ -105,7 +107,7 @@ class EdgeIndex:
         if vector is not None:
             nearest = qdrant.Query.Nearest(vector.tolist(), using=points.DENSE)
             dense = self._query(nearest, where, most, qdrant.SearchParams(exact=True))
-        terms = self._bm25.embed_query(words)
+        terms = points.bm25().embed_query(words)
         if terms.indices:
             # Rarity is counted among the owner's passages alone: others' must not show in a score.
             mine = _filter(tenant, Filters())
