@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
-
 from sqlalchemy import Connection
 
 from archival_service import keeper, reembedding

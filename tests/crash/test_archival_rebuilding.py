@@ -93,7 +93,9 @@ def built_up_to(folder: Path) -> int:
 
 async def until_built(folder: Path, n: int) -> None:
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while built_up_to(folder) < n:
+        while True:
+            if built_up_to(folder) >= n:
+                return
             await asyncio.sleep(0.005)
 
 
