@@ -75,7 +75,10 @@ async def test_while_it_is_built_nothing_is_missing_from_searches_and_writes_are
 
 
 async def store_many(folder: Path, tenant: Tenant) -> None:
-    """Passages as they are after their index has been deleted."""
+    """Passages of a store whose index has been deleted."""
+    async with opened(folder, WordLlamaEmbedder()):
+        pass
+    shutil.rmtree(folder / "index")
     vector = np.full(WordLlamaEmbedder.dimensions, 1 / 16, dtype="<f2").tobytes()
     fixed = {**owner(tenant), "archive_id": "a", "tags": [], "metadata": {}, "created_at": 0, "vector": vector}
     rows = [{**fixed, "id": f"passage-{n}", "text": f"boat number {n}"} for n in range(_MANY)]
@@ -112,9 +115,9 @@ async def test_a_service_killed_in_the_middle_goes_on_from_there(tmp_path: Path)
         peer = Peer("archival_service", service.grpc, gateway)
         client = Client(peer, ArchivalServiceStub(peer.channel))
         last = f"boat number {_MANY - 1}"
-        assert await client.search(ann, last, limit=1) == [last]
+        assert await client.search(ann, last, limit=1, mode=type_pb2.SEARCH_MODE_LEXICAL) == [last]
         await until_built(tmp_path, _MANY)
-        assert await client.search(ann, last, limit=1) == [last]
+        assert await client.search(ann, last, limit=1, mode=type_pb2.SEARCH_MODE_LEXICAL) == [last]
         await peer.close()
         assert service.stop() == 0
     async with opened(tmp_path, WordLlamaEmbedder()) as archival:
