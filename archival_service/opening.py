@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from archival_service import keeper, reembedding
+from archival_service.promoting import Promoter
 from archival_service.rebuilding import WORK, Rebuilding
 from archival_service.store import PassageIndex
 from archival_service.stores import outbox, spans, vectors
@@ -25,7 +26,6 @@ from triptych.errors import Unavailable
 
 _log = structlog.get_logger("opening")
 _MIGRATIONS = "archival_service:migrations"
-_SHARD = "shard"
 
 
 def open_sql(dsn: str) -> Database:
@@ -50,6 +50,7 @@ async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: Asy
     left = await sql.read(lambda c: spans.left(c, WORK))
     index: PassageIndex = Rebuilding(sql, edge) if left else edge
     stack.push_async_callback(index.close)
+    stack.push_async_callback(Promoter(sql, edge, index.built).close)
     return index
 
 
@@ -78,7 +79,7 @@ async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex
     if not (wanted and mark.is_file() and mark.read_text() == wanted):
         return None
     try:
-        index = await EdgeIndex.open(folder / _SHARD, dimensions)
+        index = await EdgeIndex.open(folder, dimensions)
     except IndexUnusable as error:
         _log.warning("the index is damaged: it is built anew", error=str(error))
         return None
@@ -102,7 +103,7 @@ async def _begin(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
     """An empty index, which has to be told of all passages."""
     mark = folder / vectors.MARK
     mark.unlink(missing_ok=True)
-    index = await EdgeIndex.create(folder / _SHARD, dimensions)
+    index = await EdgeIndex.create(folder, dimensions)
     name = str(uuid.uuid4())
     await sql.write(lambda c: _begin_anew(c, name))
     mark.write_text(name)

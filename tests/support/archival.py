@@ -35,7 +35,7 @@ class FaultyIndex:
     """
 
     def __init__(self, index: PassageIndex) -> None:
-        self._index = index
+        self._index = self.real = index
         self.failing = False
         self.scanned: Database | None = None
         self.gate = asyncio.Event()
