@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from archival_service import keeper, reembedding
 from archival_service.promoting import Promoter
-from archival_service.rebuilding import WORK, Rebuilding
+from archival_service.rebuilding import Rebuilding
 from archival_service.store import PassageIndex
 from archival_service.stores import outbox, spans, vectors
 from archival_service.stores.edge import EdgeIndex, IndexUnusable
@@ -47,7 +47,7 @@ async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: Asy
     except (IndexUnusable, Unavailable, OSError) as error:
         cause = error.__cause__ if isinstance(error, Unavailable) else error
         raise StoreError(f"the index in {folder} can't be built: {cause}") from error
-    left = await sql.read(lambda c: spans.left(c, WORK))
+    left = await sql.read(lambda c: spans.left(c, spans.REBUILD))
     index: PassageIndex = Rebuilding(sql, edge) if left else edge
     stack.push_async_callback(index.close)
     stack.push_async_callback(Promoter(sql, edge, index.built).close)
@@ -85,7 +85,7 @@ async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex
         return None
     try:
         await keeper.heal(sql, index)
-        if await sql.read(lambda c: spans.left(c, WORK)):
+        if await sql.read(lambda c: spans.left(c, spans.REBUILD)):
             return index
         has, should = await index.count(), await sql.read(vectors.count)
     except Unavailable as error:
@@ -112,5 +112,5 @@ async def _begin(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
 
 def _begin_anew(connection: Connection, name: str) -> None:
     outbox.clear(connection)
-    spans.begin(connection, WORK)
+    spans.begin(connection, spans.REBUILD)
     vectors.set_setting(connection, vectors.MARK, name)

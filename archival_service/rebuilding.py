@@ -24,8 +24,6 @@ from servicekit.sql import Database
 from triptych.errors import Unavailable
 
 _log = structlog.get_logger("rebuilding")
-# In `stores.spans`: passages that the index has yet to be told of.
-WORK = "rebuild"
 _BATCH = 500
 # So many between two flushes: what a kill costs to do again.
 _FLUSHED = 5_000
@@ -79,8 +77,8 @@ class Rebuilding:
             await asyncio.sleep(self._retry_seconds)
 
     async def _build(self) -> None:
-        left = await self._sql.read(lambda c: spans.left(c, WORK))
-        progress = Progress(_log, "building the index", await self._sql.read(lambda c: spans.count(c, WORK)))
+        left = await self._sql.read(lambda c: spans.left(c, spans.REBUILD))
+        progress = Progress(_log, "building the index", await self._sql.read(lambda c: spans.count(c, spans.REBUILD)))
         if progress.total:
             _log.warning("the index is built anew: meanwhile searches take longer", passages=progress.total)
         unflushed = 0
@@ -105,4 +103,4 @@ class Rebuilding:
 
     async def _keep(self, after: int) -> None:
         await self._index.flush()
-        await self._sql.write(lambda c: spans.advance(c, WORK, after))
+        await self._sql.write(lambda c: spans.advance(c, spans.REBUILD, after))

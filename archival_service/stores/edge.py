@@ -148,6 +148,10 @@ class EdgeIndex:
         """How many passages the owner's shard was built of; 0 if they have none of their own."""
         return self._own[tenant].known.passages if tenant in self._own else 0
 
+    async def shared_has(self, tenant: Tenant) -> bool:
+        """Whether the shared shard has any passage of the owner's."""
+        return bool(await self.run(self._shared.numbers_of, tenant, 1))
+
     def take(self, known: OwnShard, shard: Shard) -> _Own | None:
         """From here on this is the owner's, and has all that the index was told of. Gives the one that they had."""
         replaced = self._own.get(known.tenant)

@@ -13,6 +13,9 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from archival_service.stores.tables import passages
 from archival_service.stores.vectors import set_setting, setting
 
+# The index has to be told of them.
+REBUILD = "rebuild"
+
 
 @dataclass(frozen=True)
 class Span:
