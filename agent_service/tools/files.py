@@ -76,9 +76,8 @@ async def grep_files(context: CallContext, args: GrepFiles) -> str:
     for text, passages in zip(wanted, await _with_each(context, documents, wanted), strict=True):
         for passage in passages:
             for at, lines in _places(passage, text, args.context_lines):
-                found.setdefault(
-                    (passage.source.file_name, at), {"file": place(passage.source), "at": at, "text": shown}
-                )
+                where = {"file": place(passage.source), "at": at, "text": lines}
+                found.setdefault((passage.source.file_name, at), where)
     ordered = [found[key] for key in sorted(found)]
     shown = ordered[args.offset : args.offset + _MAX_FOUND]
     if not shown:
