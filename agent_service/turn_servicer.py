@@ -67,7 +67,16 @@ class TurnServicer(TurnServiceServicer):
 
     async def ListTurns(self, request: pb.ListTurnsRequest, context: Context) -> pb.ListTurnsResponse:
         tenant = principal.tenant()
-        query = ("ListTurns", *tenant, request.agent_id, request.conversation_id, list(request.states))
+        query = (
+            "ListTurns",
+            *tenant,
+            request.agent_id,
+            request.conversation_id,
+            list(request.states),
+            request.before_id,
+            request.after_id,
+            request.background_only,
+        )
         page = paging.read(
             size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=True
         )

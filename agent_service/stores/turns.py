@@ -113,6 +113,7 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, cl
         "request_hash": digest(_content(request)),
         "state": turn.state,
         "recall_pending": True,
+        "background": request.background,
         "attempt": 1 if lease else 0,
         "request": request.SerializeToString(),
         "body": turn.SerializeToString(),
@@ -217,12 +218,25 @@ def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest,
         query = query.where(turns.c.conversation_id == request.conversation_id)
     if request.states:
         query = query.where(turns.c.state.in_(list(request.states)))
+    if request.background_only:
+        query = query.where(turns.c.background)
+    for anchor_id, behind in ((request.after_id, True), (request.before_id, False)):
+        if anchor_id:
+            # NULL for one that is not there, and nothing is less or greater.
+            anchor = select(turns.c.position).where(owned(turns, tenant), turns.c.id == anchor_id).scalar_subquery()
+            lower = page.descending is behind
+            query = query.where(turns.c.position < anchor if lower else turns.c.position > anchor)
     if page.cursor is not None:
         (cursor,) = page.cursor
         query = query.where(turns.c.position < cursor if page.descending else turns.c.position > cursor)
-    query = query.order_by(turns.c.position.desc() if page.descending else turns.c.position)
+    # With only `before_id` the rows wanted are those next to it: read backwards from it, then turn them round.
+    backwards = bool(request.before_id) and not request.after_id
+    descending = page.descending is not backwards
+    query = query.order_by(turns.c.position.desc() if descending else turns.c.position)
     rows = connection.execute(query.limit(page.size + 1)).all()
     more, rows = len(rows) > page.size, rows[: page.size]
+    if backwards:
+        return [Turn.FromString(row.body) for row in rows[::-1]], ""
     return [Turn.FromString(row.body) for row in rows], page.token((rows[-1].position,)) if more else ""
 
 

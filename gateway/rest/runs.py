@@ -11,11 +11,10 @@ from gateway.rest.common import Back, NewestFirst, answer, answers
 from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.recall.v1.recall_pb2 import Message
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
-_STATES = {
+STATES = {
     "created": pb.TURN_STATE_QUEUED,
     "running": pb.TURN_STATE_RUNNING,
     "completed": pb.TURN_STATE_COMPLETED,
@@ -35,15 +34,12 @@ async def list_runs(
 ) -> Response:
     wanted = ["created", "running"] if active else statuses or []
     request = pb.ListTurnsRequest(
+        **listing.paging,
         agent_id=agent_id or "",
         conversation_id=conversation_id or "",
-        page_size=listing.limit,
-        order=listing.order,
-        states=[_STATES[status] for status in wanted if status in _STATES],
+        states=[STATES[status] for status in wanted if status in STATES],
     )
-    response = await back.agent_peer.unary(back.turns.ListTurns, request)
-    # The contract pages turns by token alone: a client that asks for what comes after the last gets nothing more.
-    return answers([] if listing.after or listing.before else response.turns, shapes.run)
+    return answers((await back.agent_peer.unary(back.turns.ListTurns, request)).turns, shapes.run)
 
 
 @router.get("/{run_id}")
@@ -68,14 +64,7 @@ async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Resp
 
 @router.get("/{run_id}/messages")
 async def list_messages(run_id: str, back: Back) -> Response:
-    messages: list[Message] = []
-    async for response in back.agent_peer.stream(back.turns.ResumeTurn, pb.ResumeTurnRequest(turn_id=run_id)):
-        kind = response.event.WhichOneof("event")
-        if kind == "accepted":
-            messages.extend(response.event.accepted.messages)
-        elif kind in ("message", "tool_result"):
-            messages.append(getattr(response.event, kind))
-    return answer(letta_messages.expanded(messages))
+    return answer(letta_messages.expanded(await turns.said_in(back, run_id)))
 
 
 @router.post("/{run_id}/stream")

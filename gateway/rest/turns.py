@@ -88,6 +88,18 @@ async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     return Events(first, events)
 
 
+async def said_in(back: Backends, turn_id: str) -> list[Message]:
+    """What was said in a turn so far, its input first; it waits for a turn that runs. Raises: NotFound."""
+    messages: list[Message] = []
+    async for response in back.agent_peer.stream(back.turns.ResumeTurn, pb.ResumeTurnRequest(turn_id=turn_id)):
+        kind = response.event.WhichOneof("event")
+        if kind == "accepted":
+            messages.extend(response.event.accepted.messages)
+        elif kind in ("message", "tool_result"):
+            messages.append(getattr(response.event, kind))
+    return messages
+
+
 async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
     """The events of a turn behind that one, and what is still to come. Raises: NotFound."""
     request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=after_sequence, deltas=True)

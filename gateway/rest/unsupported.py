@@ -21,8 +21,6 @@ REASONS = {
     "/v1/mcp-servers": "MCP servers are set up by gRPC or the SDK, not by REST yet",
     "/v1/tools/search": _LATER,
     "/v1/agents/{agent_id}/tools/{tool_name}/run": _LATER,
-    "/v1/messages/batches": _LATER,
-    "/v1/jobs": "there are no jobs: runs in the background are at /v1/runs",
     "/v1/steps/{step_id}/messages": _LATER,
     "/v1/steps/{step_id}/metrics": _LATER,
     "/v1/steps/{step_id}/feedback": _LATER,

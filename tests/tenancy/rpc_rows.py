@@ -87,7 +87,7 @@ ROWS: dict[str, Any] = {
     },
     "TurnService/ResumeTurn": {"turn_id": "{turn}"},
     "TurnService/GetTurn": {"turn_id": "{turn}"},
-    "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}", "after_id": "{turn}"},
     "TurnService/CancelTurn": {"turn_id": "{turn}"},
     "TurnService/ContinueTurn": {
         "turn_id": "{+waiting}",
