@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from agent_service.sealing import Sealer
 from agent_service.servicing import Servicing
 from agent_service.stores import mcp_servers
 from agent_service.stores.rows import Window
@@ -24,40 +25,43 @@ MAX_VALUE = 10_000
 
 class McpServicer(Servicing):
     _outside: Outside
+    _sealer: Sealer
 
     async def CreateMcpServer(self, request: pb.CreateMcpServerRequest, context: Context) -> pb.CreateMcpServerResponse:
         server = _checked(request.server)
         offered = await self._offered(principal.tenant(), server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateMcpServerResponse:
-            made, tools = mcp_servers.create(connection, tenant, server, offered)
-            return pb.CreateMcpServerResponse(server=_shown(made), tools=map(owned.shown, tools))
+            made, tools = mcp_servers.create(connection, self._sealer, tenant, server, offered)
+            return pb.CreateMcpServerResponse(server=made, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.CreateMcpServerResponse, work)
 
     async def GetMcpServer(self, request: pb.GetMcpServerRequest, context: Context) -> pb.GetMcpServerResponse:
         tenant = principal.tenant()
         found = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
-        return pb.GetMcpServerResponse(server=_shown(found))
+        return pb.GetMcpServerResponse(server=found)
 
     async def ListMcpServers(self, request: pb.ListMcpServersRequest, context: Context) -> pb.ListMcpServersResponse:
         tenant = principal.tenant()
         query = ("ListMcpServers", *tenant)
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
         found, token = await self._store.read(lambda c: mcp_servers.list_page(c, tenant, Window(page)))
-        return pb.ListMcpServersResponse(servers=map(_shown, found), next_page_token=token)
+        return pb.ListMcpServersResponse(servers=found, next_page_token=token)
 
     async def RefreshMcpServer(
         self, request: pb.RefreshMcpServerRequest, context: Context
     ) -> pb.RefreshMcpServerResponse:
         tenant = principal.tenant()
-        server = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
+        server = await self._store.read(
+            lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, request.server_id)
+        )
         offered = await self._offered(tenant, server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.RefreshMcpServerResponse:
             tools = mcp_servers.refresh(connection, tenant, server.id, offered)
             current = mcp_servers.get(connection, tenant, server.id)
-            return pb.RefreshMcpServerResponse(server=_shown(current), tools=map(owned.shown, tools))
+            return pb.RefreshMcpServerResponse(server=current, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.RefreshMcpServerResponse, work)
 
@@ -97,13 +101,3 @@ def _checked(wanted: pb.McpServer) -> pb.McpServer:
                 field, f"must be at most {MAX_PAIRS}, each of {MAX_VALUE:,} characters in one line"
             )
     return server
-
-
-def _shown(server: pb.McpServer) -> pb.McpServer:
-    """Without its secrets."""
-    shown = pb.McpServer()
-    shown.CopyFrom(server)
-    for pairs in (shown.headers, shown.environment):
-        for name in list(pairs):
-            pairs[name] = ""
-    return shown

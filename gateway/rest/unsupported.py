@@ -33,7 +33,7 @@ REASONS = {
     "/v1/runs/{run_id}/trace": _LATER,
     "/v1/runs/{run_id}/metrics": _LATER,
     "/v1/conversations/{conversation_id}/recompile": "the prompt is compiled for each step anyway",
-    "/v1/providers": "the server's endpoint is set by its operator",
+    "/v1/providers": "the server's endpoint is its operator's, your own are at /v1/model-providers",
     "/v1/sandbox-config": "the server's sandbox is set by its operator",
     "/v1/voice-beta": "voice was given up by Letta",
     "/v1/agents/{agent_id}/schedule": _HOSTED,

@@ -16,7 +16,7 @@ from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
 from tests.tenancy.world import World
 
-_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on"}
+_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on", "TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES": "on"}
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

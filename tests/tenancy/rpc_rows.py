@@ -60,6 +60,11 @@ ROWS: dict[str, Any] = {
     "AgentService/RefreshMcpServer": {"server_id": "{server}"},
     "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
+    "ProviderService/CreateProvider": {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}"}},
+    "ProviderService/GetProvider": {"provider_id": "{provider}"},
+    "ProviderService/ListProviders": {},
+    "ProviderService/UpdateProvider": {"provider": {"id": "{provider}", "api_key": "k"}, "update_mask": "apiKey"},
+    "ProviderService/DeleteProvider": {"provider_id": "{+provider}"},
     # Turns
     "TurnService/StartTurn": {
         "agent_id": "{agent}",
