@@ -113,6 +113,7 @@ class Settings:
     # Users' model providers may be in this network too.
     private_providers: bool
     limits: Limits
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -142,5 +143,6 @@ class Settings:
                 turn_seconds=env.number("TRIPTYCH_TURN_SECONDS"),
                 queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),
             ),
+            metrics_listen=env.optional_listen("TRIPTYCH_AGENT_METRICS_LISTEN"),
             running=Running.read(env),
         )
