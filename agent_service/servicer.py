@@ -24,6 +24,7 @@ from agent_service.tools.outside import Outside
 from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.forking import Forker
+from agent_service.turns.single import SingleCalls
 from servicekit import metering, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
@@ -51,6 +52,7 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         self._previewer, self._between, self._forker = previewer, between, forker
         self._cleaner, self._outside, self._sealer = cleaner, outside, sealer
         self._forwarder, self._tiers = forwarder, tiers
+        self._single = SingleCalls(store, tiers, outside)
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent

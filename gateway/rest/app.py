@@ -24,6 +24,7 @@ from gateway.rest import (
     docs,
     folders,
     identities,
+    mcp_servers,
     memory,
     messages,
     models,
@@ -32,7 +33,9 @@ from gateway.rest import (
     runs,
     search,
     steps,
+    tool_search,
     tools,
+    traces,
     unsupported,
     windows,
 )
@@ -98,7 +101,10 @@ def make_api() -> FastAPI:
         own_memory,
         steps,
         windows,
+        tool_search,
         tools,
+        traces,
+        mcp_servers,
     ):
         app.include_router(module.router)
     for module in (openai_chat, openai_models, docs, admin, providers, unsupported):

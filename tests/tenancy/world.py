@@ -124,6 +124,9 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}", "api_key": "{words}", "models": ["{words}"]}},
         "provider.id",
     ),
+    "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
+    "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
+    "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
     # A turn that waits for what its client's tool returns.
     "waiting": (
         "TurnService/StartTurn",
