@@ -11,16 +11,15 @@ from pydantic import Field
 
 from gateway.agentfile.messages import written
 from gateway.batches.batches import Batches
-from gateway.rest import shapes
+from gateway.rest import shapes, traces
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers, request_id
 from gateway.rest.runs import STATES
 from gateway.rest.schemas import Body, MessagesCreate
 from gateway.rest.starting import start_request
-from gateway.rest.turns import said_in
+from gateway.rest.turns import said
 from gateway.stores.batches import Batch, Item, State
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import InvalidArgument, NotFound
-from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 router = APIRouter(prefix="/v1", tags=["batches"])
@@ -78,7 +77,7 @@ async def cancel_batch(batch_id: str, kept: Kept) -> Response:
 async def list_messages(
     batch_id: str, back: Back, kept: Kept, listing: OldestFirst, agent_id: str | None = None
 ) -> Response:
-    """What was said in those of its turns that are over, in the order of the requests."""
+    """What was said in its turns so far, in the order of the requests."""
     found = [each async for each in _messages(back, await kept.items(batch_id, agent_id or ""))]
     if listing.order == type_pb2.SORT_ORDER_DESCENDING:
         found.reverse()
@@ -125,13 +124,13 @@ async def cancel_job(job_id: str, back: Back, kept: Kept) -> Response:
 
 async def _messages(back: Back, items: list[Item]) -> AsyncIterator[dict[str, Any]]:
     for item in items:
-        if not item.turn_id or item.state is State.RUNNING:
+        if not item.turn_id:
             continue
         try:
-            said: list[Message] = await said_in(back, item.turn_id)
+            messages = said(await traces.events(back, item.turn_id))
         except NotFound:  # it went with its agent
             continue
-        for message in said:
+        for message in messages:
             yield {
                 **written(message, 0, message.conversation_id),
                 "id": message.id,

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from gateway.rest import letta_messages, shapes, turns
-from gateway.rest.common import Back, NewestFirst, answer, answers
+from gateway.rest import letta_messages, shapes, traces, turns
+from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers
 from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
+from triptych.type.v1 import type_pb2
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -39,7 +40,8 @@ async def list_runs(
         conversation_id=conversation_id or "",
         states=[STATES[status] for status in wanted if status in STATES],
     )
-    return answers((await back.agent_peer.unary(back.turns.ListTurns, request)).turns, shapes.run)
+    response = await back.agent_peer.unary(back.turns.ListTurns, request)
+    return answers(response.turns, shapes.run)
 
 
 @router.get("/{run_id}")
@@ -63,8 +65,12 @@ async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Resp
 
 
 @router.get("/{run_id}/messages")
-async def list_messages(run_id: str, back: Back) -> Response:
-    return answer(letta_messages.expanded(await turns.said_in(back, run_id)))
+async def list_messages(run_id: str, back: Back, listing: OldestFirst) -> Response:
+    """The input, and what the run's steps have said and done by now."""
+    messages = turns.said(await traces.events(back, run_id))
+    if listing.order == type_pb2.SORT_ORDER_DESCENDING:
+        messages.reverse()
+    return answer(letta_messages.expanded(listing.part(messages, lambda message: message.id)))
 
 
 @router.post("/{run_id}/stream")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gateway.rest.schemas import Body
+from gateway.rest.schemas import Body, Int32
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.letta import tool_rules
 
@@ -13,7 +13,7 @@ class ToolRule(Body):
     type: str
     tool_name: str
     children: list[str] = Field(default_factory=list)
-    max_count_limit: int | None = None
+    max_count_limit: Int32 | None = None
     child_output_mapping: dict[str, str] = Field(default_factory=dict)
     default_child: str | None = None
     require_output_mapping: bool = False

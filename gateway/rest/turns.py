@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,9 @@ _ERRORS = {
     type_pb2.ERROR_REASON_MODEL_TIMEOUT: 504,
     type_pb2.ERROR_REASON_MODEL_REFUSED: 502,
     type_pb2.ERROR_REASON_MODEL_GARBAGE: 502,
+    type_pb2.ERROR_REASON_CONTEXT_OVERFLOW: 422,
+    type_pb2.ERROR_REASON_DEADLINE_EXCEEDED: 504,
+    type_pb2.ERROR_REASON_UNAVAILABLE: 503,
 }
 _PING_SECONDS = 15.0
 _REQUEST = "approval_request_message"
@@ -88,15 +91,15 @@ async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     return Events(first, events)
 
 
-async def said_in(back: Backends, turn_id: str) -> list[Message]:
-    """What was said in a turn so far, its input first; it waits for a turn that runs. Raises: NotFound."""
+def said(events: Iterable[pb.TurnEvent]) -> list[Message]:
+    """What was said in a turn, its input first."""
     messages: list[Message] = []
-    async for response in back.agent_peer.stream(back.turns.ResumeTurn, pb.ResumeTurnRequest(turn_id=turn_id)):
-        kind = response.event.WhichOneof("event")
+    for event in events:
+        kind = event.WhichOneof("event")
         if kind == "accepted":
-            messages.extend(response.event.accepted.messages)
+            messages.extend(event.accepted.messages)
         elif kind in ("message", "tool_result"):
-            messages.append(getattr(response.event, kind))
+            messages.append(getattr(event, kind))
     return messages
 
 
