@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
+from gateway.batches.batches import Batches
 from gateway.config import Settings
 from gateway.mcp.door import McpDoor
 from gateway.rest import (
@@ -39,6 +40,9 @@ from gateway.rest import (
     unsupported,
     windows,
 )
+from gateway.rest import (
+    batches as batch_routes,
+)
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
 from gateway.rest.openai import chat as openai_chat
@@ -60,6 +64,7 @@ def make_app(
     audit: AuditLog,
     servicer: GatewayServicer,
     mcp: McpDoor,
+    batches: Batches,
     settings: Settings,
 ) -> ASGIApp:
     """The app behind its door."""
@@ -67,6 +72,7 @@ def make_app(
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
+    app.state.batches = batches
     app.router.routes.extend(mcp.routes)
     door = OpenAiForm(Door(app, authenticator, admission, audit, secure=settings.tls is not None))
     if not settings.cors_origins:
@@ -89,6 +95,7 @@ def make_api() -> FastAPI:
         agent_files,
         agents,
         memory,
+        batch_routes,  # before messages, one of which could be called so
         messages,
         blocks,
         archives,
