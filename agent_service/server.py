@@ -10,6 +10,7 @@ import structlog
 from agent_service.cleanup import Cleaner
 from agent_service.config import Settings
 from agent_service.context.window import WindowCache
+from agent_service.identity_servicer import IdentityServicer
 from agent_service.models.prices import Prices
 from agent_service.models.router import ModelRouter
 from agent_service.preview import Previewer
@@ -39,7 +40,7 @@ from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2, upkeep_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -88,6 +89,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(
             store, engine, Continuer(parts, engine), forwarder
         ),
+        identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]: IdentityServicer(store),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }

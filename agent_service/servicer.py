@@ -23,14 +23,16 @@ from agent_service.tools.outside import Outside
 from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.forking import Forker
+from agent_service.turns.single import SingleCalls
 from servicekit import metering, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
 from triptych.errors import InvalidArgument, TriptychError
 
 
-class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer):
+class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer, AgentServiceServicer):
     def __init__(
         self,
         store: Store,
@@ -47,6 +49,7 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         self._store, self._engine, self._model = store, engine, model
         self._previewer, self._between, self._forker = previewer, between, forker
         self._cleaner, self._outside, self._forwarder, self._tiers = cleaner, outside, forwarder, tiers
+        self._single = SingleCalls(store, tiers, outside)
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent

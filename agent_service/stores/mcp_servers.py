@@ -74,6 +74,19 @@ def refresh(connection: Connection, tenant: Tenant, server_id: str, offered: Seq
     return current
 
 
+def change(
+    connection: Connection, tenant: Tenant, server: McpServer, offered: Sequence[Tool]
+) -> tuple[McpServer, list[Tool]]:
+    """Keeps a server that is reached otherwise now, with what it offers there. Raises: as `refresh`."""
+    current = refresh(connection, tenant, server.id, offered)
+    connection.execute(
+        update(mcp_servers)
+        .where(owned(mcp_servers, tenant), mcp_servers.c.id == server.id)
+        .values(body=server.SerializeToString())
+    )
+    return get(connection, tenant, server.id), current
+
+
 def _refreshed(connection: Connection, tenant: Tenant, known: Tool | None, offered: Tool) -> Tool:
     if known is None or known.mcp_server_id != offered.mcp_server_id:
         return tools.create(connection, tenant, offered)

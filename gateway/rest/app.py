@@ -23,6 +23,8 @@ from gateway.rest import (
     conversations,
     docs,
     folders,
+    identities,
+    mcp_servers,
     memory,
     messages,
     models,
@@ -30,7 +32,9 @@ from gateway.rest import (
     runs,
     search,
     steps,
+    tool_search,
     tools,
+    traces,
     unsupported,
     windows,
 )
@@ -88,6 +92,7 @@ def make_api() -> FastAPI:
         blocks,
         archives,
         folders,
+        identities,
         search,
         conversations,
         runs,
@@ -95,7 +100,10 @@ def make_api() -> FastAPI:
         own_memory,
         steps,
         windows,
+        tool_search,
         tools,
+        traces,
+        mcp_servers,
     ):
         app.include_router(module.router)
     for module in (openai_chat, openai_models, docs, admin, unsupported):

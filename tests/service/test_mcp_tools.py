@@ -20,7 +20,7 @@ from tests.support.stack import running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.turn_pb2 import TurnEvent
-from triptych.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from triptych.type.v1 import type_pb2
 
 SERVICES = ("recall_service", "archival_service", "agent_service")
@@ -195,7 +195,7 @@ async def test_inside_addresses_and_programs_are_refused_unless_allowed(
         with pytest.raises(Unavailable, match="not a public one"):
             await register(world, at(url))
         program = pb.McpServer(name="kit", transport=pb.MCP_TRANSPORT_STDIO, command=sys.executable)
-        with pytest.raises(Unavailable, match="does not start"):
+        with pytest.raises(FailedPrecondition, match="TRIPTYCH_MCP_STDIO"):
             await register(world, program)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.mcp_server import TOKEN
+
 # A parameter of a path → what stands there for Ann (see `world.MAKING` for the placeholders).
 PARAMETERS = {
     "agent_id": "{agent}",
@@ -20,6 +22,8 @@ PARAMETERS = {
     "user_id": "{user}",
     "key_id": "{key}",
     "erasure_id": "{erased}",
+    "identity_id": "{identity}",
+    "mcp_server_id": "{server}",
     "label": "human",
 }
 
@@ -37,7 +41,7 @@ class Row:
 # Routes with a body, a query that matters, or something to delete.
 ROWS: dict[str, Row] = {
     "POST /v1/agents": Row({"name": "n", "block_ids": ["{block}"]}),
-    "GET /v1/agents": Row(query={"after": "{agent}"}),
+    "GET /v1/agents": Row(query={"after": "{agent}", "identity_id": "{identity}"}),
     # A file, and no JSON: tests/compat brings some in.
     "POST /v1/agents/import": Row(status=(422,)),
     "PATCH /v1/agents/{agent_id}": Row({"description": "d"}),
@@ -47,6 +51,33 @@ ROWS: dict[str, Row] = {
         {"requires_approval": True}, path={"agent_id": "{+agent}", "tool_name": "memory_insert"}
     ),
     "POST /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
+    "POST /v1/tools/search": Row({"query": "OWN-WORDS"}),
+    "POST /v1/agents/{agent_id}/tools/{tool_name}/run": Row(
+        {"args": {"query": "OWN-WORDS"}}, path={"agent_id": "{based}", "tool_name": "conversation_search"}
+    ),
+    "POST /v1/mcp-servers": Row(
+        {
+            "server_name": "s-{uuid}",
+            "config": {
+                "mcp_server_type": "streamable_http",
+                "server_url": "{mcp_url}",
+                "auth_header": "authorization",
+                "auth_token": TOKEN,
+            },
+        }
+    ),
+    "GET /v1/mcp-servers": Row(query={"after": "{server}"}),
+    "PATCH /v1/mcp-servers/{mcp_server_id}": Row(
+        {"config": {"server_url": "{mcp_url}"}}, path={"mcp_server_id": "{+server}"}
+    ),
+    "PATCH /v1/mcp-servers/{mcp_server_id}/refresh": Row({}),
+    "DELETE /v1/mcp-servers/{mcp_server_id}": Row(path={"mcp_server_id": "{+server}"}),
+    "GET /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}": Row(path={"tool_id": "{server_tool}"}),
+    "POST /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}/run": Row(
+        {"args": {"a": 1, "b": 2}}, path={"tool_id": "{server_tool}"}
+    ),
+    "PATCH /v1/steps/{step_id}/feedback": Row({"feedback": "positive"}),
+    "POST /v1/conversations/{conversation_id}/recompile": Row({}),
     "PUT /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
     "GET /v1/tools/{tool_id}": Row(path={"tool_id": "{own_tool}"}),
     "PATCH /v1/tools/{tool_id}": Row({"description": "d"}, path={"tool_id": "{own_tool}"}),
@@ -68,10 +99,18 @@ ROWS: dict[str, Row] = {
     "PATCH /v1/agents/{agent_id}/messages/{message_id}": Row({"content": "{words}"}),
     "GET /v1/messages": Row(query={"after": "{message}"}),
     "POST /v1/blocks": Row({"label": "l", "value": "v"}),
-    "GET /v1/blocks": Row(query={"after": "{block}"}),
+    "GET /v1/blocks": Row(query={"after": "{block}", "identity_id": "{identity}"}),
     "POST /v1/blocks/{block_id}/revisions/{revision}/undo": Row(path={"block_id": "{+edited_block}", "revision": "2"}),
     "PATCH /v1/blocks/{block_id}": Row({"value": "v"}),
     "DELETE /v1/blocks/{block_id}": Row(path={"block_id": "{+block}"}),
+    "POST /v1/identities": Row({"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"]}),
+    "PUT /v1/identities": Row({"identifier_key": "{uuid}", "name": "n", "block_ids": ["{block}"]}),
+    "GET /v1/identities": Row(query={"after": "{identity}"}),
+    "PATCH /v1/identities/{identity_id}": Row({"name": "n", "block_ids": ["{block}"]}),
+    "PUT /v1/identities/{identity_id}/properties": Row([{"key": "k", "value": "v"}]),
+    "DELETE /v1/identities/{identity_id}": Row(path={"identity_id": "{+identity}"}),
+    "PATCH /v1/agents/{agent_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
+    "PATCH /v1/blocks/{block_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
     "POST /v1/folders": Row({"name": "n"}),
     "GET /v1/folders": Row(query={"after": "{archive}"}),
     "PATCH /v1/folders/{folder_id}": Row({"name": "n"}),
@@ -81,7 +120,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/folders/{folder_id}/{file_id}": Row(path={"file_id": "{+document}"}),
     "PATCH /v1/agents/{agent_id}/folders/{verb}/{folder_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives": Row({"name": "n"}),
-    "GET /v1/archives": Row(query={"after": "{archive}"}),
+    "GET /v1/archives": Row(query={"after": "{archive}", "agent_id": "{agent}"}),
     "PATCH /v1/archives/{archive_id}": Row({"name": "n"}),
     "DELETE /v1/archives/{archive_id}": Row(path={"archive_id": "{+archive}"}),
     "POST /v1/archives/{archive_id}/passages": Row({"text": "a fact"}),
@@ -89,7 +128,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/messages/search": Row({"query": "OWN-WORDS", "agent_id": "{agent}", "conversation_id": "{conversation}"}),
     "POST /v1/passages/search": Row({"query": "OWN-WORDS", "archive_id": "{archive}"}),
     "POST /v1/conversations": Row({}, query={"agent_id": "{agent}"}),
-    "GET /v1/conversations": Row(query={"agent_id": "{agent}"}),
+    "GET /v1/conversations": Row(query={"agent_id": "{agent}", "after": "{conversation}"}),
     "PATCH /v1/conversations/{conversation_id}": Row({"summary": "{words}"}),
     "DELETE /v1/conversations/{conversation_id}": Row(path={"conversation_id": "{+conversation}"}),
     "POST /v1/conversations/{conversation_id}/fork": Row({}),
@@ -101,8 +140,8 @@ ROWS: dict[str, Row] = {
     "POST /v1/archives/{archive_id}/passages/batch": Row({"passages": [{"text": "a fact"}]}),
     "POST /v1/conversations/{conversation_id}/cancel": Row({}),
     "POST /v1/conversations/{conversation_id}/messages": Row({"input": "hello"}),
-    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}"}),
-    "GET /v1/steps": Row(query={"agent_id": "{agent}"}),
+    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}", "after": "{turn}"}),
+    "GET /v1/steps": Row(query={"agent_id": "{agent}", "before": "{step}"}),
     "POST /v1/agents/{agent_id}/summarize": Row({}),
     "POST /v1/conversations/{conversation_id}/compact": Row({}),
     "PATCH /v1/agents/{agent_id}/reset-messages": Row({}),

@@ -12,9 +12,9 @@ _LATER = "2126-01-01T00:00:00Z"
 
 ROWS: dict[str, Any] = {
     # Agents
-    "AgentService/CreateAgent": {"agent": {"name": "n"}, "block_ids": ["{block}"]},
+    "AgentService/CreateAgent": {"agent": {"name": "n", "identity_ids": ["{identity}"]}, "block_ids": ["{block}"]},
     "AgentService/GetAgent": {"agent_id": "{agent}"},
-    "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}"},
+    "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}", "identity_id": "{identity}"},
     "AgentService/CountAgents": {},
     "AgentService/UpdateAgent": {"agent": {"id": "{agent}", "description": "d"}, "update_mask": "description"},
     "AgentService/DeleteAgent": {"agent_id": "{+agent}"},
@@ -22,7 +22,7 @@ ROWS: dict[str, Any] = {
     # Blocks
     "AgentService/CreateBlock": {"block": {"label": "l", "value": "v"}},
     "AgentService/GetBlock": {"block_id": "{block}"},
-    "AgentService/ListBlocks": {"before_id": "{block}"},
+    "AgentService/ListBlocks": {"before_id": "{block}", "identity_id": "{identity}"},
     "AgentService/CountBlocks": {},
     "AgentService/UpdateBlock": {"block": {"id": "{block}", "value": "v"}, "update_mask": "value"},
     "AgentService/DeleteBlock": {"block_id": "{+block}"},
@@ -37,7 +37,7 @@ ROWS: dict[str, Any] = {
     # Conversations, tools, models
     "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},
     "AgentService/GetConversation": {"conversation_id": "{conversation}"},
-    "AgentService/ListConversations": {"agent_id": "{agent}"},
+    "AgentService/ListConversations": {"agent_id": "{agent}", "after_id": "{conversation}"},
     "AgentService/UpdateConversation": {"conversation": {"id": "{conversation}", "title": "t"}, "update_mask": "title"},
     "AgentService/DeleteConversation": {"conversation_id": "{+conversation}"},
     "AgentService/ForkConversation": {"conversation_id": "{conversation}"},
@@ -52,14 +52,41 @@ ROWS: dict[str, Any] = {
     "AgentService/DeleteTool": {"tool_id": "{+own_tool}"},
     "AgentService/AttachTool": {"agent_id": "{+agent}", "tool_id": "{own_tool}"},
     "AgentService/DetachTool": {"agent_id": "{agent}", "tool_id": "{own_tool}"},
+    "AgentService/RunTool": {
+        "tool_id": "{server_tool}",
+        "agent_id": "{equipped}",
+        "arguments": '{"a": 1, "b": 2}',
+    },
     "AgentService/CreateMcpServer": {
         "server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}
     },
     "AgentService/GetMcpServer": {"server_id": "{server}"},
-    "AgentService/ListMcpServers": {},
+    "AgentService/ListMcpServers": {"after_id": "{server}"},
     "AgentService/RefreshMcpServer": {"server_id": "{server}"},
+    "AgentService/UpdateMcpServer": {
+        "server": {"id": "{+server}", "headers": {"authorization": TOKEN}},
+        "update_mask": "headers",
+    },
     "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
+    # Identities
+    "IdentityService/CreateIdentity": {
+        "identity": {"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"], "block_ids": ["{block}"]}
+    },
+    "IdentityService/GetIdentity": {"identity_id": "{identity}"},
+    "IdentityService/ListIdentities": {"after_id": "{identity}", "identity_ids": ["{identity}"]},
+    "IdentityService/CountIdentities": {},
+    "IdentityService/UpdateIdentity": {
+        "identity": {"id": "{identity}", "name": "n", "agent_ids": ["{agent}"]},
+        "update_mask": "name,agentIds",
+    },
+    "IdentityService/UpsertIdentity": {
+        "identity": {"identifier_key": "{uuid}", "name": "n", "block_ids": ["{block}"]},
+        "update_mask": "name",
+    },
+    "IdentityService/DeleteIdentity": {"identity_id": "{+identity}"},
+    "IdentityService/AttachIdentity": {"identity_id": "{identity}", "block_id": "{block}"},
+    "IdentityService/DetachIdentity": {"identity_id": "{+identity}", "agent_id": "{agent}"},
     # Turns
     "TurnService/StartTurn": {
         "agent_id": "{agent}",
@@ -69,7 +96,12 @@ ROWS: dict[str, Any] = {
     },
     "TurnService/ResumeTurn": {"turn_id": "{turn}"},
     "TurnService/GetTurn": {"turn_id": "{turn}"},
-    "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "TurnService/ListTurnEvents": {"turn_id": "{turn}"},
+    "TurnService/ListTurns": {
+        "agent_id": "{agent}",
+        "conversation_id": "{conversation}",
+        "after_id": "{turn}",
+    },
     "TurnService/CancelTurn": {"turn_id": "{turn}"},
     "TurnService/ContinueTurn": {
         "turn_id": "{+waiting}",
@@ -77,8 +109,9 @@ ROWS: dict[str, Any] = {
         "tool_returns": [{"tool_call_id": "call-0", "text": "seen"}],
     },
     "StepService/GetStep": {"step_id": "{step}"},
-    "StepService/ListSteps": {"turn_id": "{turn}", "agent_id": "{agent}"},
+    "StepService/ListSteps": {"turn_id": "{turn}", "agent_id": "{agent}", "before_id": "{step}"},
     "StepService/GetStepContext": {"step_id": "{step}"},
+    "StepService/SetStepFeedback": {"step_id": "{step}", "feedback": "STEP_FEEDBACK_POSITIVE"},
     # Archives
     "ArchivalService/CreateArchive": {"archive": {"name": "n"}},
     "ArchivalService/GetArchive": {"archive_id": "{archive}"},

@@ -195,6 +195,7 @@ class Agent(_message.Message):
     COMPACTION_FIELD_NUMBER: _builtins.int
     TOOL_RULES_FIELD_NUMBER: _builtins.int
     SLEEP_TIME_FIELD_NUMBER: _builtins.int
+    IDENTITY_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -239,6 +240,10 @@ class Agent(_message.Message):
 
     @_builtins.property
     def sleep_time(self) -> Global___SleepTimeSettings: ...
+    @_builtins.property
+    def identity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The identities that it has."""
+
     def __init__(
         self,
         *,
@@ -262,10 +267,11 @@ class Agent(_message.Message):
         compaction: Global___CompactionSettings | None = ...,
         tool_rules: _abc.Iterable[Global___ToolRule] | None = ...,
         sleep_time: Global___SleepTimeSettings | None = ...,
+        identity_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "sleep_time", b"sleep_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,6 +961,8 @@ class ListAgentsRequest(_message.Message):
     TAG_MATCH_FIELD_NUMBER: _builtins.int
     NAME_CONTAINS_FIELD_NUMBER: _builtins.int
     BLOCK_ID_FIELD_NUMBER: _builtins.int
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_KEYS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -969,8 +977,14 @@ class ListAgentsRequest(_message.Message):
     """Part of the name. Empty: any."""
     block_id: _builtins.str
     """Agents that have this block. Empty: any."""
+    identity_id: _builtins.str
+    """Agents that have this identity. Empty: any."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def identifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agents that have an identity of one of these keys. Empty: any."""
+
     def __init__(
         self,
         *,
@@ -984,10 +998,12 @@ class ListAgentsRequest(_message.Message):
         tag_match: _type_pb2.TagMatch.ValueType = ...,
         name_contains: _builtins.str = ...,
         block_id: _builtins.str = ...,
+        identity_id: _builtins.str = ...,
+        identifier_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1063,7 +1079,7 @@ class UpdateAgentRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding, compaction,
-        tool_rules.
+        tool_rules, sleep_time, identity_ids.
         """
 
     def __init__(
@@ -1346,6 +1362,8 @@ class ListBlocksRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     LABEL_CONTAINS_FIELD_NUMBER: _builtins.int
     VALUE_CONTAINS_FIELD_NUMBER: _builtins.int
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_KEYS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -1355,6 +1373,12 @@ class ListBlocksRequest(_message.Message):
     label: _builtins.str
     label_contains: _builtins.str
     value_contains: _builtins.str
+    identity_id: _builtins.str
+    """Blocks that have this identity. Empty: any."""
+    @_builtins.property
+    def identifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Blocks that have an identity of one of these keys. Empty: any."""
+
     def __init__(
         self,
         *,
@@ -1366,10 +1390,12 @@ class ListBlocksRequest(_message.Message):
         label: _builtins.str = ...,
         label_contains: _builtins.str = ...,
         value_contains: _builtins.str = ...,
+        identity_id: _builtins.str = ...,
+        identifier_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2011,11 +2037,15 @@ class ListConversationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
@@ -2023,10 +2053,12 @@ class ListConversationsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2721,6 +2753,62 @@ class DetachToolResponse(_message.Message):
 Global___DetachToolResponse: _TypeAlias = DetachToolResponse  # noqa: Y015
 
 @_typing.final
+class RunToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tool_id: _builtins.str
+    agent_id: _builtins.str
+    """The agent that calls it, which must have it. Empty: a tool of an MCP server, or a Python tool, needs none."""
+    arguments: _builtins.str
+    """JSON, an object. Empty: {}."""
+    request_id: _builtins.str
+    """The same one calls once. MCP servers and Python tools know none: of such a call that a crash breaks off, nobody
+    knows whether it was made, and it is made again.
+    """
+    def __init__(
+        self,
+        *,
+        tool_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        arguments: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "arguments", b"arguments", "request_id", b"request_id", "tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunToolRequest: _TypeAlias = RunToolRequest  # noqa: Y015
+
+@_typing.final
+class RunToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    status: _type_pb2.ToolStatus.ValueType
+    text: _builtins.str
+    """What it returned, or what went wrong."""
+    def __init__(
+        self,
+        *,
+        status: _type_pb2.ToolStatus.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunToolResponse: _TypeAlias = RunToolResponse  # noqa: Y015
+
+@_typing.final
 class CreateMcpServerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2813,20 +2901,26 @@ class ListMcpServersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2900,6 +2994,61 @@ class RefreshMcpServerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshMcpServerResponse: _TypeAlias = RefreshMcpServerResponse  # noqa: Y015
+
+@_typing.final
+class UpdateMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Of: transport, url, headers, command, arguments, environment. A header or a variable with an empty value keeps the
+        value that it has.
+        """
+
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "server", b"server", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMcpServerRequest: _TypeAlias = UpdateMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMcpServerResponse: _TypeAlias = UpdateMcpServerResponse  # noqa: Y015
 
 @_typing.final
 class DeleteMcpServerRequest(_message.Message):
