@@ -76,7 +76,7 @@ def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters
     rows = np.array(connection.execute(_HAVING_WITHIN, parameters).scalars().all(), dtype=np.int64)
     count = len(rows)
     if count == MOST_ROWS:
-        ((count,),) = connection.connection.cursor().execute(_COUNT, (match, _MOST_COUNTED)).fetchall()
+        count = connection.exec_driver_sql(_COUNT, (match, _MOST_COUNTED)).scalar_one()
     return rows, count
 
 

@@ -72,14 +72,12 @@ def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -
 
 
 def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: int, most: int) -> list[VectorRow]:
-    """The first `most` vectors of the agent (or, if empty, of the user) behind number `after`, and what is filtered by.
-
-    By the driver: there may be very many, of which SQLAlchemy would make objects first.
-    """
-    execute = connection.connection.cursor().execute
+    """The first `most` vectors of the agent (if empty, of the user) behind number `after`, and what is filtered by."""
     if agent_id:
-        return execute(_SINCE_OF_AGENT, (*tenant, after, agent_id, most)).fetchall()
-    return execute(_SINCE_OF_USER, (*tenant, after, most)).fetchall()
+        rows = connection.exec_driver_sql(_SINCE_OF_AGENT, (*tenant, after, agent_id, most))
+    else:
+        rows = connection.exec_driver_sql(_SINCE_OF_USER, (*tenant, after, most))
+    return [tuple(row) for row in rows]
 
 
 def start_over(connection: Connection) -> None:

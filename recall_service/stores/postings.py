@@ -145,9 +145,9 @@ class Postings:
 def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:
     """The newest messages that match, rising, of those behind number `after`; `most` of them, or all.
 
-    With the driver itself: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5.
+    In the driver's own words: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5 to make them.
     """
-    ((listed,),) = connection.connection.cursor().execute(_NEWEST, (match, after, most)).fetchall()
+    listed: str | None = connection.exec_driver_sql(_NEWEST, (match, after, most)).scalar_one()
     return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
 
 

@@ -48,8 +48,11 @@ class Quantised:
     def scores(self, at: NDArray[np.intp], query: Vectors) -> NDArray[np.float32]:
         """Dot products with those of the rows. `query`: shape (dimensions,)."""
         scores: NDArray[np.float32] = self.rows[at].astype(np.float32) @ query
-        return scores * (self.scales[at] / _LARGEST)
+        scores *= self.scales[at] / _LARGEST
+        return scores
 
     def widened(self, at: slice) -> Vectors:
         """As they were, or nearly."""
-        return self.rows[at].astype(np.float32) * (self.scales[at] / _LARGEST)[:, None]
+        rows = self.rows[at].astype(np.float32)
+        rows *= (self.scales[at] / _LARGEST)[:, None]
+        return rows
