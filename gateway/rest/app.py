@@ -29,6 +29,7 @@ from gateway.rest import (
     messages,
     models,
     own_memory,
+    providers,
     runs,
     search,
     steps,
@@ -106,7 +107,7 @@ def make_api() -> FastAPI:
         mcp_servers,
     ):
         app.include_router(module.router)
-    for module in (openai_chat, openai_models, docs, admin, unsupported):
+    for module in (openai_chat, openai_models, docs, admin, providers, unsupported):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

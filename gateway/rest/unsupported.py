@@ -20,7 +20,7 @@ REASONS = {
     "/v1/groups": "groups are not served: agents of a user share blocks and archives",
     "/v1/messages/batches": _LATER,
     "/v1/jobs": "there are no jobs: runs in the background are at /v1/runs",
-    "/v1/providers": "the server's endpoint is set by its operator",
+    "/v1/providers": "the server's endpoint is its operator's, your own are at /v1/model-providers",
     "/v1/sandbox-config": "the server's sandbox is set by its operator",
     "/v1/voice-beta": "voice was given up by Letta",
     "/v1/agents/{agent_id}/schedule": _HOSTED,

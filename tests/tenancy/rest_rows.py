@@ -14,6 +14,7 @@ PARAMETERS = {
     "archive_id": "{archive}",
     "passage_id": "{passage}",
     "message_id": "{message}",
+    "provider_id": "{provider}",
     "conversation_id": "{conversation}",
     "folder_id": "{archive}",
     "file_id": "{document}",
@@ -149,6 +150,9 @@ ROWS: dict[str, Row] = {
     "POST /v1/memory/search": Row({"agent_id": "{agent}", "query": "OWN-WORDS"}),
     "POST /openai/v1/chat/completions": Row({"model": "{agent}", "messages": [{"role": "user", "content": "hello"}]}),
     "GET /openai/v1/models/{model}": Row(path={"model": "{agent}"}),
+    "POST /v1/model-providers": Row({"name": "p-{uuid}", "base_url": "{mcp_url}"}),
+    "PATCH /v1/model-providers/{provider_id}": Row({"api_key": "k"}),
+    "DELETE /v1/model-providers/{provider_id}": Row(path={"provider_id": "{+provider}"}),
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),
