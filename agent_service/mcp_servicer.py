@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import Connection
 
+from agent_service.sealing import Sealer
 from agent_service.servicing import Servicing, window_of
 from agent_service.stores import mcp_servers
 from agent_service.tools import definitions, owned
@@ -25,50 +26,55 @@ MAX_VALUE = 10_000
 
 class McpServicer(Servicing):
     _outside: Outside
+    _sealer: Sealer
 
     async def CreateMcpServer(self, request: pb.CreateMcpServerRequest, context: Context) -> pb.CreateMcpServerResponse:
         server = _checked(request.server)
         offered = await self._offered(principal.tenant(), server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateMcpServerResponse:
-            made, tools = mcp_servers.create(connection, tenant, server, offered)
-            return pb.CreateMcpServerResponse(server=_shown(made), tools=map(owned.shown, tools))
+            made, tools = mcp_servers.create(connection, self._sealer, tenant, server, offered)
+            return pb.CreateMcpServerResponse(server=made, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.CreateMcpServerResponse, work)
 
     async def GetMcpServer(self, request: pb.GetMcpServerRequest, context: Context) -> pb.GetMcpServerResponse:
         tenant = principal.tenant()
         found = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
-        return pb.GetMcpServerResponse(server=_shown(found))
+        return pb.GetMcpServerResponse(server=found)
 
     async def ListMcpServers(self, request: pb.ListMcpServersRequest, context: Context) -> pb.ListMcpServersResponse:
         tenant, window = principal.tenant(), window_of(request)
         found, token = await self._store.read(lambda c: mcp_servers.list_page(c, tenant, window))
-        return pb.ListMcpServersResponse(servers=map(_shown, found), next_page_token=token)
+        return pb.ListMcpServersResponse(servers=found, next_page_token=token)
 
     async def RefreshMcpServer(
         self, request: pb.RefreshMcpServerRequest, context: Context
     ) -> pb.RefreshMcpServerResponse:
         tenant = principal.tenant()
-        server = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
+        server = await self._store.read(
+            lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, request.server_id)
+        )
         offered = await self._offered(tenant, server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.RefreshMcpServerResponse:
             tools = mcp_servers.refresh(connection, tenant, server.id, offered)
             current = mcp_servers.get(connection, tenant, server.id)
-            return pb.RefreshMcpServerResponse(server=_shown(current), tools=map(owned.shown, tools))
+            return pb.RefreshMcpServerResponse(server=current, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.RefreshMcpServerResponse, work)
 
     async def UpdateMcpServer(self, request: pb.UpdateMcpServerRequest, context: Context) -> pb.UpdateMcpServerResponse:
         tenant = principal.tenant()
-        current = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server.id))
+        current = await self._store.read(
+            lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, request.server.id)
+        )
         server = _check(_changed(current, request))
         offered = await self._offered(tenant, server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.UpdateMcpServerResponse:
-            changed, tools = mcp_servers.change(connection, tenant, server, offered)
-            return pb.UpdateMcpServerResponse(server=_shown(changed), tools=map(owned.shown, tools))
+            changed, tools = mcp_servers.change(connection, self._sealer, tenant, server, offered)
+            return pb.UpdateMcpServerResponse(server=changed, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.UpdateMcpServerResponse, work)
 
@@ -132,13 +138,3 @@ def _check(server: pb.McpServer) -> pb.McpServer:
                 field, f"must be at most {MAX_PAIRS}, each of {MAX_VALUE:,} characters in one line"
             )
     return server
-
-
-def _shown(server: pb.McpServer) -> pb.McpServer:
-    """Without its secrets."""
-    shown = pb.McpServer()
-    shown.CopyFrom(server)
-    for pairs in (shown.headers, shown.environment):
-        for name in list(pairs):
-            pairs[name] = ""
-    return shown

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bind
 
 from servicekit.paging import Page
 from servicekit.principal import Tenant
+from triptych.errors import PermissionDenied
 
 Parameters = dict[str, Any]
 
@@ -21,6 +22,18 @@ def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
 def mine(table: Table) -> ColumnElement[bool]:
     """The owner's rows in a statement that is built once: run it with the parameters of `owner`."""
     return and_(table.c.account_id == bindparam("account_id"), table.c.user_id == bindparam("user_id"))
+
+
+def readable(table: Table, tenant: Tenant) -> ColumnElement[bool]:
+    """The owner's rows, and those that its account shares."""
+    users = (tenant.user_id, tenant.account.user_id)
+    return and_(table.c.account_id == tenant.account_id, table.c.user_id.in_(users))
+
+
+def check_own(row: Any, tenant: Tenant, resource: str) -> None:
+    """`row`: one that the owner may read. Raises: PermissionDenied for what the account shares with it."""
+    if row.user_id != tenant.user_id:
+        raise PermissionDenied(f"the {resource} is the account's: it can be read here, and not changed")
 
 
 def owner(tenant: Tenant) -> Parameters:

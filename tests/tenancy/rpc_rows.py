@@ -71,6 +71,11 @@ ROWS: dict[str, Any] = {
     },
     "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
+    "ProviderService/CreateProvider": {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}"}},
+    "ProviderService/GetProvider": {"provider_id": "{provider}"},
+    "ProviderService/ListProviders": {},
+    "ProviderService/UpdateProvider": {"provider": {"id": "{provider}", "api_key": "k"}, "update_mask": "apiKey"},
+    "ProviderService/DeleteProvider": {"provider_id": "{+provider}"},
     # Identities
     "IdentityService/CreateIdentity": {
         "identity": {"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"], "block_ids": ["{block}"]}

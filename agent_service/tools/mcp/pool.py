@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent_service.sealing import Sealer
 from agent_service.store import Store
 from agent_service.stores import mcp_servers
 from agent_service.tool_settings import McpSettings
@@ -62,8 +63,8 @@ class _Connection:
 
 
 class McpPool:
-    def __init__(self, store: Store, settings: McpSettings) -> None:
-        self._store, self.settings = store, settings
+    def __init__(self, store: Store, sealer: Sealer, settings: McpSettings) -> None:
+        self._store, self._sealer, self.settings = store, sealer, settings
         self._open: OrderedDict[_Key, _Connection] = OrderedDict()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -99,7 +100,7 @@ class McpPool:
 
     async def call(self, tenant: Tenant, server_id: str, name: str, arguments: dict[str, Any]) -> str:
         """Calls a tool of the user's server, once. Raises: ToolError, NotFound (the server is gone)."""
-        server = await self._store.read(lambda c: mcp_servers.get(c, tenant, server_id))
+        server = await self._store.read(lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, server_id))
         key = (tenant, server_id, server.update_time.ToMicroseconds())
         connection = self._connection(key, server)
         try:

@@ -887,19 +887,23 @@ class Model(_message.Message):
     HANDLE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
     handle: _builtins.str
     name: _builtins.str
     context_window: _builtins.int
+    provider_name: _builtins.str
+    """What stands before the slash of the handle. Empty: the server's default endpoint."""
     def __init__(
         self,
         *,
         handle: _builtins.str = ...,
         name: _builtins.str = ...,
         context_window: _builtins.int = ...,
+        provider_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name", "provider_name", b"provider_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3252,12 +3256,17 @@ Global___DeleteMcpServerResponse: _TypeAlias = DeleteMcpServerResponse  # noqa: 
 class ListModelsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    WITHOUT_PROVIDERS_FIELD_NUMBER: _builtins.int
+    without_providers: _builtins.bool
+    """Only what the server's own endpoints have, which is the same for everybody."""
     def __init__(
         self,
+        *,
+        without_providers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["without_providers", b"without_providers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,7 +86,7 @@ class AgentServiceStub:
     DeleteMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteMcpServerRequest, _agent_pb2.DeleteMcpServerResponse]
     """Deletes the server with its tools, and takes them from every agent of the user."""
     ListModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelsRequest, _agent_pb2.ListModelsResponse]
-    """The models that the configured endpoint offers."""
+    """The models that the server's endpoints and the user's providers offer."""
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal."""
@@ -448,6 +448,6 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListModelsRequest,
         context: _aio.ServicerContext[_agent_pb2.ListModelsRequest, _abc.Awaitable[_agent_pb2.ListModelsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.ListModelsResponse]:
-        """The models that the configured endpoint offers."""
+        """The models that the server's endpoints and the user's providers offer."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _aio.Server) -> None: ...
