@@ -89,6 +89,7 @@ class Settings:
     mcp: McpSettings
     python: PythonSettings
     limits: Limits
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -116,5 +117,6 @@ class Settings:
                 turn_seconds=env.number("TRIPTYCH_TURN_SECONDS"),
                 queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),
             ),
+            metrics_listen=env.optional_listen("TRIPTYCH_AGENT_METRICS_LISTEN"),
             running=Running.read(env),
         )

@@ -53,6 +53,7 @@ class AgentCreate(Body):
     tags: list[str] | None = None
     metadata: Metadata | None = None
     timezone: str | None = None
+    identity_ids: list[str] | None = None
 
 
 class AgentUpdate(Body):
@@ -74,3 +75,4 @@ class AgentUpdate(Body):
     tags: list[str] | None = None
     metadata: Metadata | None = None
     timezone: str | None = None
+    identity_ids: list[str] | None = None

@@ -29,12 +29,16 @@ async def list_blocks(
     label: str | None = None,
     label_search: str | None = None,
     value_search: str | None = None,
+    identity_id: str | None = None,
+    identifier_keys: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     request = pb.ListBlocksRequest(
         **listing.paging,
         label=label or "",
         label_contains=label_search or "",
         value_contains=value_search or "",
+        identity_id=identity_id or "",
+        identifier_keys=identifier_keys,
     )
     response = await back.agent_peer.unary(back.agents.ListBlocks, request)
     return answers(response.blocks, shapes.block)

@@ -18,13 +18,13 @@ from agent_service.stores.sleeps import conversation_of
 from tests.support.door import FIRST_KEY, Door
 from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, step_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -52,6 +52,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         "AgentService/UpdateBlock",
         {"block": {"id": "{+block}", "value": "{words} again"}, "update_mask": "value"},
         "block.id",
+    ),
+    "identity": (
+        "IdentityService/CreateIdentity",
+        {"identity": {"identifier_key": "{uuid}", "name": "{words}", "agent_ids": ["{agent}"]}},
+        "identity.id",
     ),
     "conversation": (
         "AgentService/CreateConversation",
@@ -243,6 +248,7 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
         for rpc in (
             "AgentService/ListAgents",
             "AgentService/ListBlocks",
+            "IdentityService/ListIdentities",
             "TurnService/ListTurns",
             "RecallService/ListMessages",
             "ArchivalService/ListArchives",
