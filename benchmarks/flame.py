@@ -26,7 +26,16 @@ async def main(out: Path, turns: int, form: str) -> None:
             for _ in range(50):
                 await system.gateway.turn(agent.id, "Good morning")
             supervisor = psutil.Process(system.processes["gateway"].ppid()).pid
-            command = [str(Path(sys.executable).with_name("py-spy")), "record", "-p", str(supervisor), "--subprocesses", "-r", str(_PER_SECOND), "--gil"]
+            command = [
+                str(Path(sys.executable).with_name("py-spy")),
+                "record",
+                "-p",
+                str(supervisor),
+                "--subprocesses",
+                "-r",
+                str(_PER_SECOND),
+                "--gil",
+            ]
             recorder = await asyncio.create_subprocess_exec(*command, "-d", "3600", "-f", form, "-o", str(out))
             await asyncio.sleep(2)
             for _ in range(turns):

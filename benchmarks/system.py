@@ -83,9 +83,7 @@ class System:
             agent_pb2.Block(label="human", value="Name: Ann. Likes quince."),
             agent_pb2.Block(label="persona", value="I am a helpful assistant."),
         ]
-        wanted = agent_pb2.Agent(
-            model=agent_pb2.ModelSettings(handle=model, context_window=window), blocks=blocks
-        )
+        wanted = agent_pb2.Agent(model=agent_pb2.ModelSettings(handle=model, context_window=window), blocks=blocks)
 
         async def one() -> agent_pb2.Agent:
             request = agent_pb2.CreateAgentRequest(agent=wanted, include_base_tools=True)
@@ -138,9 +136,7 @@ class System:
 @asynccontextmanager
 async def running(folder: Path, model_url: str, **settings: str) -> AsyncIterator[System]:
     """Starts it as a user would, with these `settings` (TRIPTYCH_…); stops it behind."""
-    up = await asyncio.to_thread(
-        Up, folder, "--model-base-url", model_url, "--model", "instant", environ=settings
-    )
+    up = await asyncio.to_thread(Up, folder, "--model-base-url", model_url, "--model", "instant", environ=settings)
     try:
         key = up.ready["api_key"]
         async with grpc.aio.insecure_channel(up.ready["grpc_address"]) as channel:

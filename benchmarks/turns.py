@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.common import console, timed
 from benchmarks.floor import Floor
 from benchmarks.instant_model import instant_model
-from benchmarks.system import SERVICES, Door, System, at_once, running
+from benchmarks.system import SERVICES, System, at_once, running
 
 _CLIENTS = 32
 _HISTORIES = (10, 1_000, 10_000, 100_000)
@@ -81,7 +81,8 @@ class Bench:
             await self._system.idle()
             before, began = self._system.cpu_seconds(), time.perf_counter()
             doing = (
-                lambda agent=agents[n % _CLIENTS]: self._system.gateway.turn(agent.id, "And then?") for n in range(turns)
+                lambda agent=agents[n % _CLIENTS]: self._system.gateway.turn(agent.id, "And then?")
+                for n in range(turns)
             )
             await at_once(doing, _CLIENTS)
             rates.append(turns / (time.perf_counter() - began))
@@ -177,7 +178,11 @@ async def main(only: Sequence[str], rounds: int, each: int) -> None:
     with tempfile.TemporaryDirectory(prefix="triptych-bench-") as folder, instant_model() as url:
         for column, (name, settings, parts) in enumerate(
             (
-                ("small", {"TRIPTYCH_RECALL_EMBEDDER": "wordllama"}, [p for p in PARTS if p not in _WITH_DEFAULT_ALONE]),
+                (
+                    "small",
+                    {"TRIPTYCH_RECALL_EMBEDDER": "wordllama"},
+                    [p for p in PARTS if p not in _WITH_DEFAULT_ALONE],
+                ),
                 ("default", {}, _WITH_DEFAULT),
             )
         ):

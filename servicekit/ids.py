@@ -22,7 +22,9 @@ def derived(kind: str, *key: str | int) -> str:
     # Escaped as in JSON pointers, so that ("a/b", "c") and ("a", "b/c") are two keys.
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in key)
     # As uuid.uuid5 does it (RFC 9562, 5.5), at a third of its cost: a turn derives a dozen.
-    digest = bytearray(hashlib.sha1(_NAMESPACE.bytes + "/".join([kind, *parts]).encode(), usedforsecurity=False).digest())
+    digest = bytearray(
+        hashlib.sha1(_NAMESPACE.bytes + "/".join([kind, *parts]).encode(), usedforsecurity=False).digest()
+    )
     digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
     made = digest[:16].hex()
     return f"{kind}-{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}"

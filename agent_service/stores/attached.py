@@ -13,6 +13,7 @@ from agent_service import clock
 from agent_service.stores.rows import mine, owned, owner
 from agent_service.stores.tables import agent_blocks, blocks
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Block
 
 _ATTACHED = (
@@ -26,12 +27,12 @@ _ATTACHED = (
     )
     .order_by(agent_blocks.c.position)
 )
-_OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
+_OF_AGENT = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent")))
 
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    return [to_block(row._mapping) for row in connection.execute(_OF_AGENT, {**owner(tenant), "of_agent": agent_id})]
+    return [to_block(row._asdict()) for row in _OF_AGENT.all(connection, {**owner(tenant), "of_agent": agent_id})]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:

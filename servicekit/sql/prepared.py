@@ -51,7 +51,7 @@ class Prepared:
             many = list(parameters) if len(parameters) > 1 else parameters[0]
             return connection.execute(self._statement, many).rowcount
         compiled = self._compiled(connection.dialect)
-        return sum(_run(connection, compiled, each).rowcount for each in parameters)
+        return _run(connection, compiled, *parameters).rowcount
 
     def _compiled(self, dialect: Dialect) -> _Compiled:
         if self._sqlite is None:
@@ -61,17 +61,30 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """`binds`: the parameters' names, and how their values are made ones of SQLite's. `row`: makes a row of values."""
+    """`binds`: the parameters' names, and how their values are made ones of SQLite's. `constants`: values of those that
+    the statement itself has. `row`: makes a row of values."""
 
     text: str
     binds: Sequence[tuple[str, _Convert]]
+    constants: Mapping[str, Any]
     row: Callable[[Iterable[Any]], Any]
 
     @classmethod
     def of(cls, statement: Any, columns: Sequence[str] | None, dialect: Dialect) -> _Compiled:
         compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=columns)
-        binds = [(name, _bound(compiled.binds[name].type, dialect)) for name in compiled.positiontup or ()]
-        return cls(str(compiled), binds, _maker(statement, dialect) if isinstance(statement, Select) else tuple)
+        needed = [name for name, bind in compiled.binds.items() if bind.required]
+        if compiled.literal_execute_params:  # they stand in the text, which is made only with values for all
+            filled = statement.params(dict.fromkeys(needed))
+            compiled = filled.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        names = compiled.positiontup or []
+        binds = [(name, _bound(compiled.binds[name].type, dialect)) for name in names]
+        constants = {name: compiled.binds[name].value for name in names if name not in needed}
+        row = _maker(statement, dialect) if isinstance(statement, Select) else tuple
+        return cls(str(compiled), binds, constants, row)
+
+    def values(self, parameters: Parameters) -> list[Any]:
+        given = {**self.constants, **parameters} if self.constants else parameters
+        return [given[name] if convert is None else convert(given[name]) for name, convert in self.binds]
 
 
 def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
@@ -80,7 +93,7 @@ def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
 
 def _maker(statement: Select[Any], dialect: Dialect) -> Callable[[Iterable[Any]], Any]:
     selected = statement.selected_columns
-    row = namedtuple("row", [str(column.key) for column in selected])  # type: ignore[misc]  # noqa: PYI024
+    row = namedtuple("row", [str(column.key) for column in selected])  # type: ignore[misc]
     converted = [
         (position, convert)
         for position, column in enumerate(selected)
@@ -96,13 +109,15 @@ def _maker(statement: Select[Any], dialect: Dialect) -> Callable[[Iterable[Any]]
     return make
 
 
-def _run(connection: Connection, compiled: _Compiled, parameters: Parameters) -> sqlite3.Cursor:
+def _run(connection: Connection, compiled: _Compiled, *parameters: Parameters) -> sqlite3.Cursor:
     if not connection.in_transaction():
         connection.begin()
-    values = [parameters[name] if convert is None else convert(parameters[name]) for name, convert in compiled.binds]
+    values = [compiled.values(each) for each in parameters]
     cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
     try:
-        return cursor.execute(compiled.text, values)
+        if len(values) == 1:
+            return cursor.execute(compiled.text, values[0])
+        return cursor.executemany(compiled.text, values)
     except sqlite3.Error as error:
         # As SQLAlchemy would raise it, and without the parameters: they hold what users said.
         raise DBAPIError.instance(
