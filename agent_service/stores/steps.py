@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -71,7 +71,7 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
             "turn_id": step.turn_id,
             "created_at": clock.microseconds(step.create_time),
             "body": step.SerializeToString(),
-            "reference": asdict(reference),
+            "reference": vars(reference),
         },
     )
     if texts:
