@@ -10,7 +10,7 @@ import email.utils
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -59,7 +59,7 @@ class Http:
         async with await self._answered("GET", path) as response:
             return await _whole(response)
 
-    async def stream(self, path: str, body: bytes) -> AsyncIterator[Any]:
+    async def stream(self, path: str, body: bytes) -> AsyncGenerator[Any, None]:
         """The events of the answer. One that is not a stream is a single event."""
         import aiohttp
 

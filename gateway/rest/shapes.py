@@ -9,9 +9,9 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.rest import tool_rules
 from triptych.agent.v1 import agent_pb2, identity_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
+from triptych.letta import tool_rules
 from triptych.type.v1 import type_pb2
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from gateway.rest import shapes
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer, request_id, struct
-from gateway.rest.schemas import Body, Metadata
+from gateway.rest.schemas import Body, Int32, Metadata
 from gateway.rest.shapes import Json
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.type.v1 import type_pb2
@@ -26,7 +26,7 @@ class ToolUpdate(Body):
     json_schema: dict[str, Any] | None = None
     source_code: str | None = None
     tags: list[str] | None = None
-    return_char_limit: int | None = None
+    return_char_limit: Int32 | None = None
     default_requires_approval: bool | None = None
     metadata_: Metadata | None = None
 

@@ -90,7 +90,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/folders/{folder_id}/{file_id}": Row(path={"file_id": "{+document}"}),
     "PATCH /v1/agents/{agent_id}/folders/{verb}/{folder_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives": Row({"name": "n"}),
-    "GET /v1/archives": Row(query={"after": "{archive}"}),
+    "GET /v1/archives": Row(query={"after": "{archive}", "agent_id": "{agent}"}),
     "PATCH /v1/archives/{archive_id}": Row({"name": "n"}),
     "DELETE /v1/archives/{archive_id}": Row(path={"archive_id": "{+archive}"}),
     "POST /v1/archives/{archive_id}/passages": Row({"text": "a fact"}),
