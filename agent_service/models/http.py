@@ -10,8 +10,10 @@ import email.utils
 import random
 import ssl
 import time
+import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -110,9 +112,19 @@ class Http:
                 connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=self._ssl or True),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                trust_env=True,
+                # Not trust_env: it would also look for a .netrc, with every request.
+                proxy=_proxy(self._base_url),
             )
         return self._session
+
+
+def _proxy(url: str) -> str | None:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of it."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def _trust() -> ssl.SSLContext:
