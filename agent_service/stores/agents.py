@@ -20,7 +20,7 @@ from agent_service.stores import (
     tool_rules,
     views,
 )
-from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, like, mine, of_owner, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
 from servicekit.principal import Tenant
@@ -116,7 +116,7 @@ def check(agent: Agent) -> None:
 
 def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     """Raises: NotFound."""
-    row = _GET.first(connection, {**owner(tenant), "agent_id": agent_id})
+    row = _GET.first(connection, of_owner(tenant, agent_id=agent_id))
     if row is None:
         raise NotFound("agent", agent_id)
     return _to_agent(row, attached.of_agent(connection, tenant, agent_id))
@@ -202,7 +202,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
 
 def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> None:
     """Notes when the agent's last turn ended."""
-    _TOUCH.run(connection, {**owner(tenant), "agent_id": agent_id, "at": at})
+    _TOUCH.run(connection, of_owner(tenant, agent_id=agent_id, at=at))
 
 
 def _columns(agent: Agent) -> dict[str, Any]:

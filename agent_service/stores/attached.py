@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import Connection, bindparam, select
 
 from agent_service import clock
-from agent_service.stores.rows import mine, owned, owner
+from agent_service.stores.rows import mine, of_owner, owned
 from agent_service.stores.tables import agent_blocks, blocks
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
@@ -32,7 +32,7 @@ _OF_AGENT = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    return [to_block(row._asdict()) for row in _OF_AGENT.all(connection, {**owner(tenant), "of_agent": agent_id})]
+    return [to_block(row._asdict()) for row in _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:

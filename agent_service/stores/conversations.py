@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select,
 
 from agent_service import clock
 from agent_service.stores import replicas, unfinished
-from agent_service.stores.rows import Window, fetch, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, mine, of_owner, owned, owner
 from agent_service.stores.tables import conversations
 from agent_service.stores.views import View
 from servicekit import ids, structs
@@ -161,7 +161,7 @@ def check_here(connection: Connection, tenant: Tenant, conversation_id: str, me:
 
 def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
     """Raises: FailedPrecondition FENCED if somebody else has taken the lease, or the conversation is gone."""
-    held = _FENCE.first(connection, {**owner(tenant), "conversation_id": lease.conversation_id})
+    held = _FENCE.first(connection, of_owner(tenant, conversation_id=lease.conversation_id))
     if held is None or held.fence != lease.fence:
         raise FailedPrecondition(
             "another process has taken over this conversation", reason=type_pb2.ERROR_REASON_FENCED
@@ -174,7 +174,7 @@ def view(connection: Connection, tenant: Tenant, conversation_id: str) -> View:
 
 
 def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Any:
-    row = _GET.first(connection, {**owner(tenant), "conversation_id": conversation_id})
+    row = _GET.first(connection, of_owner(tenant, conversation_id=conversation_id))
     if row is None:
         raise NotFound("conversation", conversation_id)
     return row

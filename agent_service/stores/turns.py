@@ -12,7 +12,7 @@ from agent_service import clock
 from agent_service.stores import agents, conversations
 from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import check_same, digest
-from agent_service.stores.rows import mine, owned, owner
+from agent_service.stores.rows import mine, of_owner, owned, owner
 from agent_service.stores.tables import journal, turns
 from agent_service.stores.unfinished import LIVE
 from servicekit import ids
@@ -210,7 +210,7 @@ def end_without_lease(connection: Connection, tenant: Tenant, turn: Turn, new: S
 
 def recall_acknowledged(connection: Connection, tenant: Tenant, turn_ids: Sequence[str]) -> None:
     """Notes that recall has all messages of these turns."""
-    _ACKNOWLEDGED.run(connection, *({**owner(tenant), "of_turn": turn_id} for turn_id in turn_ids))
+    _ACKNOWLEDGED.run(connection, *(of_owner(tenant, of_turn=turn_id) for turn_id in turn_ids))
 
 
 def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
@@ -222,7 +222,7 @@ def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
 
 
 def events(connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0) -> list[TurnEvent]:
-    rows = _EVENTS.all(connection, {**owner(tenant), "of_turn": turn_id, "after": after_sequence})
+    rows = _EVENTS.all(connection, of_owner(tenant, of_turn=turn_id, after=after_sequence))
     return [TurnEvent.FromString(row.event) for row in rows]
 
 
@@ -244,12 +244,12 @@ def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest,
 
 
 def find(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord | None:
-    row = _FIND.first(connection, {**owner(tenant), "of_turn": turn_id})
+    row = _FIND.first(connection, of_owner(tenant, of_turn=turn_id))
     return _to_record(row) if row is not None else None
 
 
 def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Any | None:
-    return _BY_REQUEST.first(connection, {**owner(tenant), "of_agent": agent_id, "of_request": request_id})
+    return _BY_REQUEST.first(connection, of_owner(tenant, of_agent=agent_id, of_request=request_id))
 
 
 def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Sequence[TurnEvent]) -> None:
@@ -260,7 +260,7 @@ def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Seq
 def _update(connection: Connection, tenant: Tenant, turn: Turn, attempt: int | None = None) -> None:
     """`attempt`: None leaves it as it is."""
     values = {"now": turn.state, "as_it_stands": turn.SerializeToString(), "new_attempt": attempt}
-    _UPDATE.run(connection, {**owner(tenant), "of_turn": turn.id, **values})
+    _UPDATE.run(connection, of_owner(tenant, of_turn=turn.id, **values))
 
 
 def _to_record(row: Any) -> TurnRecord:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Connection, Dialect, Select, Update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
@@ -24,7 +24,8 @@ _Convert = Callable[[Any], Any] | None
 class Prepared:
     """A select, insert, update or delete with a `bindparam` for all that differs from run to run.
 
-    `columns`: those that an insert sets; its parameters have their names. No parameter may be an `IN` list.
+    `columns`: those that an insert sets; its parameters have their names. Those of an update have other names than its
+    table's columns, and none is an `IN` list.
     """
 
     def __init__(self, statement: Any, columns: Sequence[str] | None = None) -> None:
@@ -73,6 +74,8 @@ class _Compiled:
     def of(cls, statement: Any, columns: Sequence[str] | None, dialect: Dialect) -> _Compiled:
         compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=columns)
         needed = [name for name, bind in compiled.binds.items() if bind.required]
+        if isinstance(statement, Update) and (taken := set(statement.table.c.keys()) & set(needed)):
+            raise ValueError(f"an update's parameters are named as columns, which they would set: {taken}")
         if compiled.literal_execute_params:  # they stand in the text, which is made only with values for all
             filled = statement.params(dict.fromkeys(needed))
             compiled = filled.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})

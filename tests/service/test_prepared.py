@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import CompileError, IntegrityError
 
 from gateway.store import MIGRATIONS
 from servicekit.sql import Database, Prepared, open_database
@@ -79,6 +79,12 @@ async def test_an_error_is_sqlalchemys_and_does_not_tell_what_was_written(databa
     with pytest.raises(IntegrityError) as raised:
         await database.write(lambda c: ADD.run(c, {**thing(1), "told": {"n": "secret"}}))
     assert "secret" not in str(raised.value)
+
+
+async def test_an_update_that_would_set_what_it_looks_for_is_refused(database: Database) -> None:
+    wrong = Prepared(update(THINGS).where(THINGS.c.id == bindparam("id")).values(is_new=False))
+    with pytest.raises((ValueError, CompileError)):
+        await database.write(lambda c: wrong.run(c, {"id": 1}))
 
 
 async def test_a_read_sees_one_state_of_things(database: Database) -> None:
