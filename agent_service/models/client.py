@@ -32,7 +32,7 @@ class ModelClient:
 
     def __init__(self, endpoint: ModelEndpoint) -> None:
         self._endpoint = endpoint
-        self._http = Http(endpoint.base_url, endpoint.api_key)
+        self._http = Http(endpoint.base_url, endpoint.api_key, endpoint.public_only)
         self._models: tuple[float, list[str]] = (0.0, [])
         self._quirks: dict[str, Quirks] = {}
         # Models whose calls the endpoint reads: what they write in text is text.

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from agent_service import outbound
 from agent_service.models import failures, sse
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
 # An endpoint that asks for a longer pause is not waited for.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _MOST_CONNECTIONS = 1_000
-_MOST_ERROR_BYTES, _MOST_ANSWER_BYTES = 100_000, 32_000_000
+_MOST_ERROR_BYTES, _MOST_ANSWER_BYTES = 100_000, 64 * 1024 * 1024
 # How long the end of an answer is waited for behind its last event, so that the connection can be used again.
 _END_SECONDS = 0.05
 
@@ -36,12 +37,15 @@ _END_SECONDS = 0.05
 class Http:
     """One endpoint's. `api_key`: '' for one that wants none. Time limits are the caller's.
 
+    `public_only`: None for the operator's own endpoint; one of a user's uses nothing of this environment, and if true
+    leads to no address of this network.
+
     Its methods raise: FailedPrecondition (Refused; CONTEXT_OVERFLOW), Unavailable (Failed, Throttled, CutOff;
     MODEL_UNAVAILABLE, MODEL_GARBAGE).
     """
 
-    def __init__(self, base_url: str, api_key: str) -> None:
-        self._base_url = base_url.rstrip("/")
+    def __init__(self, base_url: str, api_key: str, public_only: bool | None = None) -> None:
+        self._base_url, self._api_key, self._public_only = base_url.rstrip("/"), api_key, public_only
         self._headers = {
             "authorization": f"Bearer {api_key or 'none'}",
             "content-type": "application/json",
@@ -70,7 +74,7 @@ class Http:
                 yield await _whole(response)
                 return
             try:
-                async for data in sse.events(response.content.iter_any()):
+                async for data in sse.events(_bounded(response)):
                     if data.startswith(b"[DONE]"):
                         await _end(response)
                         return
@@ -98,10 +102,14 @@ class Http:
                     return response
                 told = await _told(response)
                 if last or not _may_retry(response):
-                    raise failures.of_status(response.status, told)
+                    raise failures.of_status(response.status, self._without_key(told))
                 asked = _retry_after(response.headers)
             await asyncio.sleep(_pause(attempt) if asked is None else asked)
         raise AssertionError("the last attempt returns or raises")
+
+    def _without_key(self, told: str) -> str:
+        """Some endpoints repeat the key that they refuse; what they say gets into events and logs."""
+        return told.replace(self._api_key, "…") if self._api_key else told
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -109,11 +117,15 @@ class Http:
 
             self.warm_up()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=self._ssl or True),
+                connector=aiohttp.TCPConnector(
+                    limit=_MOST_CONNECTIONS,
+                    ssl=self._ssl or True,
+                    socket_factory=outbound.public_socket if self._public_only else None,
+                ),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 # Not trust_env: it would also look for a .netrc, with every request.
-                proxy=_proxy(self._base_url),
+                proxy=_proxy(self._base_url) if self._public_only is None else None,
             )
         return self._session
 
@@ -171,15 +183,22 @@ async def _told(response: aiohttp.ClientResponse) -> str:
             return ""
 
 
+async def _bounded(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    left = _MOST_ANSWER_BYTES
+    async for piece in response.content.iter_any():
+        left -= len(piece)
+        if left < 0:
+            raise failures.garbage("it is too large")
+        yield piece
+
+
 async def _whole(response: aiohttp.ClientResponse) -> Any:
     import aiohttp
 
     received = bytearray()
     try:
-        async for piece in response.content.iter_any():
+        async for piece in _bounded(response):
             received += piece
-            if len(received) > _MOST_ANSWER_BYTES:
-                raise failures.garbage("it is too long")
     except (aiohttp.ClientError, OSError) as error:
         raise failures.CutOff(type(error).__name__) from error
     return _loads(bytes(received))
