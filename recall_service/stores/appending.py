@@ -43,6 +43,9 @@ _ADVANCE = Prepared(
 _START = Prepared(insert(conversations), conversations.c.keys())
 _NOTE = Prepared(insert(appends), appends.c.keys())
 _TAKEN = select(messages.c.n).where(owned(messages), messages.c.id.in_(bindparam("ids", expanding=True))).limit(1)
+_HAS = Prepared(select(messages.c.n).where(owned(messages), messages.c.id == bindparam("one_id")))
+# So many ids are looked up one by one, which costs less than a list of them.
+_FEW = 4
 _INSERT = Prepared(insert(messages), messages.c.keys())
 # As they were appended: what was changed since is in the first revision.
 _SPAN = (
@@ -127,7 +130,11 @@ def _check_ids(connection: Connection, here: dict[str, Any], request: AppendMess
     """No key says it: PostgreSQL's are of one agent. Nobody else of the user's writes meanwhile."""
     chosen = [message.id for message in request.messages if message.id]
     taken = len(set(chosen)) < len(chosen)
-    if taken or (chosen and connection.execute(_TAKEN, {**here, "ids": chosen}).first() is not None):
+    if len(chosen) <= _FEW:
+        taken = taken or any(_HAS.first(connection, {**here, "one_id": each}) is not None for each in chosen)
+    else:
+        taken = taken or connection.execute(_TAKEN, {**here, "ids": chosen}).first() is not None
+    if taken:
         raise AlreadyExists("a message of one of these ids is already there")
 
 
