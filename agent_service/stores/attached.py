@@ -39,7 +39,7 @@ def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Bloc
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
     found: dict[str, list[Block]] = {}
-    for row in connection.execute(_OF_AGENTS, {**owner(tenant), "of_agents": list(agent_ids)}):
+    for row in connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids))):
         found.setdefault(row.attached_to, []).append(to_block(row._mapping))
     return found
 
