@@ -21,6 +21,9 @@ from triptych.type.v1 import type_pb2
 
 MAX_MESSAGES = 100
 MAX_TEXT = 1_000_000
+# What recall keeps of one message.
+MAX_TEXT_BYTES = 1024 * 1024
+MAX_NAME = 200
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
 MAX_REASON = 10_000
@@ -97,11 +100,21 @@ def _check(request: pb.StartTurnRequest) -> None:
         raise InvalidArgument.of("max_seconds", f"must be 0 to {MAX_SECONDS:,}")
     formats.check("response_format", request.response_format)
     for index, message in enumerate(request.messages):
-        if not message.text or len(message.text) > MAX_TEXT:
-            raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")
-        if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
-            raise InvalidArgument.of(f"messages[{index}].role", "must be user or system")
+        _check_message(f"messages[{index}]", message)
     return None
+
+
+def _check_message(field: str, message: pb.InputMessage) -> None:
+    """What is accepted has to be something that recall takes. Raises: InvalidArgument."""
+    if not message.text or len(message.text) > MAX_TEXT:
+        raise InvalidArgument.of(f"{field}.text", f"must be 1 to {MAX_TEXT:,} characters")
+    if 4 * len(message.text) > MAX_TEXT_BYTES and len(message.text.encode()) > MAX_TEXT_BYTES:
+        raise InvalidArgument.of(f"{field}.text", f"must be at most {MAX_TEXT_BYTES:,} bytes")
+    for name in ("name", "otid"):
+        if len(getattr(message, name)) > MAX_NAME or "\0" in getattr(message, name):
+            raise InvalidArgument.of(f"{field}.{name}", f"must be at most {MAX_NAME} characters, without NUL")
+    if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
+        raise InvalidArgument.of(f"{field}.role", "must be user or system")
 
 
 def _check_request_id(request_id: str) -> None:
