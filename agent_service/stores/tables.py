@@ -153,6 +153,8 @@ turns = Table(
     # Whether recall has yet to acknowledge messages of this turn.
     Column("recall_pending", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),
+    # When it ended, as long as its journal has the words that recall has too; else null.
+    Column("words_since", BigInteger),
     # triptych.agent.v1.StartTurnRequest, and triptych.agent.v1.Turn as it stands
     Column("request", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -168,6 +170,12 @@ Index(
     turns.c.position,
     sqlite_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
     postgresql_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
+)
+Index(
+    "turns_with_words",
+    turns.c.words_since,
+    sqlite_where=turns.c.words_since.is_not(None),
+    postgresql_where=turns.c.words_since.is_not(None),
 )
 
 journal = Table(

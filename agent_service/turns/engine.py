@@ -17,6 +17,7 @@ from agent_service.stores import conversations, replicas, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.stores.unfinished import Unfinished
+from agent_service.turns import sleeping, words
 from agent_service.turns.feed import Feed, Reader
 from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
@@ -111,7 +112,7 @@ class TurnEngine:
     ) -> AsyncGenerator[TurnEvent, None]:
         """Every journalled event after that sequence, then what happens live.
 
-        Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn.
+        Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn, or if recall is away that has its words.
         """
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant:
@@ -119,12 +120,15 @@ class TurnEngine:
                 yield event
             return
         record, journalled = await self._parts.store.read(
-            lambda c: (turns.get(c, tenant, turn_id), turns.events(c, tenant, turn_id, after_sequence))
+            lambda c: (turns.get(c, tenant, turn_id), turns.events(c, tenant, turn_id))
         )
         if record.live:
             await self.refuse(tenant, record.turn)
+        if record.thinned and not sleeping.is_sleeping(record.turn):
+            journalled = await words.again(self._parts.tiers, Principal(tenant), journalled)
         for event in journalled:
-            yield event
+            if event.sequence > after_sequence:
+                yield event
 
     async def refuse(self, tenant: Tenant, turn: Turn) -> None:
         """Raises what there is to say of a turn that is not over, and that this process does not run."""
