@@ -93,6 +93,7 @@ class Settings:
     mcp: McpSettings
     python: PythonSettings
     limits: Limits
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -121,5 +122,6 @@ class Settings:
                 queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),
                 words_seconds=env.number("TRIPTYCH_TURN_WORDS_SECONDS"),
             ),
+            metrics_listen=env.optional_listen("TRIPTYCH_AGENT_METRICS_LISTEN"),
             running=Running.read(env),
         )

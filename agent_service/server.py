@@ -10,6 +10,7 @@ import structlog
 from agent_service.cleanup import Cleaner
 from agent_service.config import Settings
 from agent_service.context.window import WindowCache
+from agent_service.identity_servicer import IdentityServicer
 from agent_service.models.prices import Prices
 from agent_service.models.router import ModelRouter
 from agent_service.preview import Previewer
@@ -35,11 +36,12 @@ from agent_service.upkeep_servicer import UpkeepServicer
 from servicekit import ids
 from servicekit.channel import Peer
 from servicekit.metering import Meter
+from servicekit.metrics import Metrics
 from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2, upkeep_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -88,10 +90,12 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         turn_pb2.DESCRIPTOR.services_by_name["TurnService"]: TurnServicer(
             store, engine, Continuer(parts, engine), forwarder
         ),
+        identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]: IdentityServicer(store),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }
-    guard = Guard(signed_principal(verifier), meter=meter)
+    metrics = await Metrics.open(settings.metrics_listen, stack)
+    guard = Guard(signed_principal(verifier), meter=meter, timed=metrics.timed)
     server = GrpcServer(
         [guard.handler(service, servicer) for service, servicer in servicers.items()],
         [service.full_name for service in servicers],
@@ -110,7 +114,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     await replica.serve(settings.advertised or address, engine.take_up)
     sleep_time.start()
     thinner.start()
-    announce(NAME, grpc=address)
+    announce(NAME, grpc=address, **metrics.announced)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.
     await asyncio.to_thread(parts.model.warm_up)

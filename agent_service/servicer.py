@@ -27,10 +27,11 @@ from servicekit import metering, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
 from triptych.errors import InvalidArgument, TriptychError
 
 
-class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer):
+class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer, AgentServiceServicer):
     def __init__(
         self,
         store: Store,

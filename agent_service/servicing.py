@@ -13,12 +13,11 @@ from agent_service.stores.requests import once
 from agent_service.stores.rows import Window
 from servicekit import paging, principal
 from servicekit.principal import Tenant
-from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
 
 Response = TypeVar("Response", bound=Message)
 
 
-class Servicing(AgentServiceServicer):
+class Servicing:
     _store: Store
 
     async def _once(

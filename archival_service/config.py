@@ -25,6 +25,7 @@ class Settings:
     agent_key: Path
     embedder: EmbedderSettings
     documents: Limits
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -43,5 +44,6 @@ class Settings:
                 read_seconds=env.integer("TRIPTYCH_DOCUMENT_READ_SECONDS"),
                 read_bytes=int(env.number("TRIPTYCH_DOCUMENT_READ_MB") * _MIB),
             ),
+            metrics_listen=env.optional_listen("TRIPTYCH_ARCHIVAL_METRICS_LISTEN"),
             running=Running.read(env),
         )

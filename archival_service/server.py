@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from archival_service import opening, reembedding
+from archival_service import gauges, opening, reembedding
 from archival_service.config import Settings
 from archival_service.ingest import Ingest
 from archival_service.keeper import Keeper
@@ -19,6 +19,7 @@ from archival_service.store import PassageIndex
 from archival_service.stores.indexed import IndexedStore
 from embedders import Embedder, EmbedderSettings, open_embedder
 from servicekit.metering import Meter
+from servicekit.metrics import Metrics
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -38,6 +39,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(sql.close)
     embedder = open_embedder(settings.embedder)
     stack.push_async_callback(embedder.close)
+    metrics = await Metrics.open(settings.metrics_listen, stack)
+    gauges.watch(metrics, sql)
     index = await _open_index(sql, settings, embedder, stack)
     keeper = Keeper(sql, index)
     stack.push_async_callback(keeper.close)
@@ -46,13 +49,13 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     store = IndexedStore(sql, index, embedder, keeper)
     servicer = ArchivalServicer(store, Ingest(store, Reader(settings.documents)))
     server = GrpcServer(
-        [Guard(signed_principal(verifier), meter=Meter()).handler(service, servicer)],
+        [Guard(signed_principal(verifier), meter=Meter(), timed=metrics.timed).handler(service, servicer)],
         [service.full_name],
         reflection=settings.running.reflection,
     )
     address = await server.start(settings.listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
-    announce(NAME, grpc=address)
+    announce(NAME, grpc=address, **metrics.announced)
     _log.info("serving", address=address)
 
 

@@ -7,8 +7,9 @@ from gateway.peers import CallersPeer
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
 from servicekit.principal import Signer
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
+from triptych.agent.v1.identity_pb2_grpc import IdentityServiceStub
 from triptych.agent.v1.step_pb2_grpc import StepServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 from triptych.agent.v1.upkeep_pb2_grpc import UpkeepServiceStub
@@ -26,6 +27,7 @@ class Backends:
         self.recall_peer = CallersPeer("recall_service", settings.recall_address, signer, book, admission)
         self.archival_peer = CallersPeer("archival_service", settings.archival_address, signer, book, admission)
         self.agents = AgentServiceStub(self.agent_peer.methods)
+        self.identities = IdentityServiceStub(self.agent_peer.methods)
         self.steps = StepServiceStub(self.agent_peer.methods)
         self.turns = TurnServiceStub(self.agent_peer.methods)
         self.upkeep = UpkeepServiceStub(self.agent_peer.methods)
@@ -36,6 +38,7 @@ class Backends:
                 agent_pb2.DESCRIPTOR.services_by_name["AgentService"],
                 turn_pb2.DESCRIPTOR.services_by_name["TurnService"],
                 step_pb2.DESCRIPTOR.services_by_name["StepService"],
+                identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
             ],
             self.recall_peer: [recall_pb2.DESCRIPTOR.services_by_name["RecallService"]],
             self.archival_peer: [archival_pb2.DESCRIPTOR.services_by_name["ArchivalService"]],

@@ -31,6 +31,7 @@ class Settings:
     limits: Limits
     tls: Tls | None
     cors_origins: tuple[str, ...]
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -56,6 +57,7 @@ class Settings:
                 tokens_per_day=env.integer("TRIPTYCH_LIMIT_TOKENS_PER_DAY"),
                 stored_bytes=env.integer("TRIPTYCH_LIMIT_STORED_MB") * 1024 * 1024,
             ),
+            metrics_listen=env.optional_listen("TRIPTYCH_GATEWAY_METRICS_LISTEN"),
             running=Running.read(env),
         )
 

@@ -27,6 +27,7 @@ from gateway.store import Store, open_store
 from gateway.stores import keys, secret_check
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
+from servicekit.metrics import Metrics
 from servicekit.principal import Principal, Signer
 from servicekit.rpc import Guard, Metadata
 from servicekit.server import GrpcServer, announce
@@ -58,7 +59,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     _every(stack, "audit", _AUDIT_SECONDS, audit.write_down)
     eraser = Eraser(store, backends, book)
     stack.push_async_callback(eraser.close)
-    guard = _guard(authenticator, admission, audit)
+    metrics = await Metrics.open(settings.metrics_listen, stack)
+    guard = _guard(authenticator, admission, audit, metrics)
     sessions = Sessions(backends, guard.authenticate)
     servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
     mcp = McpDoor(backends, VERSION)
@@ -73,17 +75,17 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     grpc_address = await server.start(settings.grpc_listen, settings.tls)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     eraser.start()
-    announce(NAME, grpc=grpc_address, http=http_url)
+    announce(NAME, grpc=grpc_address, http=http_url, **metrics.announced)
     _log.info("serving", grpc=grpc_address, http=http_url)
 
 
-def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog) -> Guard:
+def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog, metrics: Metrics) -> Guard:
     async def enter(metadata: Metadata, method: str) -> Principal:
         caller = await authenticator.authenticate(metadata, method)
         await admission.request(caller.tenant)
         return caller
 
-    return Guard(enter, ended=audit.rpc)
+    return Guard(enter, ended=audit.rpc, timed=metrics.timed)
 
 
 def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:

@@ -16,6 +16,7 @@ class Settings:
     gateway_key: Path
     agent_key: Path
     embedder: EmbedderSettings
+    metrics_listen: str
     running: Running
 
     @classmethod
@@ -27,5 +28,6 @@ class Settings:
             gateway_key=env.file("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE"),
             agent_key=env.file("TRIPTYCH_AGENT_VERIFY_KEY_FILE"),
             embedder=EmbedderSettings.read(env.environ, "RECALL"),
+            metrics_listen=env.optional_listen("TRIPTYCH_RECALL_METRICS_LISTEN"),
             running=Running.read(env),
         )

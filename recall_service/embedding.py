@@ -88,7 +88,7 @@ class EmbeddingWorker:
             return
         self._told = now
         lag = await self._store.lag()
-        _log.info("embedding lag", waiting=lag.waiting, oldest_seconds=round(time.time() - lag.oldest / 1e6, 1))
+        _log.info("embedding lag", waiting=lag.waiting, oldest_seconds=round(lag.seconds(time.time()), 1))
 
     async def _embed(self, waiting: Sequence[Waiting]) -> None:
         try:

@@ -8,12 +8,14 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from embedders import open_embedder, open_word_vectors
+from recall_service import gauges
 from recall_service.config import Settings
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.servicer import RecallServicer
 from recall_service.stores import open_store
 from servicekit.metering import Meter
+from servicekit.metrics import Metrics
 from servicekit.principal import Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
@@ -38,15 +40,17 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         _log.warning("another embedder: all messages are embedded anew, meanwhile found by words", model=embedder.model)
     worker = EmbeddingWorker(store, embedder)
     stack.push_async_callback(worker.close)
+    metrics = await Metrics.open(settings.metrics_listen, stack)
+    gauges.watch(metrics, store)
     service = recall_pb2.DESCRIPTOR.services_by_name["RecallService"]
     servicer = RecallServicer(store, Searcher(store, embedder, open_word_vectors()), worker)
     server = GrpcServer(
-        [Guard(signed_principal(verifier), meter=Meter()).handler(service, servicer)],
+        [Guard(signed_principal(verifier), meter=Meter(), timed=metrics.timed).handler(service, servicer)],
         [service.full_name],
         reflection=settings.running.reflection,
     )
     worker.start()
     address = await server.start(settings.listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
-    announce(NAME, grpc=address)
+    announce(NAME, grpc=address, **metrics.announced)
     _log.info("serving", address=address)

@@ -62,10 +62,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Lag:
-    """How many messages wait to be embedded, and when the first to arrive was made (microseconds since 1970)."""
+    """How many messages wait to be embedded, and since when the first does (microseconds since 1970)."""
 
     waiting: int
     oldest: int
+
+    def seconds(self, now: float) -> float:
+        """How long the first has waited at `now` (seconds since 1970); 0 if none waits."""
+        return max(0.0, now - self.oldest / 1e6) if self.waiting else 0.0
 
 
 class RecallStore(Protocol):

@@ -37,6 +37,8 @@ Metadata = Mapping[str, str | bytes]
 # Given the call's metadata and its full method name; raises Unauthenticated or PermissionDenied.
 Authenticate = Callable[[Metadata, str], Awaitable[principal.Principal]]
 Context = grpc.aio.ServicerContext[Any, Any]
+# Is told a call's full method name, its status code's name, and how many seconds it took.
+Timed = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Guard:
     """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows.
 
     `meter`: what the end of each call hands to its caller. `ended`: is told each call's method, code and resources.
+    `timed`: is told how long each took.
     """
 
     authenticate: Authenticate
@@ -51,6 +54,7 @@ class Guard:
     stream_seconds: float = 3600.0
     meter: Meter | None = None
     ended: Callable[[str, str, Sequence[str]], None] | None = None
+    timed: Timed | None = None
 
     def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
         """The generic handler that serves every method of `service` from the servicer's method of the same name.
@@ -192,17 +196,20 @@ class Call:
             tenant = logs.hashed(principal.tenant())
         except TriptychError:
             tenant = ""
+        seconds = time.perf_counter() - self._started
         _log.info(
             "rpc",
             method=self._name,
             code=code,
-            ms=round(1e3 * (time.perf_counter() - self._started), 2),
+            ms=round(1e3 * seconds, 2),
             request_id=self._request_id,
             tenant=tenant,
             **more,
         )
         if self._guard.ended is not None:
             self._guard.ended(self._name, code, list(self._resources))
+        if self._guard.timed is not None:
+            self._guard.timed(self._name, code, seconds)
 
 
 def to_error(error: BaseException) -> TriptychError:

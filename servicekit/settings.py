@@ -61,6 +61,10 @@ class Environment:
             raise BadEnvironment(f"{name} must be HOST:PORT (port 0: any free one), not {value!r}")
         return value
 
+    def optional_listen(self, name: str) -> str:
+        """As `listen`, of `host:port` alone; empty where none is given."""
+        return self.listen(name, sockets=False) if self.text(name) else ""
+
     def file(self, name: str) -> Path:
         path = Path(self.required(name)).expanduser()
         if not path.is_file():

@@ -128,6 +128,15 @@ VARIABLES = _variables(
     ),
     Variable("TRIPTYCH_EMBEDDER_TIMEOUT_SECONDS", "longest wait for an embedder, its retries included", "60"),
     # Running
+    *(
+        Variable(f"TRIPTYCH_{service}_METRICS_LISTEN", f"host:port of {name}'s /metrics for Prometheus; empty: none")
+        for service, name in (
+            ("RECALL", "recall_service"),
+            ("ARCHIVAL", "archival_service"),
+            ("AGENT", "agent_service"),
+            ("GATEWAY", "the gateway"),
+        )
+    ),
     Variable("TRIPTYCH_LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("TRIPTYCH_LOG_FORMAT", "`json` or `console`", "json"),
     Variable("TRIPTYCH_DRAIN_SECONDS", "how long a stopping service lets calls finish", "10"),

@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, blocks, conversations, formats, sleeps, steps, tool_rules, views
+from agent_service.stores import (
+    attached,
+    blocks,
+    conversations,
+    formats,
+    identity_links,
+    sleeps,
+    steps,
+    tool_rules,
+    views,
+)
 from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
@@ -22,7 +32,7 @@ MAX_NAME = 500
 MAX_SYSTEM = 200_000
 MAX_FALLBACKS = 8
 MAX_TAGS = 100
-_GET = select(agents).where(mine(agents), agents.c.id == bindparam("agent_id"))
+_GET = select(agents, identity_links.OF_AGENT).where(mine(agents), agents.c.id == bindparam("agent_id"))
 UPDATABLE = frozenset(
     {
         "name",
@@ -38,6 +48,7 @@ UPDATABLE = frozenset(
         "compaction",
         "tool_rules",
         "sleep_time",
+        "identity_ids",
     }
 )
 
@@ -66,6 +77,8 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
         blocks.attach(connection, tenant, agent.id, own.id)
     for block_id in block_ids:
         blocks.attach(connection, tenant, agent.id, block_id)
+    if wanted.identity_ids:
+        identity_links.replace_of_agent(connection, tenant, agent.id, wanted.identity_ids)
     return get(connection, tenant, agent.id)
 
 
@@ -80,8 +93,9 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("name", f"must be at most {MAX_NAME} characters, without NUL")
     if len(agent.system) > MAX_SYSTEM:
         raise InvalidArgument.of("system", f"must be at most {MAX_SYSTEM:,} characters")
-    if len(agent.tags) > MAX_TAGS:
-        raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
+    for field in ("tags", "identity_ids"):
+        if len(getattr(agent, field)) > MAX_TAGS:
+            raise InvalidArgument.of(field, f"must be at most {MAX_TAGS}")
     if agent.model.context_window < 0 or agent.model.max_output_tokens < 0:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
     if not math.isfinite(agent.model.temperature):
@@ -114,7 +128,10 @@ def list_page(
 
 
 def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
-    query = select(agents).where(owned(agents, tenant))
+    query = select(agents, identity_links.OF_AGENT).where(
+        owned(agents, tenant),
+        *identity_links.having(agents, tenant, request.identity_id, request.identifier_keys),
+    )
     if request.name:
         query = query.where(agents.c.name == request.name)
     if request.name_contains:
@@ -160,6 +177,8 @@ def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequenc
     )
     if "sleep_time" in paths and not agent.sleep_time.enabled:
         sleeps.forget(connection, tenant, agent.id)
+    if "identity_ids" in paths:
+        identity_links.replace_of_agent(connection, tenant, agent.id, agent.identity_ids)
     return get(connection, tenant, agent.id)
 
 
@@ -172,6 +191,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
     connection.execute(delete(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id))
     steps.remove_of_agent(connection, tenant, agent_id)
     sleeps.remove_of_agent(connection, tenant, agent_id)
+    identity_links.remove_of_resource(connection, tenant, agent_id)
     conversations.remove_of_agent(connection, tenant, agent_id)
     connection.execute(delete(agents).where(owned(agents, tenant), agents.c.id == agent_id))
     connection.execute(insert(cleanups).values(**owner(tenant), agent_id=agent_id, archive_id=own_archive_id(agent_id)))
@@ -185,7 +205,7 @@ def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> Non
 def _columns(agent: Agent) -> dict[str, Any]:
     kept = Agent()
     kept.CopyFrom(agent)
-    for field in ("blocks", "create_time", "update_time", "last_turn_time"):
+    for field in ("blocks", "identity_ids", "create_time", "update_time", "last_turn_time"):
         kept.ClearField(field)
     kept.sleep_time.ClearField("conversation_id")
     return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}
@@ -194,6 +214,7 @@ def _columns(agent: Agent) -> dict[str, Any]:
 def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
     agent = Agent.FromString(row.body)
     agent.blocks.extend(its_blocks)
+    agent.identity_ids.extend(identity_links.split(row.identity_ids))
     agent.sleep_time.conversation_id = sleeps.conversation_of(agent.id)
     agent.create_time.CopyFrom(clock.timestamp(row.created_at))
     agent.update_time.CopyFrom(clock.timestamp(row.updated_at))

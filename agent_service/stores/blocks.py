@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
-from agent_service.stores import attachments, revisions
+from agent_service.stores import attachments, identity_links, revisions
 from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
 from agent_service.stores.revisions import USER, Origin
 from agent_service.stores.rows import Window, fetch, like, owned, owner
@@ -92,7 +92,10 @@ def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
 def list_page(
     connection: Connection, tenant: Tenant, request: ListBlocksRequest, window: Window
 ) -> tuple[list[Block], str]:
-    query = select(blocks).where(owned(blocks, tenant))
+    query = select(blocks).where(
+        owned(blocks, tenant),
+        *identity_links.having(blocks, tenant, request.identity_id, request.identifier_keys),
+    )
     if request.label:
         query = query.where(blocks.c.label == request.label)
     if request.label_contains:
@@ -167,6 +170,7 @@ def remove(connection: Connection, tenant: Tenant, block_id: str) -> None:
         (blocks, blocks.c.id),
     ):
         connection.execute(delete(table).where(owned(table, tenant), column == block_id))
+    identity_links.remove_of_resource(connection, tenant, block_id)
 
 
 def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:

@@ -219,6 +219,31 @@ mcp_servers = Table(
     Index("mcp_servers_by_time", "account_id", "user_id", "created_at", "id"),
 )
 
+identities = Table(
+    "identities",
+    metadata,
+    *_owner(),
+    Column("id", String(64), primary_key=True),
+    Column("identifier_key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("properties", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "user_id", "identifier_key", name="identities_by_key"),
+    Index("identities_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+# Which agent or block has which identity.
+identity_links = Table(
+    "identity_links",
+    metadata,
+    *_owner(),
+    Column("resource_id", String(64), primary_key=True),
+    Column("identity_id", String(64), primary_key=True),
+    Index("identity_links_by_identity", "account_id", "user_id", "identity_id"),
+)
+
 # What was answered to a write, so that its replay gets the same.
 requests = Table(
     "requests",

@@ -6,10 +6,11 @@ hides a later one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
 
 from archival_service.store import Entry
 from archival_service.stores import awaiting
@@ -27,8 +28,8 @@ class Change:
 
 def add(connection: Connection, which: ColumnElement[bool]) -> list[Change]:
     """Notes a change of each passage that `which` is true of; call it while they are there."""
-    numbers = select(passages.c.n).where(which).order_by(passages.c.n)
-    noted = insert(outbox).from_select(["n"], numbers).returning(outbox.c.seq, outbox.c.n)
+    numbers = select(passages.c.n, literal(_now())).where(which).order_by(passages.c.n)
+    noted = insert(outbox).from_select(["n", "since"], numbers).returning(outbox.c.seq, outbox.c.n)
     return [Change(row.seq, row.n) for row in connection.execute(noted)]
 
 
@@ -40,12 +41,17 @@ def of_passages(connection: Connection, which: ColumnElement[bool]) -> list[Chan
 
 def waiting(connection: Connection, after: int, most: int) -> list[Change]:
     """The oldest changes behind the one numbered `after`."""
-    query = select(outbox).where(outbox.c.seq > after).order_by(outbox.c.seq).limit(most)
+    query = select(outbox.c.seq, outbox.c.n).where(outbox.c.seq > after).order_by(outbox.c.seq).limit(most)
     return [Change(row.seq, row.n) for row in connection.execute(query)]
 
 
 def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
+
+
+def oldest(connection: Connection) -> int:
+    """Since when the first waits, in microseconds since 1970; 0 if none does."""
+    return connection.execute(select(outbox.c.since).order_by(outbox.c.seq).limit(1)).scalar() or 0
 
 
 def done(connection: Connection, changes: Sequence[Change]) -> None:
@@ -57,7 +63,7 @@ def done(connection: Connection, changes: Sequence[Change]) -> None:
 def enqueue_all(connection: Connection) -> None:
     """Every passage has to go to the index again."""
     connection.execute(delete(outbox))
-    connection.execute(insert(outbox).from_select(["n"], select(passages.c.n)))
+    connection.execute(insert(outbox).from_select(["n", "since"], select(passages.c.n, literal(_now()))))
 
 
 def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:
@@ -87,3 +93,7 @@ def sample(connection: Connection, most: int) -> list[Entry]:
         select(passages.c.n).where(passages.c.n % step == 0, func.length(passages.c.vector) > 0).limit(most)
     )
     return entries(connection, list(numbers.scalars()))
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -124,6 +124,8 @@ outbox = Table(
     metadata,
     Column("seq", _NUMBER, primary_key=True, autoincrement=True),
     Column("n", _NUMBER, nullable=False, index=True),
+    # Microseconds since 1970.
+    Column("since", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.agentfile import schema
 from triptych.errors import InvalidArgument
+from triptych.letta.messages import paired, unpacked
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -21,8 +21,6 @@ _ROLES = {
     type_pb2.ROLE_TOOL: "tool",
 }
 _FROM_ROLES: dict[str, type_pb2.Role.ValueType] = {name: role for role, name in _ROLES.items()}
-# What Letta's server says to the model on its own behalf, as a user's message.
-_NOISE = ("heartbeat", "login")
 
 
 def written(message: Message, number: int, conversation: str | None) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def read(messages: Sequence[schema.Message]) -> list[Message]:
         if message.role in ("approval", "summary") or (position == 0 and message.role == "system"):
             continue  # the first one of Letta's is the prompt, which is made anew here
         found.extend(_read(message))
-    return list(_paired(found))
+    return list(paired(found))
 
 
 def _read(message: schema.Message) -> Iterable[Message]:
@@ -92,44 +90,13 @@ def _read(message: schema.Message) -> Iterable[Message]:
         yield Message(role=role, text=text, reasoning=reasoning, name=message.name or "", tool_calls=calls, **common)
 
 
-def _paired(messages: Sequence[Message]) -> Iterable[Message]:
-    """Without calls that nothing answers before the next who speaks, and answers to no such call."""
-    for position, message in enumerate(messages):
-        if message.role == type_pb2.ROLE_TOOL:
-            continue
-        answers: dict[str, Message] = {}
-        for later in messages[position + 1 :]:
-            if later.role != type_pb2.ROLE_TOOL:
-                break
-            answers.setdefault(later.tool_return.tool_call_id, later)
-        calls = [call for call in message.tool_calls if call.id in answers]
-        del message.tool_calls[:]
-        message.tool_calls.extend(calls)
-        if message.text or message.reasoning or calls:
-            yield message
-        for call in calls:
-            answers[call.id].tool_return.name = call.name
-            yield answers[call.id]
-
-
 def _text(message: schema.Message) -> str | None:
-    """What was said; None for what nobody said. Letta's server packs it into JSON, with the time and more."""
+    """What was said; None for what nobody said."""
     if isinstance(message.content, str):
         text = message.content
     else:
         text = "\n".join(part.text for part in message.content or [] if part.type == "text" and part.text)
-    if message.role not in ("user", "tool") or not text.startswith("{"):
-        return text
-    try:
-        packed = json.loads(text)
-    except ValueError:
-        return text
-    if not isinstance(packed, dict) or not isinstance(packed.get("message"), str):
-        return text if not isinstance(packed, dict) or packed.get("type") not in _NOISE else None
-    known = packed.get("type") in ("user_message", "system_alert") or packed.get("status") in ("OK", "Failed")
-    if packed.get("type") in _NOISE:
-        return None
-    return packed["message"] if known else text
+    return unpacked(text) if message.role in ("user", "tool") else text
 
 
 def _reasoning(message: schema.Message) -> str:

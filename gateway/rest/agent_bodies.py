@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from gateway.rest.schemas import BlockCreate, Body, Metadata
+from gateway.rest.schemas import BlockCreate, Body, Int32, Metadata
 from gateway.rest.tool_rules import ToolRule
 
 
@@ -15,9 +15,9 @@ class LlmConfig(Body):
 
     model: str | None = None
     handle: str | None = None
-    context_window: int | None = None
+    context_window: Int32 | None = None
     temperature: float | None = None
-    max_tokens: int | None = None
+    max_tokens: Int32 | None = None
 
 
 class SleepTime(Body):
@@ -37,8 +37,8 @@ class AgentCreate(Body):
     model: str | None = None
     embedding: str | None = None
     llm_config: LlmConfig | None = None
-    context_window_limit: int | None = None
-    max_tokens: int | None = None
+    context_window_limit: Int32 | None = None
+    max_tokens: Int32 | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     fallback_models: list[str] | None = None
@@ -53,6 +53,7 @@ class AgentCreate(Body):
     tags: list[str] | None = None
     metadata: Metadata | None = None
     timezone: str | None = None
+    identity_ids: list[str] | None = None
 
 
 class AgentUpdate(Body):
@@ -62,8 +63,8 @@ class AgentUpdate(Body):
     model: str | None = None
     embedding: str | None = None
     llm_config: LlmConfig | None = None
-    context_window_limit: int | None = None
-    max_tokens: int | None = None
+    context_window_limit: Int32 | None = None
+    max_tokens: Int32 | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     fallback_models: list[str] | None = None
@@ -74,3 +75,4 @@ class AgentUpdate(Body):
     tags: list[str] | None = None
     metadata: Metadata | None = None
     timezone: str | None = None
+    identity_ids: list[str] | None = None

@@ -41,6 +41,7 @@ async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
         model=_model(body),
         sleep_time=_sleep_time(body),
         metadata=struct(body.metadata),
+        identity_ids=body.identity_ids,
         tool_rules=map(tool_rules.read, body.tool_rules or []),
     )
     request = pb.CreateAgentRequest(
@@ -59,6 +60,8 @@ async def list_agents(
     tags: Annotated[list[str] | None, Query()] = None,
     match_all_tags: bool = False,
     query_text: str | None = None,
+    identity_id: str | None = None,
+    identifier_keys: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     request = pb.ListAgentsRequest(
         **listing.paging,
@@ -66,6 +69,8 @@ async def list_agents(
         tags=tags or [],
         tag_match=tag_match("all" if match_all_tags else "any"),
         name_contains=query_text or "",
+        identity_id=identity_id or "",
+        identifier_keys=identifier_keys,
     )
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
     return answer(await known.agents(response.agents))
@@ -114,6 +119,9 @@ async def update_agent(agent_id: str, body: AgentUpdate, back: Back, known: Know
         if body.enable_sleeptime is not None:
             wanted.sleep_time.enabled = body.enable_sleeptime
         paths.append("sleep_time")
+    if body.identity_ids is not None:
+        wanted.identity_ids.extend(body.identity_ids)
+        paths.append("identity_ids")
     if body.tool_ids is not None:
         wanted.tools.extend(await known.tool_names(body.tool_ids))
         paths.append("tools")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
+from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, answers, moment, struct
 from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate, PassagesCreate
 from triptych.archival.v1 import archival_pb2 as pb
+from triptych.errors import NotFound
 
 router = APIRouter(prefix="/v1/archives", tags=["archives"])
 
@@ -24,7 +27,11 @@ async def create_archive(body: ArchiveCreate, back: Back) -> Response:
 
 
 @router.get("")
-async def list_archives(back: Back, listing: NewestFirst, name: str | None = None) -> Response:
+async def list_archives(
+    back: Back, listing: NewestFirst, name: str | None = None, agent_id: str | None = None
+) -> Response:
+    if agent_id is not None:
+        return answer(listing.part(await _of_agent(back, agent_id, name), lambda archive: str(archive["id"])))
     request = pb.ListArchivesRequest(**listing.paging, name=name or "")
     response = await back.archival_peer.unary(back.archival.ListArchives, request)
     return answers(response.archives, shapes.archive)
@@ -68,6 +75,18 @@ async def delete_passage(archive_id: str, passage_id: str, back: Back) -> Respon
     request = pb.DeletePassageRequest(passage_id=passage_id, archive_ids=[archive_id])
     await back.archival_peer.unary(back.archival.DeletePassage, request)
     return Response(status_code=204)
+
+
+async def _of_agent(back: Back, agent_id: str, name: str | None) -> list[shapes.Json]:
+    """Those that the agent has, the one that it inserts into first. Raises: NotFound (the agent)."""
+    found = []
+    for archive_id in (await fetch_agent(back, agent_id)).archive_ids:
+        request = pb.GetArchiveRequest(archive_id=archive_id)
+        with suppress(NotFound):  # its own comes into being on the first insert
+            archive = (await back.archival_peer.unary(back.archival.GetArchive, request)).archive
+            if name is None or archive.name == name:
+                found.append(shapes.archive(archive))
+    return found
 
 
 async def _insert(archive_id: str, bodies: Sequence[PassageCreate], request: Request, back: Back) -> list[shapes.Json]:

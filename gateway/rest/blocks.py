@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from gateway.rest import proto_json, shapes
 from gateway.rest.agents import Known, fields, new_block
 from gateway.rest.common import Back, OldestFirst, answer, answers
-from gateway.rest.schemas import BlockCreate, BlockUpdate
+from gateway.rest.schemas import BlockCreate, BlockUpdate, Int32
 from triptych.agent.v1 import agent_pb2 as pb
 
 router = APIRouter(prefix="/v1/blocks", tags=["blocks"])
@@ -29,12 +29,16 @@ async def list_blocks(
     label: str | None = None,
     label_search: str | None = None,
     value_search: str | None = None,
+    identity_id: str | None = None,
+    identifier_keys: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     request = pb.ListBlocksRequest(
         **listing.paging,
         label=label or "",
         label_contains=label_search or "",
         value_contains=value_search or "",
+        identity_id=identity_id or "",
+        identifier_keys=identifier_keys,
     )
     response = await back.agent_peer.unary(back.agents.ListBlocks, request)
     return answers(response.blocks, shapes.block)
@@ -74,7 +78,7 @@ async def list_revisions(
 
 
 @router.get("/{block_id}/revisions/diff")
-async def diff_revisions(block_id: str, back: Back, from_revision: int = 0, to_revision: int = 0) -> Response:
+async def diff_revisions(block_id: str, back: Back, from_revision: Int32 = 0, to_revision: Int32 = 0) -> Response:
     """0 stands for the newest, and for the one before it."""
     request = pb.DiffBlockRevisionsRequest(block_id=block_id, from_revision=from_revision, to_revision=to_revision)
     response = await back.agent_peer.unary(back.agents.DiffBlockRevisions, request)
@@ -82,7 +86,7 @@ async def diff_revisions(block_id: str, back: Back, from_revision: int = 0, to_r
 
 
 @router.post("/{block_id}/revisions/{revision}/undo")
-async def undo_revision(block_id: str, revision: int, back: Back, request_id: str = "") -> Response:
+async def undo_revision(block_id: str, revision: Int32, back: Back, request_id: str = "") -> Response:
     request = pb.UndoBlockRevisionRequest(block_id=block_id, revision=revision, request_id=request_id)
     response = await back.agent_peer.unary(back.agents.UndoBlockRevision, request)
     return answer(shapes.block(response.block))

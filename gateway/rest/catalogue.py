@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from gateway.backends import Backends
 from gateway.rest import shapes
 from gateway.rest.shapes import Json
-from triptych.agent.v1 import agent_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2
 from triptych.errors import InvalidArgument
 
 _FRESH_SECONDS = 60.0
@@ -46,7 +46,8 @@ class Catalogue:
         default = self.models.default_handle
         window = next((model.context_window for model in self.models.models), 32_768)
         tools = await self._named(name for agent in agents for name in agent.tools)
-        return [shapes.agent(agent, tools, window, default) for agent in agents]
+        identities = await self._identities({each for agent in agents for each in agent.identity_ids})
+        return [shapes.agent(agent, tools, identities, window, default) for agent in agents]
 
     async def agent(self, agent: agent_pb2.Agent) -> Json:
         (shown,) = await self.agents([agent])
@@ -61,6 +62,14 @@ class Catalogue:
             if tool_id not in by_id:
                 raise InvalidArgument.of("tool_ids", f"there is no tool {tool_id[:100]}")
         return [by_id[tool_id] for tool_id in tool_ids]
+
+    async def _identities(self, wanted: Iterable[str]) -> dict[str, Json]:
+        """By id. Most agents have none, and nothing is asked for."""
+        request = identity_pb2.ListIdentitiesRequest(identity_ids=sorted(wanted), page_size=1_000)
+        if not request.identity_ids:
+            return {}
+        response = await self._backends.agent_peer.unary(self._backends.identities.ListIdentities, request)
+        return {identity.id: shapes.identity(identity) for identity in response.identities}
 
     async def _named(self, names: Iterable[str]) -> dict[str, Json]:
         """At least those of the names that there are. Most agents have none but the server's own tools."""

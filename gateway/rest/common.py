@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -80,6 +81,11 @@ def _listing(default: Literal["asc", "desc"]) -> Any:
 
 NewestFirst = Annotated[Listing, _listing("desc")]
 OldestFirst = Annotated[Listing, _listing("asc")]
+
+
+def request_id(request: Request) -> str:
+    """The caller's Idempotency-Key: the same key, the same effect, once. Without one, a new id."""
+    return request.headers.get("idempotency-key") or str(uuid.uuid4())
 
 
 def struct(metadata: Metadata | None) -> Struct | None:

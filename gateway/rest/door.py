@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.audit import AuditLog
 from gateway.auth.keys import USER_HEADER, Authenticator
+from gateway.rest import bodies
 from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
-from triptych.errors import InvalidArgument, ResourceExhausted, TriptychError
+from triptych.errors import InvalidArgument, TriptychError
 
 _log = structlog.get_logger("rest")
 _PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
@@ -33,15 +34,6 @@ _SECURITY_HEADERS = {
 }
 _IDENTIFYING = ("authorization", USER_HEADER)
 _ONCE = (*_IDENTIFYING, "content-length")
-
-
-class TooLarge(ResourceExhausted):
-    """The request's body is over the limit."""
-
-    http_status = 413
-
-    def __init__(self) -> None:
-        super().__init__(f"the body is over the limit of {MAX_MESSAGE_BYTES:,} bytes")
 
 
 class Door:
@@ -76,7 +68,7 @@ class Door:
                 await self._enter(headers)
             deadline.bind(_SECONDS)
             async with asyncio.timeout(_RECEIVE_SECONDS):
-                body = await _buffered(receive)
+                body = await bodies.read(receive, headers.get("content-type", ""))
             if path.startswith(_PUBLIC):
                 await self._app(scope, body, noting_send)
                 return
@@ -146,26 +138,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 def _check_length(headers: dict[str, str]) -> None:
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_MESSAGE_BYTES:
-        raise TooLarge
-
-
-async def _buffered(receive: Receive) -> Receive:
-    """Reads the body, to the limit, before anything looks at it. Raises: TooLarge."""
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise TooLarge
-    pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-    async def again() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return again
+        raise bodies.TooLarge
 
 
 def _tenant() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Metadata = dict[str, JsonValue]
+# What the contract's int32 holds, of what can't be negative.
+Int32 = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Body(BaseModel):
@@ -21,7 +23,7 @@ class BlockCreate(Body):
     label: str
     value: str = ""
     description: str | None = None
-    limit: int | None = None
+    limit: Int32 | None = None
     read_only: bool = False
     metadata: Metadata | None = None
     tags: list[str] | None = None
@@ -31,7 +33,7 @@ class BlockUpdate(Body):
     label: str | None = None
     value: str | None = None
     description: str | None = None
-    limit: int | None = None
+    limit: Int32 | None = None
     read_only: bool | None = None
     metadata: Metadata | None = None
     tags: list[str] | None = None
@@ -87,7 +89,7 @@ class MessagesCreate(Body):
 class StreamFrom(Body):
     """`starting_after`: the `seq_id` of the last event that the program has. `run_id`: of a conversation, which run."""
 
-    starting_after: int = Field(default=0, ge=0)
+    starting_after: int = Field(default=0, ge=0, le=2**63 - 1)
     run_id: str | None = None
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.rest import tool_rules
-from triptych.agent.v1 import agent_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
+from triptych.letta import tool_rules
 from triptych.type.v1 import type_pb2
 
 Json = dict[str, Any]
@@ -34,6 +34,11 @@ _RUN_STATES = {
     turn_pb2.TURN_STATE_FAILED: "failed",
     turn_pb2.TURN_STATE_CANCELLED: "cancelled",
 }
+IDENTITY_TYPES = {
+    identity_pb2.IDENTITY_TYPE_USER: "user",
+    identity_pb2.IDENTITY_TYPE_ORG: "org",
+    identity_pb2.IDENTITY_TYPE_OTHER: "other",
+}
 _OUTSIDE_TYPES = {
     agent_pb2.TOOL_TYPE_CLIENT: ("custom", "json"),
     agent_pb2.TOOL_TYPE_PYTHON: ("custom", "python"),
@@ -48,8 +53,10 @@ def time(value: Timestamp) -> str | None:
     return value.ToDatetime(UTC).isoformat()
 
 
-def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, default_model: str) -> Json:
-    """`tools`: all tools by name; the defaults stand where the agent has no setting of its own."""
+def agent(
+    a: agent_pb2.Agent, tools: dict[str, Json], identities: dict[str, Json], default_window: int, default_model: str
+) -> Json:
+    """`tools`: by name; `identities`: by id; the defaults stand where the agent has no setting of its own."""
     handle = a.model.handle or default_model
     memory = [block(b) for b in a.blocks]
     return {
@@ -90,8 +97,8 @@ def agent(a: agent_pb2.Agent, tools: dict[str, Json], default_window: int, defau
         "tools": [tools[name] for name in a.tools if name in tools],
         "tool_rules": tool_rules.shown(a.tool_rules),
         "sources": [],
-        "identity_ids": [],
-        "identities": [],
+        "identity_ids": list(a.identity_ids),
+        "identities": [identities[each] for each in a.identity_ids if each in identities],
         "secrets": [],
         "multi_agent_group": None,
         "created_at": time(a.create_time),
@@ -139,6 +146,25 @@ def tool(t: agent_pb2.Tool) -> Json:
         "created_by_id": None,
         "last_updated_by_id": None,
     }
+
+
+def identity(i: identity_pb2.Identity) -> Json:
+    properties = MessageToDict(i.properties)
+    return {
+        "id": i.id,
+        "identifier_key": i.identifier_key,
+        "name": i.name,
+        "identity_type": IDENTITY_TYPES.get(i.type, "user"),
+        "project_id": None,
+        "agent_ids": list(i.agent_ids),
+        "block_ids": list(i.block_ids),
+        "properties": [{"key": key, "value": properties[key], "type": _type(properties[key])} for key in properties],
+    }
+
+
+def _type(value: object) -> str:
+    """What letta-client calls the type of a property's value."""
+    return {bool: "boolean", float: "number", str: "string"}.get(type(value), "json")
 
 
 def passage(p: archival_pb2.Passage) -> Json:

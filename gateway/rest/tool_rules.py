@@ -1,26 +1,19 @@
-"""Tool rules, as letta-client programs write them down."""
+"""Tool rules in the bodies of letta-client programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from pydantic import Field
 
-from gateway.rest.schemas import Body
+from gateway.rest.schemas import Body, Int32
 from triptych.agent.v1 import agent_pb2 as pb
-from triptych.errors import InvalidArgument
-
-_PREFIX = "TOOL_RULE_TYPE_"
-# Older names of the same rules.
-_SYNONYMS = {"InitToolRule": "run_first", "TerminalToolRule": "exit_loop", "ContinueToolRule": "continue_loop"}
+from triptych.letta import tool_rules
 
 
 class ToolRule(Body):
     type: str
     tool_name: str
     children: list[str] = Field(default_factory=list)
-    max_count_limit: int | None = None
+    max_count_limit: Int32 | None = None
     child_output_mapping: dict[str, str] = Field(default_factory=dict)
     default_child: str | None = None
     require_output_mapping: bool = False
@@ -28,37 +21,4 @@ class ToolRule(Body):
 
 def read(rule: ToolRule) -> pb.ToolRule:
     """Raises: InvalidArgument for a type that there is none of."""
-    try:
-        kind = pb.ToolRuleType.Value(_PREFIX + _SYNONYMS.get(rule.type, rule.type).upper())
-    except ValueError:
-        raise InvalidArgument.of("tool_rules.type", f"there is no rule {rule.type[:50]}") from None
-    return pb.ToolRule(
-        type=kind,
-        tool_name=rule.tool_name,
-        children=rule.children,
-        max_count=rule.max_count_limit or 0,
-        child_by_output=rule.child_output_mapping,
-        default_child=rule.default_child or "",
-        require_output_mapping=rule.require_output_mapping,
-    )
-
-
-def shown(rules: Iterable[pb.ToolRule]) -> list[dict[str, Any]]:
-    return [_shown(rule) for rule in rules]
-
-
-def _shown(rule: pb.ToolRule) -> dict[str, Any]:
-    kind = pb.ToolRuleType.Name(rule.type).removeprefix(_PREFIX).lower()
-    common: dict[str, Any] = {"type": kind, "tool_name": rule.tool_name, "prompt_template": None}
-    if kind == "conditional":
-        return {
-            **common,
-            "child_output_mapping": dict(rule.child_by_output),
-            "default_child": rule.default_child or None,
-            "require_output_mapping": rule.require_output_mapping,
-        }
-    if kind in ("constrain_child_tools", "parent_last_tool"):
-        return {**common, "children": list(rule.children)}
-    if kind == "max_count_per_step":
-        return {**common, "max_count_limit": rule.max_count}
-    return common
+    return tool_rules.read(rule.model_dump())

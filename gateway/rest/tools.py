@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,8 +10,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
 from gateway.rest.agents import Known, fetch_agent
-from gateway.rest.common import Back, Listing, NewestFirst, answer, struct
-from gateway.rest.schemas import Body, Metadata
+from gateway.rest.common import Back, Listing, NewestFirst, answer, request_id, struct
+from gateway.rest.schemas import Body, Int32, Metadata
 from gateway.rest.shapes import Json
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.type.v1 import type_pb2
@@ -27,7 +26,7 @@ class ToolUpdate(Body):
     json_schema: dict[str, Any] | None = None
     source_code: str | None = None
     tags: list[str] | None = None
-    return_char_limit: int | None = None
+    return_char_limit: Int32 | None = None
     default_requires_approval: bool | None = None
     metadata_: Metadata | None = None
 
@@ -64,13 +63,13 @@ async def list_tools(
 
 @router.post("/tools")
 async def create_tool(body: ToolCreate, request: Request, back: Back) -> Response:
-    create = pb.CreateToolRequest(tool=_tool("", body), request_id=_request_id(request))
+    create = pb.CreateToolRequest(tool=_tool("", body), request_id=request_id(request))
     return answer(shapes.tool((await back.agent_peer.unary(back.agents.CreateTool, create)).tool))
 
 
 @router.put("/tools")
 async def upsert_tool(body: ToolCreate, request: Request, back: Back) -> Response:
-    upsert = pb.UpsertToolRequest(tool=_tool("", body), request_id=_request_id(request))
+    upsert = pb.UpsertToolRequest(tool=_tool("", body), request_id=request_id(request))
     return answer(shapes.tool((await back.agent_peer.unary(back.agents.UpsertTool, upsert)).tool))
 
 
@@ -93,7 +92,7 @@ async def update_tool(tool_id: str, body: ToolUpdate, request: Request, back: Ba
     if body.metadata_ is not None:
         paths.append("metadata")
     update = pb.UpdateToolRequest(
-        tool=_tool(tool_id, body), update_mask=FieldMask(paths=paths), request_id=_request_id(request)
+        tool=_tool(tool_id, body), update_mask=FieldMask(paths=paths), request_id=request_id(request)
     )
     return answer(shapes.tool((await back.agent_peer.unary(back.agents.UpdateTool, update)).tool))
 
@@ -150,7 +149,3 @@ def _part(tools: list[Json], listing: Listing) -> list[Json]:
     if listing.order == type_pb2.SORT_ORDER_DESCENDING:
         tools = tools[::-1]
     return listing.part(tools, lambda tool: str(tool["id"]))
-
-
-def _request_id(request: Request) -> str:
-    return request.headers.get("idempotency-key") or str(uuid.uuid4())

@@ -10,7 +10,6 @@ from gateway.rest.door import error_response
 router = APIRouter(include_in_schema=False)
 
 _FILES = "files are not opened: an agent searches them, and what it finds stands in its context"
-_IDENTITIES = "identities are not served: an `application` key acts for each of its end users"
 _HOSTED = "it belongs to Letta's hosted service"
 _LATER = "it is not there yet"
 # The beginning of a path → why.
@@ -18,8 +17,6 @@ REASONS = {
     "/v1/sources": "sources are folders by an older name: use /v1/folders",
     "/v1/agents/{agent_id}/sources": "sources are folders by an older name: use /v1/agents/{agent_id}/folders",
     "/v1/agents/{agent_id}/files": _FILES,
-    "/v1/agents/{agent_id}/identities": _IDENTITIES,
-    "/v1/identities": _IDENTITIES,
     "/v1/groups": "groups are not served: agents of a user share blocks and archives",
     "/v1/mcp-servers": "MCP servers are set up by gRPC or the SDK, not by REST yet",
     "/v1/tools/search": _LATER,

@@ -1,18 +1,16 @@
-"""How far embedding is behind. Every backend has `pending`, with the number of each message that waits."""
+"""How far embedding is behind. Every backend has `pending`: the number of each message that waits, and since when."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, column, func, select, table
 
 from recall_service.store import Lag
-from recall_service.stores.tables import messages
 
-_pending = table("pending", column("n"))
-_COUNT = select(func.count(), func.min(_pending.c.n)).select_from(_pending)
+_pending = table("pending", column("n"), column("since"))
+_COUNT = select(func.count()).select_from(_pending)
+_FIRST = select(_pending.c.since).order_by(_pending.c.n).limit(1)
 
 
 def read(connection: Connection) -> Lag:
     """As `RecallStore.lag`."""
-    waiting, first = connection.execute(_COUNT).one()
-    oldest = connection.execute(select(messages.c.created_at).where(messages.c.n == first)).scalar() if waiting else 0
-    return Lag(waiting, oldest or 0)
+    return Lag(connection.execute(_COUNT).scalar_one(), connection.execute(_FIRST).scalar() or 0)

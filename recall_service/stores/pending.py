@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, literal, select
 
 from embedders import Vectors
 from recall_service.store import Waiting
@@ -47,7 +48,8 @@ VectorRows = Sequence[Any]
 
 def add(connection: Connection, numbered: Mapping[int, Message]) -> None:
     """Leaves messages to be embedded; one without text has no meaning to find."""
-    if rows := [{"n": n} for n, message in numbered.items() if message.text]:
+    now = _now()
+    if rows := [{"n": n, "since": now} for n, message in numbered.items() if message.text]:
         connection.execute(_ADD, rows)
 
 
@@ -90,4 +92,8 @@ def start_over(connection: Connection) -> None:
     """All vectors go, and all messages wait again."""
     connection.execute(delete(vectors))
     connection.execute(delete(pending))
-    connection.execute(insert(pending).from_select(["n"], select(messages.c.n)))
+    connection.execute(insert(pending).from_select(["n", "since"], select(messages.c.n, literal(_now()))))
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

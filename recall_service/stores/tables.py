@@ -112,7 +112,12 @@ revisions = Table(
 )
 
 # SQLite's outbox of the embedder: committed with the message, gone when its vector is there.
-pending = Table("pending", metadata, Column("n", Integer, primary_key=True))
+pending = Table(
+    "pending",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
 
 # SQLite's.
 vectors = Table(

@@ -38,6 +38,18 @@ class ScriptedModel:
     """`start` it, give its `url` to a server, read what it was sent from `requests`."""
 
     def __init__(self) -> None:
+        self.reset()
+        routes = [
+            Route("/v1/models", self._models),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+        ]
+        config = uvicorn.Config(Starlette(routes=routes), port=0, log_level="error", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._started = threading.Event()
+
+    def reset(self) -> None:
+        """As it was made: it has heard nothing, and nothing is scripted."""
         self.requests: list[Json] = []
         self.bodies: list[bytes] = []
         # Tokens (four bytes each) that it takes; a longer request is refused as real endpoints do. 0: any.
@@ -61,14 +73,6 @@ class ScriptedModel:
         self.reports_usage = True
         self.waiting = threading.Event()
         self._released = threading.Event()
-        routes = [
-            Route("/v1/models", self._models),
-            Route("/v1/chat/completions", self._chat, methods=["POST"]),
-        ]
-        config = uvicorn.Config(Starlette(routes=routes), port=0, log_level="error", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._started = threading.Event()
 
     def start(self) -> ScriptedModel:
         self._server.startup = self._noting(self._server.startup)  # type: ignore[method-assign]

@@ -20,6 +20,7 @@ PARAMETERS = {
     "user_id": "{user}",
     "key_id": "{key}",
     "erasure_id": "{erased}",
+    "identity_id": "{identity}",
     "label": "human",
 }
 
@@ -37,7 +38,7 @@ class Row:
 # Routes with a body, a query that matters, or something to delete.
 ROWS: dict[str, Row] = {
     "POST /v1/agents": Row({"name": "n", "block_ids": ["{block}"]}),
-    "GET /v1/agents": Row(query={"after": "{agent}"}),
+    "GET /v1/agents": Row(query={"after": "{agent}", "identity_id": "{identity}"}),
     # A file, and no JSON: tests/compat brings some in.
     "POST /v1/agents/import": Row(status=(422,)),
     "PATCH /v1/agents/{agent_id}": Row({"description": "d"}),
@@ -68,10 +69,18 @@ ROWS: dict[str, Row] = {
     "PATCH /v1/agents/{agent_id}/messages/{message_id}": Row({"content": "{words}"}),
     "GET /v1/messages": Row(query={"after": "{message}"}),
     "POST /v1/blocks": Row({"label": "l", "value": "v"}),
-    "GET /v1/blocks": Row(query={"after": "{block}"}),
+    "GET /v1/blocks": Row(query={"after": "{block}", "identity_id": "{identity}"}),
     "POST /v1/blocks/{block_id}/revisions/{revision}/undo": Row(path={"block_id": "{+edited_block}", "revision": "2"}),
     "PATCH /v1/blocks/{block_id}": Row({"value": "v"}),
     "DELETE /v1/blocks/{block_id}": Row(path={"block_id": "{+block}"}),
+    "POST /v1/identities": Row({"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"]}),
+    "PUT /v1/identities": Row({"identifier_key": "{uuid}", "name": "n", "block_ids": ["{block}"]}),
+    "GET /v1/identities": Row(query={"after": "{identity}"}),
+    "PATCH /v1/identities/{identity_id}": Row({"name": "n", "block_ids": ["{block}"]}),
+    "PUT /v1/identities/{identity_id}/properties": Row([{"key": "k", "value": "v"}]),
+    "DELETE /v1/identities/{identity_id}": Row(path={"identity_id": "{+identity}"}),
+    "PATCH /v1/agents/{agent_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
+    "PATCH /v1/blocks/{block_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
     "POST /v1/folders": Row({"name": "n"}),
     "GET /v1/folders": Row(query={"after": "{archive}"}),
     "PATCH /v1/folders/{folder_id}": Row({"name": "n"}),
@@ -81,7 +90,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/folders/{folder_id}/{file_id}": Row(path={"file_id": "{+document}"}),
     "PATCH /v1/agents/{agent_id}/folders/{verb}/{folder_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives": Row({"name": "n"}),
-    "GET /v1/archives": Row(query={"after": "{archive}"}),
+    "GET /v1/archives": Row(query={"after": "{archive}", "agent_id": "{agent}"}),
     "PATCH /v1/archives/{archive_id}": Row({"name": "n"}),
     "DELETE /v1/archives/{archive_id}": Row(path={"archive_id": "{+archive}"}),
     "POST /v1/archives/{archive_id}/passages": Row({"text": "a fact"}),

@@ -12,9 +12,9 @@ _LATER = "2126-01-01T00:00:00Z"
 
 ROWS: dict[str, Any] = {
     # Agents
-    "AgentService/CreateAgent": {"agent": {"name": "n"}, "block_ids": ["{block}"]},
+    "AgentService/CreateAgent": {"agent": {"name": "n", "identity_ids": ["{identity}"]}, "block_ids": ["{block}"]},
     "AgentService/GetAgent": {"agent_id": "{agent}"},
-    "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}"},
+    "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}", "identity_id": "{identity}"},
     "AgentService/CountAgents": {},
     "AgentService/UpdateAgent": {"agent": {"id": "{agent}", "description": "d"}, "update_mask": "description"},
     "AgentService/DeleteAgent": {"agent_id": "{+agent}"},
@@ -22,7 +22,7 @@ ROWS: dict[str, Any] = {
     # Blocks
     "AgentService/CreateBlock": {"block": {"label": "l", "value": "v"}},
     "AgentService/GetBlock": {"block_id": "{block}"},
-    "AgentService/ListBlocks": {"before_id": "{block}"},
+    "AgentService/ListBlocks": {"before_id": "{block}", "identity_id": "{identity}"},
     "AgentService/CountBlocks": {},
     "AgentService/UpdateBlock": {"block": {"id": "{block}", "value": "v"}, "update_mask": "value"},
     "AgentService/DeleteBlock": {"block_id": "{+block}"},
@@ -60,6 +60,24 @@ ROWS: dict[str, Any] = {
     "AgentService/RefreshMcpServer": {"server_id": "{server}"},
     "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
+    # Identities
+    "IdentityService/CreateIdentity": {
+        "identity": {"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"], "block_ids": ["{block}"]}
+    },
+    "IdentityService/GetIdentity": {"identity_id": "{identity}"},
+    "IdentityService/ListIdentities": {"after_id": "{identity}", "identity_ids": ["{identity}"]},
+    "IdentityService/CountIdentities": {},
+    "IdentityService/UpdateIdentity": {
+        "identity": {"id": "{identity}", "name": "n", "agent_ids": ["{agent}"]},
+        "update_mask": "name,agentIds",
+    },
+    "IdentityService/UpsertIdentity": {
+        "identity": {"identifier_key": "{uuid}", "name": "n", "block_ids": ["{block}"]},
+        "update_mask": "name",
+    },
+    "IdentityService/DeleteIdentity": {"identity_id": "{+identity}"},
+    "IdentityService/AttachIdentity": {"identity_id": "{identity}", "block_id": "{block}"},
+    "IdentityService/DetachIdentity": {"identity_id": "{+identity}", "agent_id": "{agent}"},
     # Turns
     "TurnService/StartTurn": {
         "agent_id": "{agent}",

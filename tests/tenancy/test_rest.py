@@ -22,7 +22,7 @@ def _routes() -> list[str]:
     return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
 
 
-def _template(route: str) -> Any:
+def template(route: str) -> Any:
     """All of a request that has placeholders."""
     row = ROWS.get(route, Row())
     path = {name: row.path.get(name, PARAMETERS.get(name, "")) for name in _PARAMETER.findall(route)}
@@ -42,7 +42,7 @@ def _uncovered(route: str) -> str:
 
 ROUTES = _routes()
 COVERED = [route for route in ROUTES if not _uncovered(route)]
-CASES = [(route, kind) for route in COVERED for kind in kinds_in(_template(route))]
+CASES = [(route, kind) for route in COVERED for kind in kinds_in(template(route))]
 
 
 def test_every_route_is_in_the_matrix() -> None:
@@ -69,16 +69,14 @@ async def _answer(world: World, route: str, template: Any, asked: str = "") -> t
 @IN_ONE_LOOP
 async def test_ones_own_is_served(world: World, route: str) -> None:
     row = ROWS.get(route, Row())
-    assert (await _answer(world, route, _template(route)))[0] in row.status
+    assert (await _answer(world, route, template(route)))[0] in row.status
 
 
 @pytest.mark.parametrize(("route", "kind"), CASES)
 @IN_ONE_LOOP
 async def test_the_foreign_and_the_missing_are_the_same_bytes(world: World, route: str, kind: str) -> None:
     foreign, absent = world.stranger(kind), missing(world.stranger(kind))
-    answers = [
-        await _answer(world, route, with_id(_template(route), kind, asked), asked) for asked in (foreign, absent)
-    ]
+    answers = [await _answer(world, route, with_id(template(route), kind, asked), asked) for asked in (foreign, absent)]
     assert answers[0] == answers[1]
 
 
@@ -87,7 +85,7 @@ async def test_the_foreign_and_the_missing_are_the_same_bytes(world: World, rout
 async def test_an_id_in_another_case_is_another_id(world: World, route: str, kind: str) -> None:
     own = world.ids["ann"][kind]
     answers = [
-        (await _answer(world, route, with_id(_template(route), kind, asked), asked))[0]
+        (await _answer(world, route, with_id(template(route), kind, asked), asked))[0]
         for asked in (own.upper(), missing(own).upper())
     ]
     assert answers[0] == answers[1]
@@ -97,5 +95,5 @@ async def test_an_id_in_another_case_is_another_id(world: World, route: str, kin
 @IN_ONE_LOOP
 async def test_a_malformed_id_is_refused_or_not_found(world: World, route: str, kind: str) -> None:
     for asked in malformed():
-        status, _ = await _answer(world, route, with_id(_template(route), kind, asked), asked)
+        status, _ = await _answer(world, route, with_id(template(route), kind, asked), asked)
         assert status in (200, 204, 403, 404, 405, 422), asked

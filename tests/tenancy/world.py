@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,16 +18,19 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from agent_service.stores.sleeps import conversation_of
-from tests.support.door import FIRST_KEY, Door
+from tests.support import mcp_server
+from tests.support.door import ALL, FIRST_KEY, Door, announced
 from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
-from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2
+from tests.support.scripted_model import ScriptedModel
+from tests.support.stack import running
+from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, step_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -52,6 +58,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         "AgentService/UpdateBlock",
         {"block": {"id": "{+block}", "value": "{words} again"}, "update_mask": "value"},
         "block.id",
+    ),
+    "identity": (
+        "IdentityService/CreateIdentity",
+        {"identity": {"identifier_key": "{uuid}", "name": "{words}", "agent_ids": ["{agent}"]}},
+        "identity.id",
     ),
     "conversation": (
         "AgentService/CreateConversation",
@@ -209,22 +220,27 @@ class World:
 
     async def call(self, user: str, rpc: str, request: Any) -> list[Message]:
         """All answers to a request (or to a list of them). Raises: grpc.aio.AioRpcError."""
+        response_type = message_factory.GetMessageClass(METHODS[rpc].output_type)
+        requests = request if isinstance(request, list) else [request]
+        raw = await self.sent(user, rpc, [self.serialized(rpc, each) for each in requests])
+        return [response_type.FromString(each) for each in raw]
+
+    def serialized(self, rpc: str, request: Any) -> bytes:
+        return ParseDict(request, message_factory.GetMessageClass(METHODS[rpc].input_type)()).SerializeToString()
+
+    async def sent(self, user: str, rpc: str, raw: list[bytes]) -> list[bytes]:
+        """The bytes of all answers to bytes. Raises: grpc.aio.AioRpcError."""
         method = METHODS[rpc]
-        request_type = message_factory.GetMessageClass(method.input_type)
-        response_type = message_factory.GetMessageClass(method.output_type)
         metadata = (("authorization", f"Bearer {self._keys[user]}"),)
         path = f"/{method.containing_service.full_name}/{method.name}"
-        given = [ParseDict(each, request_type()) for each in (request if isinstance(request, list) else [request])]
-        raw = [each.SerializeToString() for each in given]
         call: Any
         if method.client_streaming:
             call = self._channel.stream_stream(path)(_each(raw), metadata=metadata, timeout=30)
         elif method.server_streaming:
             call = self._channel.unary_stream(path)(raw[0], metadata=metadata, timeout=30)
         else:
-            call = self._channel.unary_unary(path)(raw[0], metadata=metadata, timeout=30)
-            return [response_type.FromString(await call)]
-        return [response_type.FromString(each) async for each in call]
+            return [await self._channel.unary_unary(path)(raw[0], metadata=metadata, timeout=30)]
+        return [each async for each in call]
 
     async def seen_by_others(self) -> str:
         """All that Bob and Cyd can list: it has to be the same after Ann has tried everything."""
@@ -243,6 +259,7 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
         for rpc in (
             "AgentService/ListAgents",
             "AgentService/ListBlocks",
+            "IdentityService/ListIdentities",
             "TurnService/ListTurns",
             "RecallService/ListMessages",
             "ArchivalService/ListArchives",
@@ -260,3 +277,24 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
 async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
     for item in items:
         yield item
+
+
+_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on"}
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[World]:
+    """A world in a system of its own. Whatever Ann does there, what Bob and Cyd see is the same at the end."""
+    model, said = ScriptedModel().start(), io.StringIO()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(model.stop)
+        mcp_url = stack.enter_context(mcp_server.running("http"))
+        with contextlib.redirect_stdout(said):
+            services = await stack.enter_async_context(running(folder, *ALL, model_url=model.url, more=_MORE))
+        door = announced(said.getvalue(), services)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(door.address))
+        made = await World.made(door, channel, mcp_url)
+        stack.push_async_callback(made.http.aclose)
+        before = await made.seen_by_others()
+        yield made
+        assert await made.seen_by_others() == before, "Ann has changed what is Bob's or Cyd's"

@@ -13,6 +13,7 @@ from triptych.cli.chat.command import chat
 from triptych.cli.context import context
 from triptych.cli.doctor import doctor
 from triptych.cli.errors import CommandError
+from triptych.cli.letta.command import import_agents
 from triptych.cli.up.command import up
 from triptych.cli.vacuum import vacuum
 from triptych.environment import BadEnvironment
@@ -37,6 +38,7 @@ app.command()(context)
 app.command()(doctor)
 app.command()(vacuum)
 app.command()(audit)
+app.command("import")(import_agents)
 app.add_typer(agents.app, name="agents")
 app.add_typer(blocks.app, name="blocks")
 app.add_typer(archival.app, name="archival")

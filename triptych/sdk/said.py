@@ -1,10 +1,13 @@
-"""Messages as programs write them, as the contract's."""
+"""Messages, times and JSON as programs write them, as the contract's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.errors import InvalidArgument
@@ -28,6 +31,16 @@ def as_message(given: Mapping[str, str] | Message) -> Message:
     if role not in _ROLES:
         raise InvalidArgument.of("role", f"must be of {', '.join(_ROLES)}")
     return Message(role=_ROLES[role], text=given.get("content") or "", name=given.get("name") or "")
+
+
+def struct(values: Mapping[str, Any] | None) -> Struct | None:
+    """JSON values as the contract's. Raises: InvalidArgument for others."""
+    if values is None:
+        return None
+    try:
+        return ParseDict(dict(values), Struct())
+    except (ParseError, RecursionError) as error:
+        raise InvalidArgument.of("metadata", f"must be what JSON can hold: {error}") from None
 
 
 def stamp(moment: datetime | None) -> Timestamp | None:

@@ -195,6 +195,7 @@ class Agent(_message.Message):
     COMPACTION_FIELD_NUMBER: _builtins.int
     TOOL_RULES_FIELD_NUMBER: _builtins.int
     SLEEP_TIME_FIELD_NUMBER: _builtins.int
+    IDENTITY_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -239,6 +240,10 @@ class Agent(_message.Message):
 
     @_builtins.property
     def sleep_time(self) -> Global___SleepTimeSettings: ...
+    @_builtins.property
+    def identity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The identities that it has."""
+
     def __init__(
         self,
         *,
@@ -262,10 +267,11 @@ class Agent(_message.Message):
         compaction: Global___CompactionSettings | None = ...,
         tool_rules: _abc.Iterable[Global___ToolRule] | None = ...,
         sleep_time: Global___SleepTimeSettings | None = ...,
+        identity_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "sleep_time", b"sleep_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,6 +961,8 @@ class ListAgentsRequest(_message.Message):
     TAG_MATCH_FIELD_NUMBER: _builtins.int
     NAME_CONTAINS_FIELD_NUMBER: _builtins.int
     BLOCK_ID_FIELD_NUMBER: _builtins.int
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_KEYS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -969,8 +977,14 @@ class ListAgentsRequest(_message.Message):
     """Part of the name. Empty: any."""
     block_id: _builtins.str
     """Agents that have this block. Empty: any."""
+    identity_id: _builtins.str
+    """Agents that have this identity. Empty: any."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def identifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agents that have an identity of one of these keys. Empty: any."""
+
     def __init__(
         self,
         *,
@@ -984,10 +998,12 @@ class ListAgentsRequest(_message.Message):
         tag_match: _type_pb2.TagMatch.ValueType = ...,
         name_contains: _builtins.str = ...,
         block_id: _builtins.str = ...,
+        identity_id: _builtins.str = ...,
+        identifier_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "block_id", b"block_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "name", b"name", "name_contains", b"name_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "tag_match", b"tag_match", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1063,7 +1079,7 @@ class UpdateAgentRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Of: name, description, system, model, tools, tags, metadata, timezone, archive_ids, embedding, compaction,
-        tool_rules.
+        tool_rules, sleep_time, identity_ids.
         """
 
     def __init__(
@@ -1346,6 +1362,8 @@ class ListBlocksRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     LABEL_CONTAINS_FIELD_NUMBER: _builtins.int
     VALUE_CONTAINS_FIELD_NUMBER: _builtins.int
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_KEYS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -1355,6 +1373,12 @@ class ListBlocksRequest(_message.Message):
     label: _builtins.str
     label_contains: _builtins.str
     value_contains: _builtins.str
+    identity_id: _builtins.str
+    """Blocks that have this identity. Empty: any."""
+    @_builtins.property
+    def identifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Blocks that have an identity of one of these keys. Empty: any."""
+
     def __init__(
         self,
         *,
@@ -1366,10 +1390,12 @@ class ListBlocksRequest(_message.Message):
         label: _builtins.str = ...,
         label_contains: _builtins.str = ...,
         value_contains: _builtins.str = ...,
+        identity_id: _builtins.str = ...,
+        identifier_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

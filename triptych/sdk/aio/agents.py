@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.sdk.aio.transport import AsyncTransport
+from triptych.sdk.said import struct
 
 _SERVICE = "/triptych.agent.v1.AgentService/"
 
@@ -25,10 +27,12 @@ class AsyncAgents:
         *,
         blocks: Mapping[str, str] | Sequence[pb.Block] = (),
         block_ids: Sequence[str] = (),
-        model: str = "",
+        model: str | pb.ModelSettings = "",
+        agent_type: str = "",
         system: str = "",
         description: str = "",
         tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
         tools: Sequence[str] = (),
         tool_rules: Sequence[pb.ToolRule] = (),
         include_base_tools: bool = True,
@@ -39,7 +43,8 @@ class AsyncAgents:
     ) -> pb.Agent:
         """Makes an agent.
 
-        `blocks`: its core memory, as {label: value} or as Block messages. `model`: '' is the server's default.
+        `blocks`: its core memory, as {label: value} or as Block messages. `model`: '' is the server's default; with
+        more than a name, as ModelSettings. `metadata`: JSON values of your own.
         `context_window`: tokens; 0 is the model's own. `sleep_time`: when a turn of its own reads what was said and
         keeps what will matter; not at all by default. Raises: InvalidArgument, AlreadyExists, NotFound.
 
@@ -50,18 +55,23 @@ class AsyncAgents:
             if isinstance(blocks, Mapping)
             else list(blocks)
         )
+        settings = pb.ModelSettings(handle=model) if isinstance(model, str) else model
         agent = pb.Agent(
             name=name,
             blocks=made,
+            agent_type=agent_type,
             system=system,
             description=description,
             tags=tags,
+            metadata=struct(metadata),
             tools=tools,
             tool_rules=tool_rules,
             timezone=timezone,
-            model=pb.ModelSettings(handle=model, context_window=context_window),
+            model=settings,
             sleep_time=sleep_time,
         )
+        if context_window:
+            agent.model.context_window = context_window
         request = pb.CreateAgentRequest(
             agent=agent,
             block_ids=block_ids,

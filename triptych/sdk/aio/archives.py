@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.sdk.aio.transport import AsyncTransport
+from triptych.sdk.said import struct
 
 _SERVICE = "/triptych.archival.v1.ArchivalService/"
 
@@ -17,11 +19,17 @@ class AsyncArchives:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def create(self, name: str, *, description: str = "", request_id: str | None = None) -> pb.Archive:
+    async def create(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+    ) -> pb.Archive:
         """Raises: InvalidArgument."""
-        request = pb.CreateArchiveRequest(
-            archive=pb.Archive(name=name, description=description), request_id=request_id or str(uuid.uuid4())
-        )
+        archive = pb.Archive(name=name, description=description, metadata=struct(metadata))
+        request = pb.CreateArchiveRequest(archive=archive, request_id=request_id or str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "CreateArchive", request, pb.CreateArchiveResponse)).archive
 
     async def get(self, archive_id: str) -> pb.Archive:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.sdk.aio.transport import AsyncTransport
+from triptych.sdk.said import struct
 
 _SERVICE = "/triptych.agent.v1.AgentService/"
 
@@ -20,11 +22,17 @@ class AsyncConversations:
         self._transport = transport
 
     async def create(
-        self, agent_id: str, *, title: str = "", summary: str = "", request_id: str | None = None
+        self,
+        agent_id: str,
+        *,
+        title: str = "",
+        summary: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
     ) -> pb.Conversation:
         """Another thread of the agent. `summary`: what it shall take as said before. Raises: NotFound."""
         request = pb.CreateConversationRequest(
-            conversation=pb.Conversation(agent_id=agent_id, title=title, summary=summary),
+            conversation=pb.Conversation(agent_id=agent_id, title=title, summary=summary, metadata=struct(metadata)),
             request_id=request_id or str(uuid.uuid4()),
         )
         response = await self._transport.unary(_SERVICE + "CreateConversation", request, pb.CreateConversationResponse)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
 from triptych.recall.v1 import recall_pb2 as recall
 from triptych.sdk.aio.transport import AsyncTransport
+from triptych.sdk.said import as_message
 from triptych.type.v1 import type_pb2
 
 _RECALL = "/triptych.recall.v1.RecallService/"
@@ -48,6 +49,36 @@ class AsyncRecall:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+    async def append(
+        self,
+        agent_id: str,
+        conversation_id: str,
+        messages: Iterable[Mapping[str, str] | recall.Message],
+        *,
+        request_id: str | None = None,
+    ) -> Sequence[recall.Message]:
+        """Adds up to 1,000 messages that were said elsewhere, all or none; they run no turn. Gives them as stored.
+
+        Raises: InvalidArgument, AlreadyExists for an id that is taken, FailedPrecondition REQUEST_ID_REUSED.
+
+            await client.recall.append(
+                agent.id, agent.default_conversation_id, [{"role": "user", "content": "I moved to Lisbon."}]
+            )
+        """
+        request = recall.AppendMessagesRequest(
+            agent_id=agent_id,
+            conversation_id=conversation_id,
+            request_id=request_id or str(uuid.uuid4()),
+            messages=[as_message(message) for message in messages],
+        )
+        response = await self._transport.unary(_RECALL + "AppendMessages", request, recall.AppendMessagesResponse)
+        return response.messages
+
+    async def get(self, message_ids: Sequence[str]) -> Sequence[recall.Message]:
+        """Those of up to 1,000 messages that there are, in the order asked for."""
+        request = recall.GetMessagesRequest(message_ids=message_ids)
+        return (await self._transport.unary(_RECALL + "GetMessages", request, recall.GetMessagesResponse)).messages
 
     async def count(self, agent_id: str = "") -> int:
         request = recall.CountMessagesRequest(agent_id=agent_id)

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.sdk.sync.transport import Transport
+from triptych.sdk.said import struct
 
 _SERVICE = "/triptych.archival.v1.ArchivalService/"
 
@@ -18,11 +20,17 @@ class Archives:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, name: str, *, description: str = "", request_id: str | None = None) -> pb.Archive:
+    def create(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+    ) -> pb.Archive:
         """Raises: InvalidArgument."""
-        request = pb.CreateArchiveRequest(
-            archive=pb.Archive(name=name, description=description), request_id=request_id or str(uuid.uuid4())
-        )
+        archive = pb.Archive(name=name, description=description, metadata=struct(metadata))
+        request = pb.CreateArchiveRequest(archive=archive, request_id=request_id or str(uuid.uuid4()))
         return (self._transport.unary(_SERVICE + "CreateArchive", request, pb.CreateArchiveResponse)).archive
 
     def get(self, archive_id: str) -> pb.Archive:

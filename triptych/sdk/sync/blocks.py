@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.sdk.sync.transport import Transport
+from triptych.sdk.said import struct
 
 _SERVICE = "/triptych.agent.v1.AgentService/"
 
@@ -30,10 +32,20 @@ class Blocks:
         description: str = "",
         limit: int = 0,
         read_only: bool = False,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
         request_id: str | None = None,
     ) -> pb.Block:
         """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000. Raises: InvalidArgument."""
-        block = pb.Block(label=label, value=value, description=description, limit=limit, read_only=read_only)
+        block = pb.Block(
+            label=label,
+            value=value,
+            description=description,
+            limit=limit,
+            read_only=read_only,
+            tags=tags,
+            metadata=struct(metadata),
+        )
         request = pb.CreateBlockRequest(block=block, request_id=request_id or str(uuid.uuid4()))
         return (self._transport.unary(_SERVICE + "CreateBlock", request, pb.CreateBlockResponse)).block
 

@@ -1,0 +1,16 @@
+"""A running system that is thrown at, and how an answer to that may look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.tenancy.world import World, opened
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with opened(tmp_path_factory.mktemp("hostile")) as made:
+        yield made

@@ -1,0 +1,1 @@
+"""`triptych import`: the agents of a running Letta server, brought here."""

@@ -1,0 +1,1 @@
+"""What Letta's server and programs write, read: for the gateway's REST, for agent files, and for `triptych import`."""
