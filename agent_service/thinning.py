@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from sqlalchemy import Connection
@@ -51,13 +52,14 @@ class Thinner:
         before = clock.now() - self._microseconds
         found = await self._store.read(lambda c: thinning.due(c, before, _AT_ONCE))
         if found:
-            await self._store.write(lambda c: [_thin(c, turn) for turn in found])
+            await self._store.write(lambda c: _thin(c, found))
         return len(found)
 
 
-def _thin(connection: Connection, turn: thinning.Wordy) -> None:
-    record = turns.find(connection, turn.tenant, turn.turn_id)
-    # What a sleep-time turn says to itself is nowhere else.
-    told = record is not None and not sleeping.is_sleeping(record.turn)
-    events = turns.events(connection, turn.tenant, turn.turn_id) if told else []
-    thinning.thin(connection, turn, [thin for event in events if (thin := words.without(event)) != event])
+def _thin(connection: Connection, ended: Sequence[thinning.Wordy]) -> None:
+    for turn in ended:
+        record = turns.find(connection, turn.tenant, turn.turn_id)
+        # What a sleep-time turn says to itself is nowhere else.
+        told = record is not None and not sleeping.is_sleeping(record.turn)
+        events = turns.events(connection, turn.tenant, turn.turn_id) if told else []
+        thinning.thin(connection, turn, [thin for event in events if (thin := words.without(event)) != event])
