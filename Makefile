@@ -89,7 +89,7 @@ clients: ## Generate the TypeScript and Go clients (clients/*/gen) from protos/;
 
 lock: ## Write constraints.txt anew, from a clean environment
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet '.[server,local,dev]'
+	@build/lock/bin/pip install --quiet '.[server,local,dev,bench]'
 	@{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --exclude-editable | grep -v '^triptych'; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 

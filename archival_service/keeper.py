@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from archival_service.progress import Progress
 from archival_service.store import PassageIndex
 from archival_service.stores import outbox
 from archival_service.stores.outbox import Change
@@ -21,7 +22,6 @@ _log = structlog.get_logger("keeper")
 _BATCH = 200
 # Changes wait so long in the outbox, so that one flush of the index to its disk serves many.
 SETTLE_SECONDS = 2.0
-_LOG_SECONDS = 2.0
 # What goes on for all owners goes on beside what is done for one.
 _OUTBOX = "outbox"
 
@@ -106,16 +106,12 @@ class Keeper:
 
 async def heal(sql: Database, index: PassageIndex) -> None:
     """Brings everything in the outbox to the index and its disk, with progress in the log. For the start."""
-    total = await sql.read(outbox.count)
-    loop = asyncio.get_running_loop()
+    progress = Progress(_log, "indexing", await sql.read(outbox.count))
     brought: list[Change] = []
-    logged = loop.time()
     while changes := await _waiting(sql, brought[-1].seq if brought else 0):
         await bring(sql, index, changes)
         brought.extend(changes)
-        if loop.time() - logged > _LOG_SECONDS:
-            _log.info("indexing", done=len(brought), total=total)
-            logged = loop.time()
+        progress.add(len(changes))
     if brought:
         await index.flush()
         # Of these alone: another replica may have added to the outbox meanwhile.

@@ -1,7 +1,6 @@
 """Opens both sides of a store, and brings the index up to date; a missing, damaged or strange one is built anew.
 
-The service waits for that before it serves, with progress in the log: the vectors are kept in SQL, so it costs no
-embedding (about 20,000 passages a second), and a search never answers from half an index.
+That goes on while the service serves (see `rebuilding`), and costs no embedding: the vectors are kept in SQL.
 """
 
 from __future__ import annotations
@@ -13,9 +12,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Connection
 
 from archival_service import keeper, reembedding
-from archival_service.stores import outbox, vectors
+from archival_service.promoting import Promoter
+from archival_service.rebuilding import Rebuilding
+from archival_service.store import PassageIndex
+from archival_service.stores import outbox, spans, vectors
 from archival_service.stores.edge import EdgeIndex, IndexUnusable
 from embedders import Embedder
 from servicekit.sql import Database, StoreError, hold, open_database
@@ -23,7 +26,6 @@ from triptych.errors import Unavailable
 
 _log = structlog.get_logger("opening")
 _MIGRATIONS = "archival_service:migrations"
-_SHARD = "shard"
 
 
 def open_sql(dsn: str) -> Database:
@@ -31,23 +33,24 @@ def open_sql(dsn: str) -> Database:
     return open_database(dsn, _MIGRATIONS)
 
 
-async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: AsyncExitStack) -> EdgeIndex:
-    """The index in `folder`, which has all that the store has; the stack closes it.
+async def open_index(sql: Database, folder: Path, embedder: Embedder, stack: AsyncExitStack) -> PassageIndex:
+    """The index in `folder`, which finds all that the store has; the stack closes it.
 
     Its vectors may be another embedder's: then it is built anew of words, and the vectors follow (see `reembedding`).
-    Raises: StoreError if another process has it, or if it can't be built.
+    Raises: StoreError if another process has it, or if it can't be made.
     """
     await reembedding.use(sql, embedder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         stack.callback(os.close, hold(_lock_of(folder)))
-        index = await _open_known(sql, folder, embedder.dimensions)
-        if index is None:
-            index = await _build(sql, folder, embedder.dimensions)
+        edge = await _open_known(sql, folder, embedder.dimensions) or await _begin(sql, folder, embedder.dimensions)
     except (IndexUnusable, Unavailable, OSError) as error:
         cause = error.__cause__ if isinstance(error, Unavailable) else error
         raise StoreError(f"the index in {folder} can't be built: {cause}") from error
+    left = await sql.read(lambda c: spans.left(c, spans.REBUILD))
+    index: PassageIndex = Rebuilding(sql, edge) if left else edge
     stack.push_async_callback(index.close)
+    stack.push_async_callback(Promoter(sql, edge, index.built).close)
     return index
 
 
@@ -76,12 +79,14 @@ async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex
     if not (wanted and mark.is_file() and mark.read_text() == wanted):
         return None
     try:
-        index = await EdgeIndex.open(folder / _SHARD, dimensions)
+        index = await EdgeIndex.open(folder, dimensions)
     except IndexUnusable as error:
         _log.warning("the index is damaged: it is built anew", error=str(error))
         return None
     try:
         await keeper.heal(sql, index)
+        if await sql.read(lambda c: spans.left(c, spans.REBUILD)):
+            return index
         has, should = await index.count(), await sql.read(vectors.count)
     except Unavailable as error:
         _log.warning("the index is damaged: it is built anew", error=str(error.__cause__))
@@ -94,17 +99,18 @@ async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex
     return None
 
 
-async def _build(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
-    """A new index of all passages. Its mark is written last: a build that was cut short starts over."""
-    (folder / vectors.MARK).unlink(missing_ok=True)
-    index = await EdgeIndex.create(folder / _SHARD, dimensions)
+async def _begin(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
+    """An empty index, which has to be told of all passages."""
+    mark = folder / vectors.MARK
+    mark.unlink(missing_ok=True)
+    index = await EdgeIndex.create(folder, dimensions)
     name = str(uuid.uuid4())
-    await sql.write(outbox.enqueue_all)
-    await sql.write(lambda c: vectors.set_setting(c, vectors.MARK, name))
-    try:
-        await keeper.heal(sql, index)
-    except BaseException:
-        await index.close()
-        raise
-    (folder / vectors.MARK).write_text(name)
+    await sql.write(lambda c: _begin_anew(c, name))
+    mark.write_text(name)
     return index
+
+
+def _begin_anew(connection: Connection, name: str) -> None:
+    outbox.clear(connection)
+    spans.begin(connection, spans.REBUILD)
+    vectors.set_setting(connection, vectors.MARK, name)

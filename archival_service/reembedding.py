@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from archival_service.keeper import Keeper, bring
+from archival_service.progress import Progress
 from archival_service.store import PassageIndex
 from archival_service.stores import awaiting, outbox
 from archival_service.stores.outbox import Change
@@ -28,7 +29,6 @@ from triptych.errors import Unavailable
 _log = structlog.get_logger("reembedding")
 _BATCH = 64
 _RETRY_SECONDS = 5.0
-_LOG_SECONDS = 2.0
 
 
 async def use(sql: Database, embedder: Embedder) -> bool:
@@ -54,21 +54,6 @@ async def _try(embedder: Embedder, known: str) -> None:
             f"the vectors here are of the embedder {known}, and {embedder.model}, which is configured, can't make new "
             f"ones: {error.message}. Mend it, or go back to that one (TRIPTYCH_EMBEDDER…)"
         ) from error
-
-
-class Progress:
-    """Says in the log how far it has come, every few seconds. `total`: passages that waited when it began."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
-        self._logged = asyncio.get_running_loop().time()
-
-    def add(self, passages: int) -> None:
-        self.done += passages
-        now = asyncio.get_running_loop().time()
-        if now - self._logged > _LOG_SECONDS:
-            _log.info("embedding anew", done=self.done, total=self.total)
-            self._logged = now
 
 
 class Reembedder:
@@ -106,10 +91,11 @@ class Reembedder:
             await asyncio.sleep(self._retry_seconds)
 
     async def _embed_all(self) -> None:
+        await self._index.built()  # else what it is told of there could be what was before the new vector
         total = await self._sql.read(awaiting.count)
         if not total:
             return
-        progress = Progress(total)
+        progress = Progress(_log, "embedding anew", total)
         _log.warning("another embedder: meanwhile passages are found by their words", passages=total)
         while made := await _make(self._sql, self._embedder):
             changes = await self._keeper.write(_keep(made))
@@ -127,7 +113,7 @@ async def reembed(sql: Database, embedder: Embedder) -> None:
     mine = f"{embedder.model}/{embedder.dimensions}"
     if not await use(sql, embedder) and not await sql.read(awaiting.count):
         await sql.write(lambda c: awaiting.begin(c, mine))
-    progress = Progress(await sql.read(awaiting.count))
+    progress = Progress(_log, "embedding anew", await sql.read(awaiting.count))
     try:
         while made := await _make(sql, embedder):
             await sql.write(_keep(made))

@@ -35,6 +35,16 @@ class Measured:
     def rss_mib(self) -> float:
         return float(psutil.Process(self.service.pid).memory_info().rss / 2**20)
 
+    def cpu_seconds(self, *, children: bool = False) -> float:
+        """What the service has used; with its children's, those that have ended too."""
+        process = psutil.Process(self.service.pid)
+        times = process.cpu_times()
+        used = times.user + times.system
+        if children:
+            used += times.children_user + times.children_system
+            used += sum(sum(child.cpu_times()[:2]) for child in process.children())
+        return float(used)
+
     def disk_mib(self) -> float:
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()) / 2**20
 

@@ -50,5 +50,5 @@ def _in_file(file: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, documented) and (text := ast.get_docstring(node)):
             for sentence in _SENTENCE.split(" ".join(text.split())):
-                if 6 <= len(_WORDS.findall(sentence)) <= 40 and len(sentence) < 400:
+                if 6 <= len(_WORDS.findall(sentence)) <= 40 and len(sentence) < 400 and sentence.isprintable():
                     yield sentence

@@ -1,35 +1,18 @@
-"""Passages whose vectors are still another embedder's: a span of numbers, kept in the store.
-
-They are embedded anew in the order of their numbers, so how far that has come is one number, which moves in the same
-transaction as the vectors. Whatever is inserted meanwhile is behind the span.
-"""
+"""Passages whose vectors are still another embedder's: a span of numbers, kept in the store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
+from archival_service.stores import spans
+from archival_service.stores.spans import Span
 from archival_service.stores.tables import passages
 from archival_service.stores.vectors import MARK, set_setting, setting
 
 _EMBEDDER = "embedder"
-_AFTER, _UNTIL = "reembed-after", "reembed-until"
-
-
-@dataclass(frozen=True)
-class Span:
-    """The passages numbered above `after`, up to and with `until`."""
-
-    after: int
-    until: int
-
-    def __contains__(self, n: int) -> bool:
-        return self.after < n <= self.until
-
-    def where(self) -> ColumnElement[bool]:
-        return (passages.c.n > self.after) & (passages.c.n <= self.until)
+_WORK = "reembed"
 
 
 def embedder(connection: Connection) -> str:
@@ -42,21 +25,19 @@ def begin(connection: Connection, embedder: str) -> None:
 
     The index, with the old ones, is the store's no longer.
     """
-    last = connection.execute(select(func.max(passages.c.n))).scalar() or 0
     set_setting(connection, _EMBEDDER, embedder)
     set_setting(connection, MARK, "")
-    set_setting(connection, _AFTER, "0")
-    set_setting(connection, _UNTIL, str(last))
+    spans.begin(connection, _WORK)
 
 
 def span(connection: Connection) -> Span:
     """Those that wait; empty when all is done."""
-    return Span(int(setting(connection, _AFTER) or 0), int(setting(connection, _UNTIL) or 0))
+    return spans.left(connection, _WORK)
 
 
 def count(connection: Connection) -> int:
     """How many wait."""
-    return connection.execute(select(func.count()).select_from(passages).where(span(connection).where())).scalar_one()
+    return spans.count(connection, _WORK)
 
 
 def texts(connection: Connection, most: int) -> dict[int, str]:
@@ -69,4 +50,4 @@ def put(connection: Connection, halves: Mapping[int, bytes]) -> None:
     """Keeps the vectors (float16, little-endian) of what `texts` gave: these wait no longer."""
     for n, vector in halves.items():
         connection.execute(update(passages).where(passages.c.n == n).values(vector=vector))
-    set_setting(connection, _AFTER, str(max(halves)))
+    spans.advance(connection, _WORK, max(halves))

@@ -1,24 +1,27 @@
-"""The index: one Qdrant Edge shard in this process, with a dense vector, BM25 terms and the filter fields of a passage.
+"""The index: Qdrant Edge in this process. One shard for all owners, and one for each owner who has many passages.
 
-All calls go through one thread: the shard takes one writer, and its native calls must not block the event loop. There
-is no `optimize()`: it holds Python's global lock while it builds HNSW graphs, and exact search within one owner's
-points is faster at every size measured.
+All calls go through one thread: a shard takes one writer, and native calls must not block the event loop. In the shared
+shard an owner's passages are searched one by one, which for few is faster than a graph. A shard of one's own has a
+graph, which another process builds (see `archival_service.promoting`): here it would hold Python's global lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import qdrant_edge as qdrant
 import structlog
 
 from archival_service.store import Entry, Filters, Found
-from archival_service.stores import points
+from archival_service.stores import own_shards
+from archival_service.stores.own_shards import OwnShard
+from archival_service.stores.shard import Shard
 from embedders import Vectors
 from servicekit.principal import Tenant
 from triptych.errors import Unavailable
@@ -28,143 +31,187 @@ T = TypeVar("T")
 _log = structlog.get_logger("edge")
 # So many points go to the engine at once: a search that comes in between waits some milliseconds.
 _AT_ONCE = 200
+_SHARED = "shard"
+# So many passages of an owner are reason to look whether they should have a shard of their own.
+_MUCH = 1_000
+# Of so many owners is counted what they add, and then anew.
+_MOST_COUNTED = 10_000
 
 
 class IndexUnusable(Exception):
-    """What is in the directory can't be opened as a shard of these dimensions. It can be built anew."""
+    """What is in the directory can't be opened as an index of these dimensions. It can be built anew."""
+
+
+@dataclass
+class Noted:
+    """The numbers of passages of which the index was told anything, while a shard of `tenant` is being built."""
+
+    tenant: Tenant
+    numbers: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Own:
+    known: OwnShard
+    shard: Shard
+
+
+_Opened = tuple[Shard, dict[Tenant, _Own]]
 
 
 class EdgeIndex:
     """A PassageIndex whose points have a passage's number as their id."""
 
-    def __init__(self, shard: qdrant.EdgeShard, thread: ThreadPoolExecutor) -> None:
-        self._shard, self._thread = shard, thread
-        self._bm25 = qdrant.Bm25(qdrant.Bm25Config(avg_len=points.AVERAGE_WORDS))
+    def __init__(
+        self, folder: Path, dimensions: int, shared: Shard, own: dict[Tenant, _Own], thread: ThreadPoolExecutor
+    ) -> None:
+        self.folder, self.dimensions = folder, dimensions
+        self._shared, self._own, self._thread = shared, own, thread
+        self._noted: Noted | None = None
+        self._told: Counter[Tenant] = Counter()
+        # Owners of whose passages the index was told many since they came here last.
+        self.grown: asyncio.Queue[Tenant] = asyncio.Queue()
 
     @classmethod
     async def open(cls, folder: Path, dimensions: int) -> EdgeIndex:
-        """Opens the shard in `folder`. Raises: IndexUnusable."""
-        return await cls._start(lambda: _load(folder, dimensions))
+        """Opens what is in `folder`. Raises: IndexUnusable."""
+        return await cls._start(folder, dimensions, _load)
 
     @classmethod
     async def create(cls, folder: Path, dimensions: int) -> EdgeIndex:
-        """An empty shard in `folder`, which is deleted first with all that is in it. Raises: IndexUnusable."""
-        return await cls._start(lambda: _create(folder, dimensions))
+        """An empty index in `folder`; one that was there is deleted first. Raises: IndexUnusable."""
+        return await cls._start(folder, dimensions, _create)
 
     @classmethod
-    async def _start(cls, make: Callable[[], qdrant.EdgeShard]) -> EdgeIndex:
+    async def _start(cls, folder: Path, dimensions: int, make: Callable[[Path, int], _Opened]) -> EdgeIndex:
         thread = ThreadPoolExecutor(1, thread_name_prefix="edge")
         try:
-            shard = await asyncio.get_running_loop().run_in_executor(thread, make)
+            shared, own = await asyncio.get_running_loop().run_in_executor(thread, make, folder, dimensions)
         except Exception as error:  # the engine raises nothing more specific
             thread.shutdown()
             raise IndexUnusable(str(error)) from error
-        return cls(shard, thread)
+        return cls(folder, dimensions, shared, own, thread)
 
     async def put(self, entries: Sequence[Entry]) -> None:
         for at in range(0, len(entries), _AT_ONCE):
-            await self._run(self._put, entries[at : at + _AT_ONCE])
+            part = entries[at : at + _AT_ONCE]
+            self._note(entry.n for entry in part)
+            self._count(part)
+            await self.run(_put, self._by_shard(part))
 
     async def forget(self, numbers: Sequence[int]) -> None:
+        # In all shards: whose they were is not known any more.
         for at in range(0, len(numbers), _AT_ONCE):
-            operation = qdrant.UpdateOperation.delete_points(list(numbers[at : at + _AT_ONCE]))
-            await self._run(self._shard.update, operation)
+            part = numbers[at : at + _AT_ONCE]
+            self._note(part)
+            for shard in self._shards():
+                await self.run(shard.forget, part)
 
     async def flush(self) -> None:
-        await self._run(self._shard.flush)
+        for shard in self._shards():
+            if shard in self._shards():  # it may have been replaced meanwhile
+                await self.run(shard.flush)
 
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
     ) -> tuple[list[Found], list[Found]]:
-        return await self._run(self._candidates, tenant, filters, most, vector, words)
+        return await self.run(self._shard_of(tenant).candidates, tenant, filters, most, vector, words)
 
     async def count(self) -> int:
-        return int(await self._run(self._shard.count, qdrant.CountRequest(exact=True)))
+        return sum([await self.run(shard.count) for shard in self._shards()])
+
+    async def built(self) -> None:
+        """It is opened when it has all."""
 
     async def close(self) -> None:
-        await self._run(self._shard.close)
+        for shard in self._shards():
+            await self.run(shard.close)
         self._thread.shutdown()
 
-    def _put(self, entries: Sequence[Entry]) -> None:
-        made = [qdrant.Point(entry.n, self._vectors(entry), points.payload(entry)) for entry in entries]
-        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
-
-    def _vectors(self, entry: Entry) -> dict[str, Any]:
-        made: dict[str, Any] = {points.WORDS: self._bm25.embed_document(entry.text)}
-        dense = points.dense(entry)
-        if dense is not None:
-            made[points.DENSE] = dense
-        return made
-
-    def _candidates(
-        self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str
-    ) -> tuple[list[Found], list[Found]]:
-        where = _filter(tenant, filters)
-        dense: list[Found] = []
-        sparse: list[Found] = []
-        if vector is not None:
-            nearest = qdrant.Query.Nearest(vector.tolist(), using=points.DENSE)
-            dense = self._query(nearest, where, most, qdrant.SearchParams(exact=True))
-        terms = self._bm25.embed_query(words)
-        if terms.indices:
-            # Rarity is counted among the owner's passages alone: others' must not show in a score.
-            mine = _filter(tenant, Filters())
-            params = qdrant.SearchParams(idf=qdrant.IdfParams(corpus=mine))
-            sparse = self._query(qdrant.Query.Nearest(terms, using=points.WORDS), where, most, params)
-        return dense, sparse
-
-    def _query(self, query: qdrant.Query, where: qdrant.Filter, most: int, params: qdrant.SearchParams) -> list[Found]:
-        found = self._shard.query(qdrant.QueryRequest(limit=most, query=query, filter=where, params=params))
-        return [Found(int(point.id), point.score) for point in found]
-
-    async def _run(self, call: Callable[..., T], *args: Any) -> T:
-        """Runs it in the shard's thread. Raises: Unavailable if the engine fails."""
+    async def run(self, call: Callable[..., T], *args: Any) -> T:
+        """Runs it in the shards' thread. Raises: Unavailable if the engine fails."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         except Exception as error:  # the engine raises nothing more specific
             _log.error("the engine failed", error=str(error))
             raise Unavailable("the passage index failed: retry later") from error
 
+    def begin_noting(self, tenant: Tenant) -> Noted:
+        """From here on it is noted what the index is told of, for a shard that is built beside it."""
+        self._noted = Noted(tenant)
+        return self._noted
 
-def _create(folder: Path, dimensions: int) -> qdrant.EdgeShard:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, mode=0o700)
-    shard = qdrant.EdgeShard.create(str(folder), _config(dimensions))
-    _index_fields(shard)
-    return shard
+    def end_noting(self) -> None:
+        self._noted = None
+
+    def own_passages(self, tenant: Tenant) -> int:
+        """How many passages the owner's shard was built of; 0 if they have none of their own."""
+        return self._own[tenant].known.passages if tenant in self._own else 0
+
+    async def shared_has(self, tenant: Tenant) -> bool:
+        """Whether the shared shard has any passage of the owner's."""
+        return bool(await self.run(self._shared.numbers_of, tenant, 1))
+
+    def take(self, known: OwnShard, shard: Shard) -> _Own | None:
+        """From here on this is the owner's, and has all that the index was told of. Gives the one that they had."""
+        replaced = self._own.get(known.tenant)
+        self._own[known.tenant] = _Own(known, shard)
+        return replaced
+
+    async def drop(self, tenant: Tenant, replaced: _Own | None) -> None:
+        """Deletes what the owner had before their present shard."""
+        if replaced is not None:
+            await self.run(replaced.shard.close)
+            await asyncio.to_thread(shutil.rmtree, replaced.known.folder)
+        while numbers := await self.run(self._shared.numbers_of, tenant, _AT_ONCE):
+            await self.run(self._shared.forget, numbers)
+
+    def _note(self, numbers: Iterable[int]) -> None:
+        if self._noted is not None:
+            self._noted.numbers.update(numbers)
+
+    def _count(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            tenant = Tenant(entry.account_id, entry.user_id)
+            self._told[tenant] += 1
+            if self._told[tenant] == _MUCH:
+                del self._told[tenant]
+                self.grown.put_nowait(tenant)
+        if len(self._told) > _MOST_COUNTED:
+            self._told.clear()
+
+    def _shards(self) -> list[Shard]:
+        return [self._shared, *(own.shard for own in self._own.values())]
+
+    def _shard_of(self, tenant: Tenant) -> Shard:
+        own = self._own.get(tenant)
+        return self._shared if own is None else own.shard
+
+    def _by_shard(self, entries: Sequence[Entry]) -> list[tuple[Shard, list[Entry]]]:
+        if not self._own:
+            return [(self._shared, list(entries))]
+        parts: dict[Shard, list[Entry]] = {}
+        for entry in entries:
+            parts.setdefault(self._shard_of(Tenant(entry.account_id, entry.user_id)), []).append(entry)
+        return list(parts.items())
 
 
-def _load(folder: Path, dimensions: int) -> qdrant.EdgeShard:
-    shard = qdrant.EdgeShard.load(str(folder), _config(dimensions))
-    _index_fields(shard)  # one that an older version made lacks the newer fields; what is there is left as it is
-    return shard
+def _put(parts: Sequence[tuple[Shard, Sequence[Entry]]]) -> None:
+    for shard, entries in parts:
+        shard.put(entries)
 
 
-def _index_fields(shard: qdrant.EdgeShard) -> None:
-    for fields, kind in (
-        (points.KEYWORDS, qdrant.PayloadSchemaType.Keyword),
-        (points.INTEGERS, qdrant.PayloadSchemaType.Integer),
-    ):
-        for field in fields:
-            shard.update(qdrant.UpdateOperation.create_field_index(field, kind))
+def _create(folder: Path, dimensions: int) -> _Opened:
+    own_shards.remove_all(folder)
+    return Shard.create(folder / _SHARED, dimensions), {}
 
 
-def _config(dimensions: int) -> qdrant.EdgeConfig:
-    return qdrant.EdgeConfig(
-        vectors={points.DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
-        sparse_vectors={points.WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
-    )
-
-
-def _filter(tenant: Tenant, filters: Filters) -> qdrant.Filter:
-    return qdrant.Filter(must=[_condition(each) for each in points.conditions(tenant, filters)])
-
-
-def _condition(asked: points.Condition) -> qdrant.FieldCondition:
-    if isinstance(asked, points.Between):
-        # A double holds microseconds exactly until the year 2255.
-        return qdrant.FieldCondition(asked.field, range=qdrant.RangeFloat(gte=asked.least, lte=asked.most))
-    if len(asked.values) == 1:
-        return qdrant.FieldCondition(asked.field, match=qdrant.MatchValue(asked.values[0]))
-    return qdrant.FieldCondition(asked.field, match=qdrant.MatchAny(list(asked.values)))
+def _load(folder: Path, dimensions: int) -> _Opened:
+    shared = Shard.load(folder / _SHARED, dimensions)
+    own: dict[Tenant, _Own] = {}
+    for known in own_shards.known(folder):
+        own[known.tenant] = _Own(known, Shard.load(known.folder, dimensions, alone=True))
+        # Of a move that was cut short.
+        while numbers := shared.numbers_of(known.tenant, _AT_ONCE):
+            shared.forget(numbers)
+    return shared, own

@@ -9,13 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, tuple_
 
 from archival_service.store import Entry
 from archival_service.stores import awaiting
-from archival_service.stores.rows import in_parts
+from archival_service.stores.rows import in_parts, owned
+from archival_service.stores.spans import Span
 from archival_service.stores.tables import outbox, passages
+from servicekit.principal import Tenant
+
+# What an index keeps of a passage.
+_ALL = select(*(passages.c[name] for name in Entry.__annotations__))
 
 
 @dataclass(frozen=True)
@@ -60,20 +66,36 @@ def done(connection: Connection, changes: Sequence[Change]) -> None:
         connection.execute(delete(outbox).where(outbox.c.seq.in_([change.seq for change in part])))
 
 
+def clear(connection: Connection) -> None:
+    """For an index that will be told of everything anyway."""
+    connection.execute(delete(outbox))
+
+
 def enqueue_all(connection: Connection) -> None:
     """Every passage has to go to the index again."""
-    connection.execute(delete(outbox))
+    clear(connection)
     connection.execute(insert(outbox).from_select(["n", "since"], select(passages.c.n, literal(_now()))))
 
 
 def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:
     """The passages of these numbers that are still there. A vector that is another embedder's is left out."""
+    return [entry for part in in_parts(numbers) for entry in _entries(connection, _ALL.where(passages.c.n.in_(part)))]
+
+
+def entries_after(connection: Connection, span: Span, most: int) -> list[Entry]:
+    """The first of the span, in the order of their numbers."""
+    return _entries(connection, _ALL.where(span.where()).order_by(passages.c.n).limit(most))
+
+
+def entries_of(connection: Connection, tenant: Tenant, after: tuple[str, int], most: int) -> list[Entry]:
+    """The owner's that come behind this archive and number, in the order of these."""
+    key = (passages.c.archive_id, passages.c.n)
+    return _entries(connection, _ALL.where(owned(passages, tenant), tuple_(*key) > after).order_by(*key).limit(most))
+
+
+def _entries(connection: Connection, query: Select[Any]) -> list[Entry]:
     stale = awaiting.span(connection)
-    columns = [passages.c[name] for name in Entry.__annotations__]
-    found: list[Entry] = []
-    for part in in_parts(numbers):
-        rows = connection.execute(select(*columns).where(passages.c.n.in_(part)))
-        found.extend(Entry(**row._mapping) for row in rows)
+    found = [Entry(**row._mapping) for row in connection.execute(query)]
     return [replace(entry, vector=b"") if entry.n in stale else entry for entry in found]
 
 

@@ -83,6 +83,13 @@ def count(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) ->
     return connection.execute(query).scalar_one()
 
 
+def owners_of_many(connection: Connection, many: int) -> list[Tenant]:
+    """Who has so many passages, or more."""
+    key = (passages.c.account_id, passages.c.user_id)
+    query = select(*key).group_by(*key).having(func.count() >= many)
+    return [Tenant(*row) for row in connection.execute(query)]
+
+
 def remove(
     connection: Connection, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
 ) -> list[Change]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+import qdrant_edge
 
 from archival_service.store import Entry, Filters
 from servicekit.principal import Tenant
@@ -37,6 +39,12 @@ class Between:
 
 
 Condition = AnyOf | Between
+
+
+@cache
+def bm25() -> qdrant_edge.Bm25:
+    """Makes the terms of texts and queries: the same for every engine, so that words count the same on each."""
+    return qdrant_edge.Bm25(qdrant_edge.Bm25Config(avg_len=AVERAGE_WORDS))
 
 
 def owner_key(tenant: Tenant) -> str:
@@ -78,6 +86,19 @@ def conditions(tenant: Tenant, filters: Filters) -> list[Condition]:
     if filters.start is not None or filters.end is not None:
         asked.append(Between("at", filters.start, filters.end))
     return asked
+
+
+def fits(entry: Entry, filters: Filters) -> bool:
+    """Whether the owner's passage is all that the filters ask of a point."""
+    have, asked = set(entry.tags), set(filters.tags)
+    return (
+        (not filters.archive_ids or entry.archive_id in filters.archive_ids)
+        and (not asked or (asked <= have if filters.all_tags else bool(asked & have)))
+        and (not filters.document_ids or entry.document_id in filters.document_ids)
+        and (not filters.file_names or entry.file_name in filters.file_names)
+        and (filters.start is None or entry.created_at >= filters.start)
+        and (filters.end is None or entry.created_at <= filters.end)
+    )
 
 
 def _of(tenant: Tenant, archive_ids: Sequence[str]) -> Condition:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 import grpc
-import qdrant_edge
 import structlog
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
@@ -37,13 +36,12 @@ _FAULTS = (ApiException, QdrantException, ConnectionError)
 class QdrantIndex:
     """A PassageIndex whose points have a passage's number as their id.
 
-    Terms are made here by the same engine that Edge has, so that words count the same on both. A write is answered
-    when the server has it in its log and searches find it (`wait`); replication is what guards against losing a disk.
+    A write is answered when the server has it in its log and searches find it (`wait`); replication is what guards
+    against losing a disk.
     """
 
     def __init__(self, client: AsyncQdrantClient, settings: QdrantSettings, collection: str) -> None:
         self._client, self._settings, self._collection = client, settings, collection
-        self._bm25 = qdrant_edge.Bm25(qdrant_edge.Bm25Config(avg_len=points.AVERAGE_WORDS))
 
     async def put(self, entries: Sequence[Entry]) -> None:
         for key, part in self._by_shard(entries):
@@ -67,7 +65,7 @@ class QdrantIndex:
         where = _filter(tenant, filters)
         if vector is not None:
             asked.append(self._request(tenant, vector.tolist(), points.DENSE, where, most, _DENSE_SEARCH))
-        terms = self._bm25.embed_query(words)
+        terms = points.bm25().embed_query(words)
         if terms.indices:
             # Rarity is counted among the owner's passages alone: others' must not show in a score.
             rarity = models.IdfCorpusParams(corpus=_filter(tenant, Filters()))
@@ -85,6 +83,9 @@ class QdrantIndex:
     async def count(self) -> int:
         return (await answer(self._client.count(self._collection, exact=True))).count
 
+    async def built(self) -> None:
+        """It is opened when it has all."""
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -95,7 +96,7 @@ class QdrantIndex:
         return models.QueryRequest(query=query, using=using, filter=where, limit=most, params=params, shard_key=key)
 
     def _point(self, entry: Entry) -> models.PointStruct:
-        terms = self._bm25.embed_document(entry.text)
+        terms = points.bm25().embed_document(entry.text)
         vectors: dict[str, Any] = {points.WORDS: models.SparseVector(indices=terms.indices, values=terms.values)}
         dense = points.dense(entry)
         if dense is not None:

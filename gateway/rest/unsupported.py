@@ -11,26 +11,13 @@ router = APIRouter(include_in_schema=False)
 
 _FILES = "files are not opened: an agent searches them, and what it finds stands in its context"
 _HOSTED = "it belongs to Letta's hosted service"
-_LATER = "it is not there yet"
 # The beginning of a path → why.
 REASONS = {
     "/v1/sources": "sources are folders by an older name: use /v1/folders",
     "/v1/agents/{agent_id}/sources": "sources are folders by an older name: use /v1/agents/{agent_id}/folders",
     "/v1/agents/{agent_id}/files": _FILES,
     "/v1/groups": "groups are not served: agents of a user share blocks and archives",
-    "/v1/mcp-servers": "MCP servers are set up by gRPC or the SDK, not by REST yet",
-    "/v1/tools/search": _LATER,
-    "/v1/agents/{agent_id}/tools/{tool_name}/run": _LATER,
-    "/v1/messages/batches": _LATER,
-    "/v1/jobs": "there are no jobs: runs in the background are at /v1/runs",
-    "/v1/steps/{step_id}/messages": _LATER,
-    "/v1/steps/{step_id}/metrics": _LATER,
-    "/v1/steps/{step_id}/feedback": _LATER,
-    "/v1/steps/{step_id}/trace": _LATER,
-    "/v1/runs/{run_id}/trace": _LATER,
-    "/v1/runs/{run_id}/metrics": _LATER,
-    "/v1/conversations/{conversation_id}/recompile": "the prompt is compiled for each step anyway",
-    "/v1/providers": "the server's endpoint is set by its operator",
+    "/v1/providers": "the server's endpoint is its operator's, your own are at /v1/model-providers",
     "/v1/sandbox-config": "the server's sandbox is set by its operator",
     "/v1/voice-beta": "voice was given up by Letta",
     "/v1/agents/{agent_id}/schedule": _HOSTED,

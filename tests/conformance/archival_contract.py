@@ -57,6 +57,17 @@ class InsertingAndFinding:
         (best,) = await find(store, tenant, "wooden boat", mode, limit=1)
         assert best == BOAT
 
+    @pytest.mark.parametrize(
+        "query", ['"boat" AND (', "boat* OR NOT", "boat:^-~", "'; DROP TABLE passages; --", "🛶 boat"]
+    )
+    async def test_operators_and_quotes_in_a_query_are_words(
+        self, store: ArchivalStore, tenant: Tenant, query: str
+    ) -> None:
+        await store.insert(tenant, insert_request(CAT, "the boat", JOB))
+        for mode in (HYBRID, LEXICAL, SEMANTIC):
+            assert len(await find(store, tenant, query, mode)) <= 3
+        assert await find(store, tenant, "boat", LEXICAL) == ["the boat"]
+
     async def test_meaning_finds_without_a_common_word(self, store: ArchivalStore, tenant: Tenant) -> None:
         await store.insert(tenant, insert_request(CAT, BOAT, JOB))
         assert (await find(store, tenant, "ships and sailing", SEMANTIC))[0] == BOAT

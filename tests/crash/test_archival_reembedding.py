@@ -140,5 +140,6 @@ async def test_the_command_goes_on_where_it_was_cut(tmp_path: Path) -> None:
         assert '"passages":36' in done.stderr
         embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
         async with opened(tmp_path, embedder) as archival:
+            await archival.index.built()
             assert await archival.index.count() == len(TEXTS)
         await embedder.close()

@@ -115,7 +115,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("InsertPassages", altered(lambda r: setattr(r.passages[0], "text", "é" * (MIB // 2) + "x")), "passages[0].text"),
     ("InsertPassages", altered(lambda r: setattr(r.passages[0], "id", "7")), "passages[0].id"),
     ("InsertPassages", altered(lambda r: r.passages[0].tags.extend(["t"] * 65)), "passages[0].tags"),
+    ("InsertPassages", altered(lambda r: r.passages[0].tags.extend(["t"] * 1_000_000)), "passages[0].tags"),
     ("InsertPassages", altered(lambda r: r.passages[0].tags.append("t" * 201)), "passages[0].tags"),
+    ("InsertPassages", altered(lambda r: r.vectors.add(values=[1.0] * 7)), "vectors[0]"),
     ("InsertPassages", altered(lambda r: r.passages[0].tags.append("")), "passages[0].tags"),
     ("InsertPassages", altered(lambda r: r.passages[0].create_time.CopyFrom(LATE)), "passages[0].create_time"),
     ("InsertPassages", altered(lambda r: r.fence.CopyFrom(Fence(scope="s", token=-1))), "fence.token"),
@@ -138,6 +140,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("SearchPassages", pb.SearchPassagesRequest(query="x" * 10_001), "query"),
     ("SearchPassages", pb.SearchPassagesRequest(query="x", limit=101), "limit"),
     ("SearchPassages", pb.SearchPassagesRequest(query="x", limit=-1), "limit"),
+    ("SearchPassages", pb.SearchPassagesRequest(query="x", limit=2**31 - 1), "limit"),
+    ("SearchPassages", pb.SearchPassagesRequest(query_vector={"values": [1.0] * 7}), "query_vector[0]"),
+    ("SearchPassages", pb.SearchPassagesRequest(query="x", tags=["t"] * 1_000_000), "tags"),
     ("SearchPassages", pb.SearchPassagesRequest(query="x", mode=9), "mode"),  # type: ignore[arg-type]
     ("SearchPassages", pb.SearchPassagesRequest(query="x", tag_match=9), "tag_match"),  # type: ignore[arg-type]
     ("SearchPassages", pb.SearchPassagesRequest(query="x", tags=[""]), "tags"),
@@ -176,6 +181,14 @@ def test_a_bad_setting_ends_it_with_one_clear_line(tmp_path: Path, changed: dict
     done = run("archival_service", environ={**environment(tmp_path), **changed})
     assert done.returncode == 2
     assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_store_says_how_to_restore(tmp_path: Path) -> None:
+    (tmp_path / "archival.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
+    done = run("archival_service", environ=environment(tmp_path))
+    assert done.returncode == 2
+    assert "put back a copy of it" in done.stderr
     assert "Traceback" not in done.stderr
 
 

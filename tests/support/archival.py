@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archival_service import opening
+from archival_service import opening, scanning
 from archival_service.keeper import Keeper
 from archival_service.store import ArchivalStore, Entry, Filters, Found, PassageIndex
 from archival_service.stores.indexed import IndexedStore
@@ -28,11 +28,16 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ArchivalService"]
 
 
 class FaultyIndex:
-    """The real index behind switches. `failing`: every write fails. `gate`: writes wait for it; `waiting`: one does."""
+    """The real index behind switches.
+
+    `failing`: every write fails. `gate`: writes wait for it; `waiting`: one does. `scanned`: searches go to this store,
+    as those of an index that is being built.
+    """
 
     def __init__(self, index: PassageIndex) -> None:
-        self._index = index
+        self._index = self.real = index
         self.failing = False
+        self.scanned: Database | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = asyncio.Event()
@@ -56,10 +61,15 @@ class FaultyIndex:
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
     ) -> tuple[list[Found], list[Found]]:
+        if self.scanned is not None:
+            return await scanning.candidates(self.scanned, tenant, filters, most, vector=vector, words=words)
         return await self._index.candidates(tenant, filters, most, vector=vector, words=words)
 
     async def count(self) -> int:
         return await self._index.count()
+
+    async def built(self) -> None:
+        await self._index.built()
 
     async def close(self) -> None:
         await self._index.close()

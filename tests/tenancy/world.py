@@ -24,13 +24,13 @@ from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
-from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, provider_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -119,6 +119,14 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         {"server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}},
         "server.id",
     ),
+    "provider": (
+        "ProviderService/CreateProvider",
+        {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}", "api_key": "{words}", "models": ["{words}"]}},
+        "provider.id",
+    ),
+    "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
+    "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
+    "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
     # A turn that waits for what its client's tool returns.
     "waiting": (
         "TurnService/StartTurn",
@@ -137,6 +145,10 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         "key.id",
     ),
     "erased": ("GatewayService/DeleteUser", {"user_id": "{+user}"}, "erasure.id"),
+}
+# The same for what is made by REST alone; its id is `id`.
+MAKING_BY_REST: dict[str, tuple[str, Any]] = {
+    "batch": ("/v1/messages/batches", {"requests": [{"agent_id": "{agent}", "input": "{words}"}]}),
 }
 # These belong to an account, so the stranger's are another account's.
 OF_ACCOUNT = ("user", "key", "erased")
@@ -176,7 +188,17 @@ class World:
                 if kind == "turn":
                     steps = await world.ask(user, "StepService/ListSteps", {"turn_id": "{turn}"})
                     world.ids[user]["step"] = steps.steps[0].id
+            for kind in MAKING_BY_REST:
+                world.ids[user][kind] = await world.make_by_rest(user, kind)
         return world
+
+    async def make_by_rest(self, user: str, kind: str) -> str:
+        path, template = MAKING_BY_REST[kind]
+        async with self._door.http(self._keys[user]) as http:
+            made = (await http.post(path, json=await self.fill(user, template))).raise_for_status().json()
+            if kind == "batch":
+                await eventually(lambda: http.get(f"{path}/{made['id']}"), lambda got: bool(got.json()["completed_at"]))
+        return str(made["id"])
 
     async def slept(self, user: str) -> str:
         """The id of a sleep-time turn that is over."""
@@ -212,6 +234,9 @@ class World:
         for kind in MAKING:
             while f"{{+{kind}}}" in text:
                 text = text.replace(f"{{+{kind}}}", await self.make(user, kind), 1)
+        for kind in MAKING_BY_REST:
+            while f"{{+{kind}}}" in text:
+                text = text.replace(f"{{+{kind}}}", await self.make_by_rest(user, kind), 1)
         for kind, its_id in self.ids.get(user, {}).items():
             text = text.replace(f"{{{kind}}}", its_id)
         while "{uuid}" in text:
@@ -250,6 +275,8 @@ class World:
             for key in getattr(answer, "keys", ()):
                 key.ClearField("last_use_time")
             seen.append(str(answer))
+        async with self._door.http(self._keys["bob"]) as http:
+            seen += [(await http.get(path)).text for path, _ in MAKING_BY_REST.values()]
         return "\n".join(seen)
 
 
@@ -259,6 +286,7 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
         for rpc in (
             "AgentService/ListAgents",
             "AgentService/ListBlocks",
+            "ProviderService/ListProviders",
             "IdentityService/ListIdentities",
             "TurnService/ListTurns",
             "RecallService/ListMessages",
@@ -279,7 +307,7 @@ async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
         yield item
 
 
-_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on"}
+_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on", "TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES": "on"}
 
 
 @contextlib.asynccontextmanager

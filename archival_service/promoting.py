@@ -1,0 +1,112 @@
+"""Gives an owner of many passages a shard of their own, with a graph; and builds it anew when it has grown.
+
+The next shard is filled from the store, and another process builds its graph, while the present one serves. What
+changes meanwhile is noted, and brought to the new one before that takes over. A cut costs the work and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from archival_service.stores import outbox, own_shards, passages
+from archival_service.stores.edge import EdgeIndex, Noted
+from archival_service.stores.own_shards import OwnShard
+from archival_service.stores.shard import Shard
+from servicekit.principal import Tenant
+from servicekit.sql import Database
+from triptych.errors import Unavailable
+
+_log = structlog.get_logger("promoting")
+# From here on a graph beats a look at each passage.
+LARGE = 10_000
+# Passages that have come since the graph was built are looked at one by one. It is built anew of so many times as many.
+_GROWTH = 1.5
+_BATCH = 200
+
+
+class Promoter:
+    """Works in the background, on one owner at a time. `built`: returns when the index has all that the store has."""
+
+    def __init__(self, sql: Database, index: EdgeIndex, built: Callable[[], Awaitable[None]]) -> None:
+        self._sql, self._index = sql, index
+        self._task = asyncio.get_running_loop().create_task(self._loop(built))
+
+    async def close(self) -> None:
+        """A shard that is being built is given up."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _loop(self, built: Callable[[], Awaitable[None]]) -> None:
+        await built()
+        for tenant in await self._sql.read(lambda c: passages.owners_of_many(c, LARGE)):
+            await self._look_at(tenant)
+        while True:
+            await self._look_at(await self._index.grown.get())
+
+    async def _look_at(self, tenant: Tenant) -> None:
+        """What fails is left as it is: the owner is looked at again when they have grown."""
+        try:
+            count = await self._sql.read(lambda c: passages.count(c, tenant, []))
+            if count >= max(LARGE, _GROWTH * self._index.own_passages(tenant)):
+                await self._promote(tenant, count)
+        except (Unavailable, SQLAlchemyError, OSError, subprocess.CalledProcessError) as error:
+            _log.warning("a shard of an owner's own could not be built", problem=str(error))
+
+    async def _promote(self, tenant: Tenant, count: int) -> None:
+        own = OwnShard(own_shards.new(self._index.folder), tenant, count)
+        noted = self._index.begin_noting(tenant)
+        try:
+            await self._fill(own)
+            await _optimize(own.folder, self._index.dimensions)
+            # Not in the shards' own thread: there it would hold up the others.
+            shard = await asyncio.to_thread(Shard.load, own.folder, self._index.dimensions, alone=True)
+            await self._catch_up(shard, noted)
+            own_shards.mark(own)
+            replaced = self._index.take(own, shard)
+        except BaseException:
+            shutil.rmtree(own.folder, ignore_errors=True)
+            raise
+        finally:
+            self._index.end_noting()
+        await self._index.drop(tenant, replaced)
+        _log.info("an owner has a shard of their own", passages=count)
+
+    async def _fill(self, own: OwnShard) -> None:
+        shard = await self._index.run(lambda: Shard.create(own.folder, self._index.dimensions, alone=True))
+        after = ("", 0)
+        while entries := await self._sql.read(lambda c, at=after: outbox.entries_of(c, own.tenant, at, _BATCH)):  # type: ignore[misc]
+            await self._index.run(shard.put, entries)
+            after = (entries[-1].archive_id, entries[-1].n)
+        await self._index.run(shard.close)
+
+    async def _catch_up(self, shard: Shard, noted: Noted) -> None:
+        """Returns when there is nothing more to bring; whoever comes without waiting in between finds it so."""
+        while noted.numbers:
+            while noted.numbers:
+                numbers = [noted.numbers.pop() for _ in range(min(_BATCH, len(noted.numbers)))]
+                entries = await self._sql.read(lambda c, part=numbers: outbox.entries(c, part))  # type: ignore[misc]
+                mine = [entry for entry in entries if Tenant(entry.account_id, entry.user_id) == noted.tenant]
+                await self._index.run(shard.put, mine)
+                await self._index.run(shard.forget, sorted(set(numbers) - {entry.n for entry in mine}))
+            await self._index.run(shard.flush)
+
+
+async def _optimize(folder: Path, dimensions: int) -> None:
+    """Raises: CalledProcessError."""
+    command = (sys.executable, "-m", "archival_service.optimizing", str(folder), str(dimensions))
+    # Not asyncio's own: uvloop forks, which gRPC's threads take ill, and this one does not.
+    process = await asyncio.to_thread(subprocess.Popen, command, stdin=subprocess.DEVNULL)
+    try:
+        code = await asyncio.to_thread(process.wait)
+    finally:
+        process.kill()  # if this is given up; the thread that waits for it cleans up
+    if code:
+        raise subprocess.CalledProcessError(code, "optimizing")

@@ -1,0 +1,106 @@
+"""An index that is still being built of what the store has, while the service serves.
+
+Writes go to it from the start; searches are answered from the store itself (see `scanning`), so that they miss nothing,
+until it has all. How far it has come is in the store, and moves when the index has flushed: a start after a kill goes
+on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from archival_service import scanning
+from archival_service.progress import Progress
+from archival_service.store import Entry, Filters, Found, PassageIndex
+from archival_service.stores import outbox, spans
+from archival_service.stores.spans import Span
+from embedders import Vectors
+from servicekit.principal import Tenant
+from servicekit.sql import Database
+from triptych.errors import Unavailable
+
+_log = structlog.get_logger("rebuilding")
+_BATCH = 500
+# So many between two flushes: what a kill costs to do again.
+_FLUSHED = 5_000
+_RETRY_SECONDS = 5.0
+
+
+class Rebuilding:
+    """A PassageIndex over one that is being built, and the task that builds it. It closes the index with itself."""
+
+    def __init__(self, sql: Database, index: PassageIndex, *, retry_seconds: float = _RETRY_SECONDS) -> None:
+        self._sql, self._index, self._retry_seconds = sql, index, retry_seconds
+        self._built = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    async def put(self, entries: Sequence[Entry]) -> None:
+        await self._index.put(entries)
+
+    async def forget(self, numbers: Sequence[int]) -> None:
+        await self._index.forget(numbers)
+
+    async def flush(self) -> None:
+        await self._index.flush()
+
+    async def candidates(
+        self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
+    ) -> tuple[list[Found], list[Found]]:
+        if self._built.is_set():
+            return await self._index.candidates(tenant, filters, most, vector=vector, words=words)
+        return await scanning.candidates(self._sql, tenant, filters, most, vector=vector, words=words)
+
+    async def count(self) -> int:
+        return await self._index.count()
+
+    async def built(self) -> None:
+        """Returns when the index has all."""
+        await self._built.wait()
+
+    async def close(self) -> None:
+        """What is not built waits for the next start."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._index.close()
+
+    async def _loop(self) -> None:
+        while True:
+            try:
+                await self._build()
+                return
+            except (Unavailable, SQLAlchemyError) as error:
+                _log.warning("the index waits to be built", problem=str(error))
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _build(self) -> None:
+        left = await self._sql.read(lambda c: spans.left(c, spans.REBUILD))
+        progress = Progress(_log, "building the index", await self._sql.read(lambda c: spans.count(c, spans.REBUILD)))
+        if progress.total:
+            _log.warning("the index is built anew: meanwhile searches take longer", passages=progress.total)
+        unflushed = 0
+        while entries := await self._sql.read(lambda c, span=left: outbox.entries_after(c, span, _BATCH)):  # type: ignore[misc]
+            await self._put(entries)
+            progress.add(len(entries))
+            unflushed += len(entries)
+            left = Span(entries[-1].n, left.until)
+            if unflushed >= _FLUSHED:
+                await self._keep(left.after)
+                unflushed = 0
+        await self._keep(left.until)
+        self._built.set()
+        if progress.total:
+            _log.info("the index is built", passages=progress.done)
+
+    async def _put(self, entries: Sequence[Entry]) -> None:
+        numbers = [entry.n for entry in entries]
+        await self._index.put(entries)
+        # What was deleted between the look and now.
+        await self._index.forget(await self._sql.read(lambda c: outbox.gone(c, numbers)))
+
+    async def _keep(self, after: int) -> None:
+        await self._index.flush()
+        await self._sql.write(lambda c: spans.advance(c, spans.REBUILD, after))

@@ -1,0 +1,156 @@
+"""One Qdrant Edge shard: dense vectors, BM25 terms and filter fields of passages, under their numbers.
+
+Its calls block. One thread may make them: a shard takes one writer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as qdrant
+
+from archival_service.store import Entry, Filters, Found
+from archival_service.stores import points
+from embedders import Vectors
+from servicekit.principal import Tenant
+
+# So many of the nearest are looked at in a graph: at 100,000 passages 0.99 of what a look at each would find.
+_BREADTH = 256
+
+
+class Shard:
+    """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`)."""
+
+    def __init__(self, shard: qdrant.EdgeShard, *, alone: bool) -> None:
+        self._shard, self._alone = shard, alone
+
+    @classmethod
+    def create(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
+        """An empty one in `folder`, which is deleted first with all that is in it."""
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, mode=0o700)
+        made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone)), alone=alone)
+        made._index_fields()
+        return made
+
+    @classmethod
+    def load(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
+        loaded = cls(qdrant.EdgeShard.load(str(folder), _config(dimensions, alone)), alone=alone)
+        loaded._index_fields()  # one that an older version made lacks the newer fields; what is there is left as it is
+        return loaded
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        made = [qdrant.Point(entry.n, _vectors(entry), points.payload(entry)) for entry in entries]
+        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        self._shard.update(qdrant.UpdateOperation.delete_points(list(numbers)))
+
+    def candidates(
+        self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str
+    ) -> tuple[list[Found], list[Found]]:
+        """As `PassageIndex.candidates`."""
+        where = self._filter(tenant, filters)
+        dense: list[Found] = []
+        sparse: list[Found] = []
+        if vector is not None:
+            nearest = qdrant.Query.Nearest(vector.tolist(), using=points.DENSE)
+            params = qdrant.SearchParams(hnsw_ef=_BREADTH) if self._alone else qdrant.SearchParams(exact=True)
+            dense = self._query(nearest, where, most, params)
+        terms = points.bm25().embed_query(words)
+        if terms.indices:
+            sparse = self._query(qdrant.Query.Nearest(terms, using=points.WORDS), where, most, self._rarity(tenant))
+        return dense, sparse
+
+    def numbers_of(self, tenant: Tenant, most: int) -> list[int]:
+        """Of so many of the owner's passages."""
+        request = qdrant.ScrollRequest(
+            limit=most, filter=_all(points.conditions(tenant, Filters())), with_payload=False, with_vector=False
+        )
+        found, _ = self._shard.scroll(request)
+        return [int(point.id) for point in found]
+
+    def optimize(self) -> None:
+        """Builds the graph. It holds Python's global lock, for a minute or more."""
+        self._shard.optimize()
+
+    def count(self) -> int:
+        return int(self._shard.count(qdrant.CountRequest(exact=True)))
+
+    def flush(self) -> None:
+        self._shard.flush()
+
+    def close(self) -> None:
+        self._shard.close()
+
+    def _filter(self, tenant: Tenant, filters: Filters) -> qdrant.Filter | None:
+        """Where all are the owner's, it is not asked of each."""
+        if self._alone and filters == Filters():
+            return None
+        return _all(points.conditions(tenant, filters))
+
+    def _rarity(self, tenant: Tenant) -> qdrant.SearchParams:
+        """Rarity is counted among the owner's passages alone: others' must not show in a score."""
+        if self._alone:
+            return qdrant.SearchParams()
+        return qdrant.SearchParams(idf=qdrant.IdfParams(corpus=_all(points.conditions(tenant, Filters()))))
+
+    def _query(
+        self, query: qdrant.Query, where: qdrant.Filter | None, most: int, params: qdrant.SearchParams
+    ) -> list[Found]:
+        found = self._shard.query(qdrant.QueryRequest(limit=most, query=query, filter=where, params=params))
+        return [Found(int(point.id), point.score) for point in found]
+
+    def _index_fields(self) -> None:
+        for field, index in _field_indexes(self._alone):
+            self._shard.update(qdrant.UpdateOperation.create_field_index(field, index))
+
+
+def _config(dimensions: int, alone: bool) -> qdrant.EdgeConfig:
+    """A shard of one owner's is mapped from its files and not read: loading it, which holds Python's lock, is short."""
+    mapped = qdrant.Memory.Cached if alone else None
+    words = qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf, memory=mapped)
+    return qdrant.EdgeConfig(
+        vectors={points.DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
+        sparse_vectors={points.WORDS: words},
+        id_tracker_memory=mapped,
+        # Of what `optimize` does: a graph of all, in one segment, with one thread.
+        hnsw_config=qdrant.HnswIndexConfig(
+            m=16, ef_construct=100, full_scan_threshold=1_000, max_indexing_threads=1, memory=mapped
+        ),
+        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=1_000, default_segment_number=1),
+    )
+
+
+def _field_indexes(alone: bool) -> list[tuple[str, Any]]:
+    if not alone:
+        keyword, integer = qdrant.PayloadSchemaType.Keyword, qdrant.PayloadSchemaType.Integer
+        return [*((field, keyword) for field in points.KEYWORDS), *((field, integer) for field in points.INTEGERS)]
+    mapped = qdrant.KeywordIndexParams(memory=qdrant.Memory.Cached)
+    numbers = qdrant.IntegerIndexParams(lookup=False, range=True, memory=qdrant.Memory.Cached)
+    return [*((field, mapped) for field in points.KEYWORDS), *((field, numbers) for field in points.INTEGERS)]
+
+
+def _vectors(entry: Entry) -> dict[str, Any]:
+    made: dict[str, Any] = {points.WORDS: points.bm25().embed_document(entry.text)}
+    dense = points.dense(entry)
+    if dense is not None:
+        made[points.DENSE] = dense
+    return made
+
+
+def _all(asked: Sequence[points.Condition]) -> qdrant.Filter:
+    return qdrant.Filter(must=[_condition(each) for each in asked])
+
+
+def _condition(asked: points.Condition) -> qdrant.FieldCondition:
+    if isinstance(asked, points.Between):
+        # A double holds microseconds exactly until the year 2255.
+        return qdrant.FieldCondition(asked.field, range=qdrant.RangeFloat(gte=asked.least, lte=asked.most))
+    if len(asked.values) == 1:
+        return qdrant.FieldCondition(asked.field, match=qdrant.MatchValue(asked.values[0]))
+    return qdrant.FieldCondition(asked.field, match=qdrant.MatchAny(list(asked.values)))
