@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
-from sqlalchemy import Connection
-
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.servicing import window_of
 from agent_service.store import Store
@@ -63,13 +61,8 @@ class TurnServicer(TurnServiceServicer):
         tenant, size = principal.tenant(), request.page_size or MAX_EVENTS
         if request.after_sequence < 0 or not 0 < size <= MAX_EVENTS:
             raise InvalidArgument.of("page_size", f"must be 1 to {MAX_EVENTS:,}, and after_sequence not negative")
-
-        def work(connection: Connection) -> pb.ListTurnEventsResponse:
-            turns.get(connection, tenant, request.turn_id)
-            found = turns.events(connection, tenant, request.turn_id, request.after_sequence, size)
-            return pb.ListTurnEventsResponse(events=found)
-
-        return await self._store.read(work)
+        _, found = await self._engine.journalled(tenant, request.turn_id, request.after_sequence, size)
+        return pb.ListTurnEventsResponse(events=found)
 
     @forwarded_stream
     async def ContinueTurn(

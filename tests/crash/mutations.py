@@ -155,9 +155,9 @@ MUTATIONS = (
                 "[event for event in self.journalled[self.old :] if event.sequence > after_sequence]",
             ),
             Change(
-                _ENGINE,
-                "            if event.sequence > after_sequence:\n",
-                "            if event.sequence > after_sequence and event.attempt == journalled[-1].attempt:\n",
+                "agent_service/turns/reading.py",
+                "        return record, events\n",
+                "        return record, [event for event in events if event.attempt == events[-1].attempt]\n",
             ),
         ),
         places=("events:before:n=1",),

@@ -78,6 +78,9 @@ async def test_a_thinned_turn_is_resumed_replayed_and_rebuilt_as_it_was(world: T
     await world.thinned()
     for after in range(len(events) + 1):
         assert await world.resume(turn_id, after) == events[after:]
+        request = turn_pb2.ListTurnEventsRequest(turn_id=turn_id, after_sequence=after, page_size=2)
+        page = await world.peer.unary(world.turns.ListTurnEvents, request, caller=ANN)
+        assert list(page.events) == events[after : after + 2]
     asked = len(model.requests)
     assert await world.send(agent, SAID, request_id="r") == events
     assert len(model.requests) == asked, "nothing ran again"
