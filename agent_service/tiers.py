@@ -107,6 +107,35 @@ class Tiers:
         )
         return response.count
 
+    async def get_document(self, caller: Principal, document_id: str) -> archival.Document:
+        request = archival.GetDocumentRequest(document_id=document_id)
+        response = await self._archival_peer.unary(self._archival.GetDocument, request, caller=caller, seconds=_SECONDS)
+        return response.document
+
+    async def list_documents(
+        self, caller: Principal, archive_ids: Sequence[str], *, file_name: str = ""
+    ) -> Sequence[archival.Document]:
+        """Newest first, a thousand at the most."""
+        request = archival.ListDocumentsRequest(
+            archive_ids=archive_ids, file_name=file_name, page_size=1000, order=type_pb2.SORT_ORDER_DESCENDING
+        )
+        response = await self._archival_peer.unary(
+            self._archival.ListDocuments, request, caller=caller, seconds=_SECONDS
+        )
+        return response.documents
+
+    async def list_passages(
+        self, caller: Principal, *document_ids: str, page_token: str = "", contains: str = "", size: int = 1000
+    ) -> tuple[Sequence[archival.Passage], str]:
+        """A page of the passages of documents, in their order, and the token of the next page."""
+        request = archival.ListPassagesRequest(
+            document_ids=document_ids, page_size=size, page_token=page_token, contains=contains
+        )
+        response = await self._archival_peer.unary(
+            self._archival.ListPassages, request, caller=caller, seconds=_SECONDS
+        )
+        return response.passages, response.next_page_token
+
     async def purge_archive(self, caller: Principal, archive_id: str) -> None:
         request = archival.PurgeArchivesRequest(
             archive_ids=archival.ArchiveIds(ids=[archive_id]), request_id=f"purge/{archive_id}"

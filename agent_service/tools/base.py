@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent_service import characters
 from agent_service.models.arguments import UNREADABLE
 from agent_service.models.types import ToolSchema
+from agent_service.store import Store
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent, Block
@@ -98,6 +99,7 @@ class CallContext:
     key: str
     fence: Fence
     tiers: Tiers
+    store: Store
     now: datetime
 
 
