@@ -61,6 +61,7 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     agent = Agent()
     agent.CopyFrom(wanted)
     agent.ClearField("blocks")
+    agent.ClearField("open_files")
     agent.id = ids.new("agent")
     agent.name = agent.name or agent.id
     check(agent)
@@ -122,7 +123,10 @@ def list_page(
 ) -> tuple[list[Agent], str]:
     rows, token = fetch(connection, _filtered(tenant, request), agents, tenant, window)
     by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
-    return [_to_agent(row, by_agent.get(row.id, [])) for row in rows], token
+    found = [_to_agent(row, by_agent.get(row.id, [])) for row in rows]
+    for view in (view for agent in found for view in agent.open_files):
+        view.ClearField("text")
+    return found, token
 
 
 def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
@@ -168,16 +172,21 @@ def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequenc
         agent.ClearField(path)  # type: ignore[arg-type]
         agent.MergeFrom(one)
     check(agent)
-    connection.execute(
-        update(agents)
-        .where(owned(agents, tenant), agents.c.id == agent.id)
-        .values(updated_at=clock.now(), **_columns(agent))
-    )
+    rewrite(connection, tenant, agent)
     if "sleep_time" in paths and not agent.sleep_time.enabled:
         sleeps.forget(connection, tenant, agent.id)
     if "identity_ids" in paths:
         identity_links.replace_of_agent(connection, tenant, agent.id, agent.identity_ids)
     return get(connection, tenant, agent.id)
+
+
+def rewrite(connection: Connection, tenant: Tenant, agent: Agent) -> None:
+    """Keeps the agent's own fields as they are now."""
+    connection.execute(
+        update(agents)
+        .where(owned(agents, tenant), agents.c.id == agent.id)
+        .values(updated_at=clock.now(), **_columns(agent))
+    )
 
 
 def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:

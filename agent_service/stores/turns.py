@@ -40,13 +40,14 @@ _INSERT, _WRITE_EVENTS = insert(turns), insert(journal)
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """A turn as stored. `attempt`: how often a process has begun to run it."""
+    """A turn as stored. `attempt`: how often a process has begun to run it. `thinned`: its journal is without words."""
 
     tenant: Tenant
     turn: Turn
     request: StartTurnRequest
     attempt: int
     recall_pending: bool
+    thinned: bool = False
 
     @property
     def live(self) -> bool:
@@ -172,7 +173,7 @@ def commit(connection: Connection, tenant: Tenant, lease: Lease, turn: Turn, new
     conversations.check_lease(connection, tenant, lease)
     _write_events(connection, tenant, turn.id, new)
     if turn.state not in LIVE:
-        _update(connection, tenant, turn)
+        _update(connection, tenant, turn, words_since=clock.microseconds(turn.end_time))
         agents.touch(connection, tenant, turn.agent_id, clock.microseconds(turn.end_time))
 
 
@@ -184,7 +185,7 @@ def mark(connection: Connection, tenant: Tenant, turn: Turn) -> None:
 def end_without_lease(connection: Connection, tenant: Tenant, turn: Turn, new: Sequence[TurnEvent]) -> None:
     """Ends a turn that nobody has begun to run."""
     _write_events(connection, tenant, turn.id, new)
-    _update(connection, tenant, turn)
+    _update(connection, tenant, turn, words_since=clock.microseconds(turn.end_time))
 
 
 def recall_acknowledged(connection: Connection, tenant: Tenant, turn_ids: Sequence[str]) -> None:
@@ -263,4 +264,5 @@ def _to_record(row: Row[Any]) -> TurnRecord:
         request=StartTurnRequest.FromString(row.request),
         attempt=row.attempt,
         recall_pending=row.recall_pending,
+        thinned=row.state not in LIVE and row.words_since is None,
     )
