@@ -60,8 +60,7 @@ class Replayer:
         revised = kept.reference.revised
         return GetStepContextResponse(
             step=kept.step,
-            # As the openai package encodes it.
-            request_json=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
+            request_json=bodies.serialized(body).decode(),
             updated_message_ids=[each.id for each in said if (each.revision or 1) != revised.get(each.id, 1)],
             missing_messages=max(0, kept.reference.messages - len(said)),
         )

@@ -1,6 +1,6 @@
 """Puts an answer together from the chunks of a stream.
 
-Chunks are read as plain dictionaries: the openai package's typed ones cost about 0.4 ms each.
+Chunks are read as the plain dictionaries that they are: typed ones would cost more than a turn.
 """
 
 from __future__ import annotations
