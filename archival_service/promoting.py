@@ -30,6 +30,8 @@ LARGE = 10_000
 # Passages that have come since the graph was built are looked at one by one. It is built anew of so many times as many.
 _GROWTH = 1.5
 _BATCH = 200
+# Each takes memory, threads and maps of its files. Who comes later stays in the shared shard.
+MOST_SHARDS = 64
 
 
 class Promoter:
@@ -55,7 +57,8 @@ class Promoter:
         """What fails is left as it is: the owner is looked at again when they have grown."""
         try:
             count = await self._sql.read(lambda c: passages.count(c, tenant, []))
-            if count >= max(LARGE, _GROWTH * self._index.own_passages(tenant)):
+            before = self._index.own_passages(tenant)
+            if count >= max(LARGE, _GROWTH * before) and (before or self._index.own_shards < MOST_SHARDS):
                 await self._promote(tenant, count)
         except (Unavailable, SQLAlchemyError, OSError, subprocess.CalledProcessError) as error:
             _log.warning("a shard of an owner's own could not be built", problem=str(error))

@@ -144,6 +144,11 @@ class EdgeIndex:
     def end_noting(self) -> None:
         self._noted = None
 
+    @property
+    def own_shards(self) -> int:
+        """How many owners have one."""
+        return len(self._own)
+
     def own_passages(self, tenant: Tenant) -> int:
         """How many passages the owner's shard was built of; 0 if they have none of their own."""
         return self._own[tenant].known.passages if tenant in self._own else 0
