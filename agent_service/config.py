@@ -16,7 +16,10 @@ from triptych.environment import BadEnvironment
 
 @dataclass(frozen=True)
 class ModelEndpoint:
-    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens."""
+    """`model`: the default model's name; '' takes the first that the endpoint lists. `context_window`: tokens.
+
+    `public_only`: None for the operator's own; of a user's, whether it must not be in this network.
+    """
 
     base_url: str
     model: str
@@ -24,6 +27,7 @@ class ModelEndpoint:
     context_window: int
     timeout_seconds: float
     tool_mode: ToolMode
+    public_only: bool | None = None
 
     @classmethod
     def read(cls, env: Environment) -> ModelEndpoint:
@@ -71,6 +75,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class SecretSettings:
+    """Files with what encrypts users' secrets, and with what did so before, if it was changed."""
+
+    file: Path
+    former: Path | None
+
+    @classmethod
+    def read(cls, env: Environment) -> SecretSettings:
+        own = env.text("TRIPTYCH_AGENT_SECRET_FILE")
+        former = env.text("TRIPTYCH_AGENT_FORMER_SECRET_FILE")
+        return cls(
+            file=env.file("TRIPTYCH_AGENT_SECRET_FILE" if own else "TRIPTYCH_AGENT_SIGNING_KEY_FILE"),
+            former=env.file("TRIPTYCH_AGENT_FORMER_SECRET_FILE") if former else None,
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """`advertised`: where other replicas reach this one; '' for the address that it binds.
 
@@ -88,6 +109,9 @@ class Settings:
     prices: Path | None
     mcp: McpSettings
     python: PythonSettings
+    secrets: SecretSettings
+    # Users' model providers may be in this network too.
+    private_providers: bool
     limits: Limits
     metrics_listen: str
     running: Running
@@ -113,6 +137,8 @@ class Settings:
             python=PythonSettings(
                 enabled=env.flag("TRIPTYCH_PYTHON_TOOLS"), seconds=env.number("TRIPTYCH_PYTHON_TOOLS_SECONDS")
             ),
+            secrets=SecretSettings.read(env),
+            private_providers=env.flag("TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES"),
             limits=Limits(
                 turn_seconds=env.number("TRIPTYCH_TURN_SECONDS"),
                 queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import Connection
 
-from agent_service.servicing import Servicing
+from agent_service.sealing import Sealer
+from agent_service.servicing import Servicing, window_of
 from agent_service.stores import mcp_servers
-from agent_service.stores.rows import Window
 from agent_service.tools import definitions, owned
 from agent_service.tools.base import ToolError
 from agent_service.tools.outside import Outside
-from servicekit import paging, principal
+from servicekit import principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
-from triptych.errors import InvalidArgument, Unavailable
+from triptych.errors import FailedPrecondition, InvalidArgument, Unavailable
 
+UPDATABLE = frozenset({"transport", "url", "headers", "command", "arguments", "environment"})
 MAX_NAME = 40
 MAX_URL = 2_000
 MAX_PAIRS = 50
@@ -24,42 +26,57 @@ MAX_VALUE = 10_000
 
 class McpServicer(Servicing):
     _outside: Outside
+    _sealer: Sealer
 
     async def CreateMcpServer(self, request: pb.CreateMcpServerRequest, context: Context) -> pb.CreateMcpServerResponse:
         server = _checked(request.server)
         offered = await self._offered(principal.tenant(), server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateMcpServerResponse:
-            made, tools = mcp_servers.create(connection, tenant, server, offered)
-            return pb.CreateMcpServerResponse(server=_shown(made), tools=map(owned.shown, tools))
+            made, tools = mcp_servers.create(connection, self._sealer, tenant, server, offered)
+            return pb.CreateMcpServerResponse(server=made, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.CreateMcpServerResponse, work)
 
     async def GetMcpServer(self, request: pb.GetMcpServerRequest, context: Context) -> pb.GetMcpServerResponse:
         tenant = principal.tenant()
         found = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
-        return pb.GetMcpServerResponse(server=_shown(found))
+        return pb.GetMcpServerResponse(server=found)
 
     async def ListMcpServers(self, request: pb.ListMcpServersRequest, context: Context) -> pb.ListMcpServersResponse:
-        tenant = principal.tenant()
-        query = ("ListMcpServers", *tenant)
-        page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
-        found, token = await self._store.read(lambda c: mcp_servers.list_page(c, tenant, Window(page)))
-        return pb.ListMcpServersResponse(servers=map(_shown, found), next_page_token=token)
+        tenant, window = principal.tenant(), window_of(request)
+        found, token = await self._store.read(lambda c: mcp_servers.list_page(c, tenant, window))
+        return pb.ListMcpServersResponse(servers=found, next_page_token=token)
 
     async def RefreshMcpServer(
         self, request: pb.RefreshMcpServerRequest, context: Context
     ) -> pb.RefreshMcpServerResponse:
         tenant = principal.tenant()
-        server = await self._store.read(lambda c: mcp_servers.get(c, tenant, request.server_id))
+        server = await self._store.read(
+            lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, request.server_id)
+        )
         offered = await self._offered(tenant, server)
 
         def work(connection: Connection, tenant: Tenant) -> pb.RefreshMcpServerResponse:
             tools = mcp_servers.refresh(connection, tenant, server.id, offered)
             current = mcp_servers.get(connection, tenant, server.id)
-            return pb.RefreshMcpServerResponse(server=_shown(current), tools=map(owned.shown, tools))
+            return pb.RefreshMcpServerResponse(server=current, tools=map(owned.shown, tools))
 
         return await self._once(request, pb.RefreshMcpServerResponse, work)
+
+    async def UpdateMcpServer(self, request: pb.UpdateMcpServerRequest, context: Context) -> pb.UpdateMcpServerResponse:
+        tenant = principal.tenant()
+        current = await self._store.read(
+            lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, request.server.id)
+        )
+        server = _check(_changed(current, request))
+        offered = await self._offered(tenant, server)
+
+        def work(connection: Connection, tenant: Tenant) -> pb.UpdateMcpServerResponse:
+            changed, tools = mcp_servers.change(connection, self._sealer, tenant, server, offered)
+            return pb.UpdateMcpServerResponse(server=changed, tools=map(owned.shown, tools))
+
+        return await self._once(request, pb.UpdateMcpServerResponse, work)
 
     async def DeleteMcpServer(self, request: pb.DeleteMcpServerRequest, context: Context) -> pb.DeleteMcpServerResponse:
         def work(connection: Connection, tenant: Tenant) -> pb.DeleteMcpServerResponse:
@@ -69,7 +86,11 @@ class McpServicer(Servicing):
         return await self._once(request, pb.DeleteMcpServerResponse, work)
 
     async def _offered(self, tenant: Tenant, server: pb.McpServer) -> list[pb.Tool]:
-        """Raises: Unavailable with what may be told of the reason."""
+        """Raises: Unavailable with what may be told of the reason; FailedPrecondition for what is not allowed here."""
+        if server.transport == pb.MCP_TRANSPORT_STDIO and not self._outside.mcp.settings.stdio:
+            raise FailedPrecondition(
+                "MCP servers as programs (stdio) are switched off on this server (TRIPTYCH_MCP_STDIO)"
+            )
         try:
             return await self._outside.mcp.list_tools(tenant, server)
         except ToolError as error:
@@ -84,9 +105,29 @@ def _checked(wanted: pb.McpServer) -> pb.McpServer:
     server.ClearField("update_time")
     server.id = mcp_servers.new_id()
     server.transport = server.transport or pb.MCP_TRANSPORT_STREAMABLE_HTTP
+    definitions.check_name("server.name", server.name)
+    return _check(server)
+
+
+def _changed(current: pb.McpServer, request: pb.UpdateMcpServerRequest) -> pb.McpServer:
+    """The server as the update makes it. An empty secret is one that stays. Raises: InvalidArgument."""
+    server = pb.McpServer()
+    server.CopyFrom(current)
+    for path in request.update_mask.paths:
+        if path not in UPDATABLE:
+            raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
+        server.ClearField(path)  # type: ignore[arg-type]
+        FieldMask(paths=[path]).MergeMessage(request.server, server)
+    for kept, pairs in ((current.headers, server.headers), (current.environment, server.environment)):
+        for name in [name for name, value in pairs.items() if not value and name in kept]:
+            pairs[name] = kept[name]
+    return server
+
+
+def _check(server: pb.McpServer) -> pb.McpServer:
+    """The same. Raises: InvalidArgument for what no server can be reached by."""
     if len(server.name) > MAX_NAME:
         raise InvalidArgument.of("server.name", f"must be at most {MAX_NAME} characters")
-    definitions.check_name("server.name", server.name)
     if len(server.url) > MAX_URL or len(server.command) > MAX_URL:
         raise InvalidArgument.of("server.url", f"must be at most {MAX_URL} characters")
     if bool(server.command) is not (server.transport == pb.MCP_TRANSPORT_STDIO):
@@ -97,13 +138,3 @@ def _checked(wanted: pb.McpServer) -> pb.McpServer:
                 field, f"must be at most {MAX_PAIRS}, each of {MAX_VALUE:,} characters in one line"
             )
     return server
-
-
-def _shown(server: pb.McpServer) -> pb.McpServer:
-    """Without its secrets."""
-    shown = pb.McpServer()
-    shown.CopyFrom(server)
-    for pairs in (shown.headers, shown.environment):
-        for name in list(pairs):
-            pairs[name] = ""
-    return shown

@@ -14,13 +14,17 @@ from agent_service.identity_servicer import IdentityServicer
 from agent_service.models.prices import Prices
 from agent_service.models.router import ModelRouter
 from agent_service.preview import Previewer
+from agent_service.provided import ProviderDirectory
+from agent_service.provider_servicer import ProviderServicer
 from agent_service.replay import Replayer
 from agent_service.replicas.forwarding import Forwarder
 from agent_service.replicas.presence import Replica
+from agent_service.sealing import Sealer
 from agent_service.servicer import AgentServicer
 from agent_service.sleeptime import SleepTime
 from agent_service.step_servicer import StepServicer
 from agent_service.store import Store, open_store
+from agent_service.stores import sealed
 from agent_service.tiers import Tiers
 from agent_service.tools.mcp.pool import McpPool
 from agent_service.tools.outside import Outside
@@ -40,7 +44,7 @@ from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2, upkeep_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -57,6 +61,10 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     verifier.trust(signer, NAME)
     store = open_store(settings.dsn)
     stack.push_async_callback(store.close)
+    sealer = Sealer.from_files(settings.secrets.file, settings.secrets.former)
+    if brought_up := await store.write(lambda c: sealed.bring_up(c, sealer)):
+        _log.info("secrets were encrypted", secrets=brought_up)
+    directory = ProviderDirectory(store, sealer, settings.models[""], private=settings.private_providers)
     meter = Meter()
     tiers = Tiers(
         Peer("recall_service", settings.recall_address, signer, meter),
@@ -68,7 +76,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     await replica.enter()
     forwarder = Forwarder(NAME, signer, meter)
     stack.push_async_callback(forwarder.close)
-    parts = _parts(settings, replica.id, store, tiers, meter, forwarder, stack)
+    parts = _parts(settings, replica.id, store, sealer, directory, tiers, meter, forwarder, stack)
     engine = TurnEngine(parts)
     stack.push_async_callback(engine.close)
     cleaner = Cleaner(store, tiers)
@@ -83,6 +91,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
             Forker(parts, engine),
             cleaner,
             parts.outside,
+            sealer,
             forwarder,
             tiers,
         ),
@@ -91,6 +100,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         ),
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]: IdentityServicer(store),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
+        provider_pb2.DESCRIPTOR.services_by_name["ProviderService"]: ProviderServicer(store, sealer, directory),
         upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
     }
     metrics = await Metrics.open(settings.metrics_listen, stack)
@@ -120,15 +130,17 @@ def _parts(
     settings: Settings,
     process_id: str,
     store: Store,
+    sealer: Sealer,
+    directory: ProviderDirectory,
     tiers: Tiers,
     meter: Meter,
     forwarder: Forwarder,
     stack: AsyncExitStack,
 ) -> Parts:
     """What turns are run with; the stack closes it."""
-    model = ModelRouter(settings.models)
+    model = ModelRouter(settings.models, directory)
     stack.push_async_callback(model.close)
-    outside = Outside(McpPool(store, settings.mcp), PythonRunner(settings.python))
+    outside = Outside(McpPool(store, sealer, settings.mcp), PythonRunner(settings.python))
     stack.push_async_callback(outside.mcp.close)
     return Parts(
         process_id=process_id,

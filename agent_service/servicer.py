@@ -10,9 +10,10 @@ from agent_service.cleanup import Cleaner
 from agent_service.conversation_servicer import ConversationServicer
 from agent_service.history_servicer import HistoryServicer
 from agent_service.mcp_servicer import McpServicer
-from agent_service.models.router import ModelRouter
+from agent_service.models.router import Listed, ModelRouter
 from agent_service.preview import Previewer
 from agent_service.replicas.forwarding import Forwarder
+from agent_service.sealing import Sealer
 from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import agents, blocks, tools
@@ -23,6 +24,7 @@ from agent_service.tools.outside import Outside
 from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.forking import Forker
+from agent_service.turns.single import SingleCalls
 from servicekit import metering, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
@@ -42,12 +44,15 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         forker: Forker,
         cleaner: Cleaner,
         outside: Outside,
+        sealer: Sealer,
         forwarder: Forwarder,
         tiers: Tiers,
     ) -> None:
         self._store, self._engine, self._model = store, engine, model
         self._previewer, self._between, self._forker = previewer, between, forker
-        self._cleaner, self._outside, self._forwarder, self._tiers = cleaner, outside, forwarder, tiers
+        self._cleaner, self._outside, self._sealer = cleaner, outside, sealer
+        self._forwarder, self._tiers = forwarder, tiers
+        self._single = SingleCalls(store, tiers, outside)
 
     async def CreateAgent(self, request: pb.CreateAgentRequest, context: Context) -> pb.CreateAgentResponse:
         wanted = request.agent
@@ -157,11 +162,21 @@ class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServ
         default = ""
         try:
             default = await self._model.default_handle()
-            names = await self._model.list_models()
+            listed = await self._model.list_models()
         except TriptychError:
             # An endpoint that is down has no list; the one model that was configured can still be named.
-            names = [default] if default else []
-        models = [pb.Model(handle=name, name=name, context_window=self._model.context_window(name)) for name in names]
+            listed = [Listed("", default)] if default else []
+        if not request.without_providers:
+            listed += await self._model.list_provided(principal.tenant())
+        models = [
+            pb.Model(
+                handle=each.handle,
+                name=each.model,
+                context_window=self._model.context_window(each.handle),
+                provider_name=each.provider,
+            )
+            for each in listed
+        ]
         return pb.ListModelsResponse(models=models, default_handle=default)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from agent_service.replay import Replayer
+from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import steps
-from agent_service.stores.rows import Window
-from servicekit import paging, principal
+from agent_service.stores.requests import once
+from servicekit import principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import step_pb2 as pb
 from triptych.agent.v1.step_pb2_grpc import StepServiceServicer
 from triptych.errors import InvalidArgument
+
+MAX_TAGS = 20
+MAX_TAG = 100
 
 
 class StepServicer(StepServiceServicer):
@@ -23,17 +29,26 @@ class StepServicer(StepServiceServicer):
         return pb.GetStepResponse(step=step)
 
     async def ListSteps(self, request: pb.ListStepsRequest, context: Context) -> pb.ListStepsResponse:
-        tenant = principal.tenant()
-        if not request.turn_id and not request.agent_id:
-            raise InvalidArgument.of("agent_id", "give an agent_id or a turn_id")
-        query = ("ListSteps", *tenant, request.agent_id, request.turn_id)
-        page = paging.read(
-            size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=True
-        )
+        tenant, window = principal.tenant(), window_of(request, newest_first=True)
         found, token = await self._store.read(
-            lambda c: steps.list_page(c, tenant, request.agent_id, request.turn_id, Window(page))
+            lambda c: steps.list_page(c, tenant, request.agent_id, request.turn_id, window)
         )
         return pb.ListStepsResponse(steps=found, next_page_token=token)
 
     async def GetStepContext(self, request: pb.GetStepContextRequest, context: Context) -> pb.GetStepContextResponse:
         return await self._replayer.context(principal.current(), request.step_id)
+
+    async def SetStepFeedback(self, request: pb.SetStepFeedbackRequest, context: Context) -> pb.SetStepFeedbackResponse:
+        if len(request.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in request.tags):
+            raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}, each of 1 to {MAX_TAG} characters")
+        if request.feedback not in pb.StepFeedback.values():
+            raise InvalidArgument.of("feedback", "is not known")
+        tenant = principal.tenant()
+
+        def work(connection: Connection) -> pb.SetStepFeedbackResponse:
+            return pb.SetStepFeedbackResponse(step=steps.judge(connection, tenant, request))
+
+        return await self._store.write(
+            lambda c: once(c, tenant, request.request_id, request, pb.SetStepFeedbackResponse, lambda: work(c)),
+            alone=tenant,
+        )

@@ -8,6 +8,7 @@ from agent_service.servicing import Servicing
 from agent_service.stores import agents, tools
 from agent_service.tools import definitions, owned, registry
 from agent_service.tools.outside import Outside
+from agent_service.turns.single import SingleCalls
 from servicekit import paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
@@ -19,6 +20,7 @@ _MAX_PAGE = 1_000
 
 class ToolServicer(Servicing):
     _outside: Outside
+    _single: SingleCalls
 
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tenant = principal.tenant()
@@ -97,6 +99,9 @@ class ToolServicer(Servicing):
             return pb.DetachToolResponse(agent=changed)
 
         return await self._once(request, pb.DetachToolResponse, work)
+
+    async def RunTool(self, request: pb.RunToolRequest, context: Context) -> pb.RunToolResponse:
+        return await self._single.run(principal.current(), request)
 
     def _completed(self, wanted: pb.Tool) -> pb.Tool:
         """A tool to be made, with what can be left out, checked. Raises: InvalidArgument, FailedPrecondition."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
+from sqlalchemy import Connection
+
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
+from agent_service.servicing import window_of
 from agent_service.store import Store
 from agent_service.stores import formats, sleeps, turns
 from agent_service.stores.requests import MAX_REQUEST_ID
 from agent_service.tools import definitions
 from agent_service.turns.continuing import Continuer
 from agent_service.turns.engine import TurnEngine
-from servicekit import paging, principal
+from servicekit import principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceServicer
@@ -20,6 +23,7 @@ from triptych.errors import FailedPrecondition, InvalidArgument
 from triptych.type.v1 import type_pb2
 
 MAX_MESSAGES = 100
+MAX_EVENTS = 1_000
 MAX_TEXT = 1_000_000
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
@@ -52,6 +56,18 @@ class TurnServicer(TurnServiceServicer):
             async for event in events:
                 yield pb.ResumeTurnResponse(event=event)
 
+    async def ListTurnEvents(self, request: pb.ListTurnEventsRequest, context: Context) -> pb.ListTurnEventsResponse:
+        tenant, size = principal.tenant(), request.page_size or MAX_EVENTS
+        if request.after_sequence < 0 or not 0 < size <= MAX_EVENTS:
+            raise InvalidArgument.of("page_size", f"must be 1 to {MAX_EVENTS:,}, and after_sequence not negative")
+
+        def work(connection: Connection) -> pb.ListTurnEventsResponse:
+            turns.get(connection, tenant, request.turn_id)
+            found = turns.events(connection, tenant, request.turn_id, request.after_sequence, size)
+            return pb.ListTurnEventsResponse(events=found)
+
+        return await self._store.read(work)
+
     @forwarded_stream
     async def ContinueTurn(
         self, request: pb.ContinueTurnRequest, context: Context
@@ -67,11 +83,8 @@ class TurnServicer(TurnServiceServicer):
 
     async def ListTurns(self, request: pb.ListTurnsRequest, context: Context) -> pb.ListTurnsResponse:
         tenant = principal.tenant()
-        query = ("ListTurns", *tenant, request.agent_id, request.conversation_id, list(request.states))
-        page = paging.read(
-            size=request.page_size, token=request.page_token, query=query, order=request.order, newest_first=True
-        )
-        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, page))
+        window = window_of(request, newest_first=True)
+        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, window))
         return pb.ListTurnsResponse(turns=found, next_page_token=token)
 
     @forwarded

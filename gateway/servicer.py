@@ -59,7 +59,7 @@ class GatewayServicer(UsageServicer, LeavingServicer):
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context | None = None) -> pb.WhoAmIResponse:
         caller = identity.current()
         account_id, user_id = caller.principal.tenant
-        user = await self._store.read(lambda c: users.get(c, account_id, user_id))
+        user = await self._store.read(lambda c: users.get_or_account(c, account_id, user_id))
         return pb.WhoAmIResponse(account_id=account_id, user=user, kind=caller.kind, scope=caller.scope)
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context | None = None) -> pb.CreateUserResponse:

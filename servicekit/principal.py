@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from triptych import ACCOUNT
 from triptych.environment import BadEnvironment
 from triptych.errors import Unauthenticated
 
@@ -30,6 +31,15 @@ class Tenant(NamedTuple):
 
     account_id: str
     user_id: str
+
+    @property
+    def account(self) -> Tenant:
+        """The owner of what the user's account shares with it."""
+        return Tenant(self.account_id, ACCOUNT)
+
+    @property
+    def is_account(self) -> bool:
+        return self.user_id == ACCOUNT
 
 
 class Scope(StrEnum):

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from triptych.aio import AsyncTriptych
     from triptych.client import Triptych
 
-__all__ = ["AsyncTriptych", "Triptych"]
+__all__ = ["ACCOUNT", "AsyncTriptych", "Triptych"]
+
+# In the place of a user: the account itself, which owns what it shares with its users. Users' own ids have a UUID.
+ACCOUNT = "user-account"
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,11 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_GATEWAY_SIGNING_KEY_FILE", "the gateway's Ed25519 private key (PEM)"),
     Variable("TRIPTYCH_GATEWAY_VERIFY_KEY_FILE", "the gateway's public key (PEM), for the tiers"),
     Variable("TRIPTYCH_AGENT_SIGNING_KEY_FILE", "agent_service's Ed25519 private key (PEM)"),
+    Variable(
+        "TRIPTYCH_AGENT_SECRET_FILE",
+        "file with a secret of 16 bytes or more, which encrypts users' secrets; default: agent_service's signing key",
+    ),
+    Variable("TRIPTYCH_AGENT_FORMER_SECRET_FILE", "the one before, if it was changed: the start encrypts them anew"),
     Variable("TRIPTYCH_AGENT_VERIFY_KEY_FILE", "agent_service's public key (PEM), for recall and archival"),
     Variable("TRIPTYCH_FIRST_KEY_FILE", "file with the first API key (an operator's), which the gateway makes valid"),
     Variable(
@@ -104,6 +109,7 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_MODEL_TIMEOUT_SECONDS", "longest wait for one answer of the model", "120"),
     Variable("TRIPTYCH_MODEL_TOOLS", "how tools are called: native, prompted or emulated (docs/models.md)", "native"),
     Variable("TRIPTYCH_MODEL_ENDPOINTS", "JSON file with further endpoints (docs/models.md)"),
+    Variable("TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES", "whether users' model providers may be in this network", "off"),
     Variable("TRIPTYCH_TURN_SECONDS", "longest work on one turn, waiting for people apart; 0: any", "3600"),
     Variable("TRIPTYCH_TURN_QUEUE_SECONDS", "longest wait of a turn for those before it in its conversation", "600"),
     Variable("TRIPTYCH_MODEL_PRICES", "JSON file with models' prices, for the cost of steps (docs/context.md)"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent_service import outbound
 from agent_service.models import arguments, bodies, dialects, emulation, failures, quirks
 from agent_service.models.assembly import Assembly
 from agent_service.models.types import Deltas, ModelAnswer, ModelRequest, Quirks, ToolMode
@@ -19,6 +20,7 @@ from triptych.errors import DeadlineExceeded, TriptychError
 from triptych.type.v1 import type_pb2
 
 if TYPE_CHECKING:
+    import httpx2
     from openai import AsyncOpenAI
 
     from agent_service.config import ModelEndpoint
@@ -28,6 +30,8 @@ _MODELS_FRESH_SECONDS = 60.0
 _MODELS_TIMEOUT_SECONDS = 10.0
 # Of a call that got no answer, 408, 409, 429 or 5xx: with exponential backoff and jitter, or as Retry-After says.
 _RETRIES = 2
+# What an endpoint of a user's may answer at the most.
+_MOST_ANSWER_BYTES = 64 * 1024 * 1024
 # How many things an endpoint may have against one request.
 _MOST_LESSONS = 5
 
@@ -160,8 +164,21 @@ class ModelClient:
                 api_key=self._endpoint.api_key or "none",
                 timeout=self._endpoint.timeout_seconds,
                 max_retries=_RETRIES,
+                http_client=self._guarded() if self._endpoint.public_only is not None else None,
             )
         return self._client
+
+    def _guarded(self) -> httpx2.AsyncClient:
+        """For an endpoint that is not the operator's: it leads nowhere else, and uses nothing of this environment."""
+        import httpx2
+
+        private = not self._endpoint.public_only
+        transport = outbound.GuardedTransport(private=private, max_bytes=_MOST_ANSWER_BYTES)
+        return httpx2.AsyncClient(transport=transport, timeout=self._endpoint.timeout_seconds, trust_env=False)
+
+    def _without_key(self, told: str) -> str:
+        """Some endpoints repeat the key that they refuse; what they say gets into events and logs."""
+        return told.replace(self._endpoint.api_key, "…") if self._endpoint.api_key else told
 
     def _timed_out(self) -> DeadlineExceeded:
         return DeadlineExceeded(
@@ -179,7 +196,7 @@ class ModelClient:
         if isinstance(error, (openai.APITimeoutError, httpx.TimeoutException)):
             return self._timed_out()
         if isinstance(error, openai.APIStatusError):
-            return failures.of_status(error.status_code, str(error.message))
+            return failures.of_status(error.status_code, self._without_key(str(error.message)))
         if isinstance(error, (openai.APIConnectionError, httpx.HTTPError)):
             return failures.CutOff(type(error).__name__) if begun else failures.hung_up(error)
         if isinstance(error, (ValueError, TypeError, openai.OpenAIError)):

@@ -1,10 +1,10 @@
-"""All endpoints: which one a model's handle means, a second attempt where an answer broke off, and who stands in."""
+"""All endpoints: which one a user's handle means, a second attempt where an answer broke off, and who stands in."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,10 @@ from purgatory.domain.model import OpenedState
 
 from agent_service.models import failures
 from agent_service.models.client import ModelClient
+from agent_service.models.directory import Directory, Provided
+from agent_service.models.pool import ClientPool
 from agent_service.models.types import Deltas, ModelAnswer, ModelRequest
+from servicekit.principal import Tenant
 from triptych.errors import DeadlineExceeded, TriptychError, Unavailable
 from triptych.type.v1 import type_pb2
 
@@ -66,11 +69,27 @@ class _Shown:
             await self.again()
 
 
-class ModelRouter:
-    """`endpoints`: by name; a handle `name/model` is for that one, '' names the default."""
+@dataclass(frozen=True)
+class Listed:
+    """`provider`: the name of an endpoint or a provider; '' for the default one."""
 
-    def __init__(self, endpoints: Mapping[str, ModelEndpoint]) -> None:
-        self._endpoints = endpoints
+    provider: str
+    model: str
+
+    @property
+    def handle(self) -> str:
+        return f"{self.provider}/{self.model}" if self.provider else self.model
+
+
+class ModelRouter:
+    """`endpoints`: the server's, by name; a handle `name/model` is for that one, '' names the default.
+
+    `directory`: providers of users and accounts, which come before endpoints of the same name.
+    """
+
+    def __init__(self, endpoints: Mapping[str, ModelEndpoint], directory: Directory) -> None:
+        self._endpoints, self._directory = endpoints, directory
+        self._pool = ClientPool()
         self._clients = {name: ModelClient(endpoint) for name, endpoint in endpoints.items()}
         self._breakers = AsyncCircuitBreakerFactory(
             default_threshold=_FAILURES,
@@ -83,7 +102,11 @@ class ModelRouter:
         return self._endpoints[self._find(handle)[0]].context_window
 
     async def complete(
-        self, request: ModelRequest, deltas: Deltas | None, again: Callable[[], Awaitable[None]] | None = None
+        self,
+        tenant: Tenant,
+        request: ModelRequest,
+        deltas: Deltas | None,
+        again: Callable[[], Awaitable[None]] | None = None,
     ) -> ModelAnswer:
         """One answer of the model that `request.model`, a handle, means, or of the first of its fallbacks that has one.
 
@@ -95,17 +118,32 @@ class ModelRouter:
         handles = (request.model, *request.fallbacks)
         for position, handle in enumerate(handles):
             try:
-                return await self._persist(handle, request, shown)
+                return await self._persist(tenant, handle, request, shown)
             except TriptychError as error:
                 if position + 1 == len(handles) or error.reason not in _STAND_IN:
                     raise
                 _log.warning("falling back", model=handle, to=handles[position + 1], reason=error.reason_name)
         raise AssertionError("no model was asked")
 
-    async def list_models(self) -> list[str]:
-        """Handles of the default endpoint's models, and of those that the others name. Raises: as ModelClient."""
-        named = [f"{name}/{endpoint.model}" for name, endpoint in self._endpoints.items() if name and endpoint.model]
-        return [*await self._clients[""].list_models(), *named]
+    async def list_models(self) -> list[Listed]:
+        """The default endpoint's models, and those that the server's others name. Raises: as ModelClient."""
+        named = [Listed(name, endpoint.model) for name, endpoint in self._endpoints.items() if name and endpoint.model]
+        return [*(Listed("", model) for model in await self._clients[""].list_models()), *named]
+
+    async def list_provided(self, tenant: Tenant) -> list[Listed]:
+        """The models of the user's and the account's providers; none of one that does not answer."""
+        found = await self._directory.of(tenant)
+        listed = await asyncio.gather(*(self._models_of(provided) for provided in found.values()))
+        return [Listed(name, model) for name, models in zip(found, listed, strict=True) for model in models]
+
+    async def _models_of(self, provided: Provided) -> Sequence[str]:
+        if provided.models:
+            return provided.models
+        try:
+            async with self._pool.client(provided) as client:
+                return await client.list_models()
+        except TriptychError:
+            return [provided.endpoint.model] if provided.endpoint.model else []
 
     async def default_handle(self) -> str:
         """Raises: as ModelClient.default_model."""
@@ -114,17 +152,18 @@ class ModelRouter:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+        await self._pool.close()
 
     def warm_up(self) -> None:
         """Imports what the first call needs."""
         self._clients[""].warm_up()
 
-    async def _persist(self, handle: str, request: ModelRequest, shown: _Shown) -> ModelAnswer:
+    async def _persist(self, tenant: Tenant, handle: str, request: ModelRequest, shown: _Shown) -> ModelAnswer:
         """Asks one model, again if it breaks off. Raises: as ModelClient.complete."""
         for attempt in range(1, _ATTEMPTS + 1):
             await shown.take_back()
             try:
-                return await self._ask(handle, request, shown.deltas())
+                return await self._ask(tenant, handle, request, shown.deltas())
             except failures.CutOff:
                 if attempt == _ATTEMPTS:
                     raise
@@ -132,10 +171,21 @@ class ModelRouter:
             await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1)))
         raise AssertionError("not reached")
 
-    async def _ask(self, handle: str, request: ModelRequest, deltas: Deltas | None) -> ModelAnswer:
+    async def _ask(self, tenant: Tenant, handle: str, request: ModelRequest, deltas: Deltas | None) -> ModelAnswer:
+        provider, slash, rest = handle.partition("/")
+        provided = (await self._directory.of(tenant)).get(provider) if slash else None
+        if provided is not None:
+            model = provided.model(provider, rest)
+            async with self._pool.client(provided) as client:
+                return await self._guarded(provided.key, client, model, request, deltas)
         name, model = self._find(handle)
-        client = self._clients[name]
-        breaker = await self._breakers.get_breaker(name or "default")
+        return await self._guarded(name or "default", self._clients[name], model, request, deltas)
+
+    async def _guarded(
+        self, name: str, client: ModelClient, model: str, request: ModelRequest, deltas: Deltas | None
+    ) -> ModelAnswer:
+        """Asks an endpoint, unless it has failed too often of late. Raises: as ModelClient.complete."""
+        breaker = await self._breakers.get_breaker(name)
         try:
             async with breaker:
                 model = model or await client.default_model()

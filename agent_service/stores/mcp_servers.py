@@ -1,4 +1,4 @@
-"""The MCP servers that a user has registered. Their headers and environments are secrets: kept, and never shown."""
+"""The MCP servers that a user has registered. What their headers and environments say is secret: kept encrypted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from agent_service import clock
+from agent_service.sealing import Sealer
 from agent_service.stores import tools
 from agent_service.stores.rows import Window, fetch, owned, owner
 from agent_service.stores.tables import mcp_servers
@@ -20,7 +21,7 @@ MAX_SERVERS = 100
 
 
 def create(
-    connection: Connection, tenant: Tenant, wanted: McpServer, offered: Sequence[Tool]
+    connection: Connection, sealer: Sealer, tenant: Tenant, wanted: McpServer, offered: Sequence[Tool]
 ) -> tuple[McpServer, list[Tool]]:
     """Keeps a server under the id it has been given, with a tool of each that it offers.
 
@@ -32,7 +33,8 @@ def create(
     if connection.execute(select(func.count()).select_from(mcp_servers).where(mine)).scalar_one() >= MAX_SERVERS:
         raise FailedPrecondition(f"a user has at most {MAX_SERVERS} MCP servers")
     at = clock.now()
-    row = {"id": wanted.id, "name": wanted.name, "created_at": at, "updated_at": at, "body": wanted.SerializeToString()}
+    row = {"id": wanted.id, "name": wanted.name, "created_at": at, "updated_at": at}
+    row |= columns(sealer, tenant, wanted)
     connection.execute(insert(mcp_servers).values(**owner(tenant), **row))
     return get(connection, tenant, wanted.id), [tools.create(connection, tenant, tool) for tool in offered]
 
@@ -41,17 +43,46 @@ def new_id() -> str:
     return ids.new("mcp_server")
 
 
+def columns(sealer: Sealer, tenant: Tenant, server: McpServer) -> dict[str, Any]:
+    """What is kept of it."""
+    sealed = sealer.seal(server.SerializeToString(), *_place(tenant, server.id))
+    return {"body": _without_secrets(server).SerializeToString(), "sealed": sealed}
+
+
 def get(connection: Connection, tenant: Tenant, server_id: str) -> McpServer:
-    """With its secrets. Raises: NotFound."""
+    """Without its secrets. Raises: NotFound."""
+    return _to_server(_row(connection, tenant, server_id))
+
+
+def get_with_secrets(connection: Connection, sealer: Sealer, tenant: Tenant, server_id: str) -> McpServer:
+    """Raises: NotFound; FailedPrecondition if the secrets can't be decrypted any more."""
+    row = _row(connection, tenant, server_id)
+    return _to_server(row, sealer.open(row.sealed, *_place(tenant, server_id)))
+
+
+def _row(connection: Connection, tenant: Tenant, server_id: str) -> Row[Any]:
     query = select(mcp_servers).where(owned(mcp_servers, tenant), mcp_servers.c.id == server_id)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound("MCP server", server_id)
-    return _to_server(row)
+    return row
+
+
+def _place(tenant: Tenant, server_id: str) -> tuple[str, ...]:
+    return ("mcp_servers", *tenant, server_id)
+
+
+def _without_secrets(server: McpServer) -> McpServer:
+    shown = McpServer()
+    shown.CopyFrom(server)
+    for pairs in (shown.headers, shown.environment):
+        for name in list(pairs):
+            pairs[name] = ""
+    return shown
 
 
 def list_page(connection: Connection, tenant: Tenant, window: Window) -> tuple[list[McpServer], str]:
-    """With their secrets."""
+    """Without their secrets."""
     query = select(mcp_servers).where(owned(mcp_servers, tenant))
     rows, token = fetch(connection, query, mcp_servers, tenant, window)
     return [_to_server(row) for row in rows], token
@@ -74,6 +105,19 @@ def refresh(connection: Connection, tenant: Tenant, server_id: str, offered: Seq
     return current
 
 
+def change(
+    connection: Connection, sealer: Sealer, tenant: Tenant, server: McpServer, offered: Sequence[Tool]
+) -> tuple[McpServer, list[Tool]]:
+    """Keeps a server that is reached otherwise now, with what it offers there. Raises: as `refresh`."""
+    current = refresh(connection, tenant, server.id, offered)
+    connection.execute(
+        update(mcp_servers)
+        .where(owned(mcp_servers, tenant), mcp_servers.c.id == server.id)
+        .values(**columns(sealer, tenant, server))
+    )
+    return get(connection, tenant, server.id), current
+
+
 def _refreshed(connection: Connection, tenant: Tenant, known: Tool | None, offered: Tool) -> Tool:
     if known is None or known.mcp_server_id != offered.mcp_server_id:
         return tools.create(connection, tenant, offered)
@@ -88,8 +132,8 @@ def remove(connection: Connection, tenant: Tenant, server_id: str) -> None:
     connection.execute(delete(mcp_servers).where(owned(mcp_servers, tenant), mcp_servers.c.id == server_id))
 
 
-def _to_server(row: Row[Any]) -> McpServer:
-    server = McpServer.FromString(row.body)
+def _to_server(row: Row[Any], body: bytes | None = None) -> McpServer:
+    server = McpServer.FromString(row.body if body is None else body)
     server.create_time.CopyFrom(clock.timestamp(row.created_at))
     server.update_time.CopyFrom(clock.timestamp(row.updated_at))
     return server

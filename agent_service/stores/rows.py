@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bind
 
 from servicekit.paging import Page
 from servicekit.principal import Tenant
+from triptych.errors import PermissionDenied
 
 Parameters = dict[str, Any]
 
@@ -21,6 +22,18 @@ def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
 def mine(table: Table) -> ColumnElement[bool]:
     """The owner's rows in a statement that is built once: run it with the parameters of `owner`."""
     return and_(table.c.account_id == bindparam("account_id"), table.c.user_id == bindparam("user_id"))
+
+
+def readable(table: Table, tenant: Tenant) -> ColumnElement[bool]:
+    """The owner's rows, and those that its account shares."""
+    users = (tenant.user_id, tenant.account.user_id)
+    return and_(table.c.account_id == tenant.account_id, table.c.user_id.in_(users))
+
+
+def check_own(row: Any, tenant: Tenant, resource: str) -> None:
+    """`row`: one that the owner may read. Raises: PermissionDenied for what the account shares with it."""
+    if row.user_id != tenant.user_id:
+        raise PermissionDenied(f"the {resource} is the account's: it can be read here, and not changed")
 
 
 def owner(tenant: Tenant) -> Parameters:
@@ -37,19 +50,19 @@ class Window:
 
 
 def fetch(
-    connection: Connection, query: Select[Any], table: Table, tenant: Tenant, window: Window
+    connection: Connection, query: Select[Any], table: Table, tenant: Tenant, window: Window, *by: ColumnElement[Any]
 ) -> tuple[Sequence[Row[Any]], str]:
     """The window's rows in the page's order, and the token of the page behind them ('' if there is none).
 
-    A `before_id` or `after_id` that is not there gives no rows.
+    `by`: the columns that order the table, which the query has; none: created_at, id. A `before_id` or `after_id` that
+    is not there gives no rows.
     """
-    page, key = window.page, tuple_(table.c.created_at, table.c.id)
+    by = by or (table.c.created_at, table.c.id)
+    page, key = window.page, tuple_(*by)
     for anchor_id, behind in ((window.after_id, True), (window.before_id, False)):
         if not anchor_id:
             continue
-        anchor = connection.execute(
-            select(table.c.created_at, table.c.id).where(owned(table, tenant), table.c.id == anchor_id)
-        ).one_or_none()
+        anchor = connection.execute(select(*by).where(owned(table, tenant), table.c.id == anchor_id)).one_or_none()
         if anchor is None:
             return [], ""
         query = query.where(key < tuple(anchor) if page.descending is behind else key > tuple(anchor))
@@ -58,12 +71,12 @@ def fetch(
     # With only `before_id` the rows wanted are those next to it: read backwards from it, then turn them round.
     backwards = bool(window.before_id) and not window.after_id
     descending = page.descending is not backwards
-    ends = (table.c.created_at.desc(), table.c.id.desc()) if descending else (table.c.created_at, table.c.id)
+    ends = [column.desc() for column in by] if descending else by
     rows = connection.execute(query.order_by(*ends).limit(page.size + 1)).all()
     more, rows = len(rows) > page.size, rows[: page.size]
     if backwards:
         return rows[::-1], ""
-    return rows, page.token((rows[-1].created_at, rows[-1].id)) if more else ""
+    return rows, page.token(tuple(rows[-1]._mapping[column.name] for column in by)) if more else ""
 
 
 def like(text: str) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent_service import clock
 from agent_service.stores.rows import Window, fetch, owned, owner
 from agent_service.stores.tables import step_texts, steps
 from servicekit.principal import Tenant
-from triptych.agent.v1.step_pb2 import Step
+from triptych.agent.v1.step_pb2 import SetStepFeedbackRequest, Step
 from triptych.errors import NotFound
 
 # What is there already stays. Two conversations of an agent may send the same text for the first time at once.
@@ -95,7 +95,7 @@ def get(connection: Connection, tenant: Tenant, step_id: str) -> tuple[Step, Ref
 def list_page(
     connection: Connection, tenant: Tenant, agent_id: str, turn_id: str, window: Window
 ) -> tuple[list[Step], str]:
-    """Of an agent, a turn, or that agent's turn."""
+    """Of an agent, a turn, or that agent's turn; of all the user's if neither is given."""
     query = select(steps).where(owned(steps, tenant))
     if agent_id:
         query = query.where(steps.c.agent_id == agent_id)
@@ -103,6 +103,17 @@ def list_page(
         query = query.where(steps.c.turn_id == turn_id)
     rows, token = fetch(connection, query, steps, tenant, window)
     return [Step.FromString(row.body) for row in rows], token
+
+
+def judge(connection: Connection, tenant: Tenant, said: SetStepFeedbackRequest) -> Step:
+    """Notes what somebody said of a step. Raises: NotFound."""
+    step, _ = get(connection, tenant, said.step_id)
+    step.feedback = said.feedback
+    step.feedback_tags[:] = said.tags
+    connection.execute(
+        update(steps).where(owned(steps, tenant), steps.c.id == step.id).values(body=step.SerializeToString())
+    )
+    return step
 
 
 def texts(connection: Connection, tenant: Tenant, step: Step, hashes: Iterable[str]) -> dict[str, str]:

@@ -12,11 +12,10 @@ from agent_service import clock
 from agent_service.stores import agents, conversations
 from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import check_same, digest
-from agent_service.stores.rows import mine, owned, owner
+from agent_service.stores.rows import Window, fetch, mine, owned, owner
 from agent_service.stores.tables import journal, turns
 from agent_service.stores.unfinished import LIVE
 from servicekit import ids
-from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import (
@@ -200,16 +199,21 @@ def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
     return record
 
 
-def events(connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0) -> list[TurnEvent]:
+def events(
+    connection: Connection, tenant: Tenant, turn_id: str, after_sequence: int = 0, limit: int | None = None
+) -> list[TurnEvent]:
     query = (
         select(journal.c.event)
         .where(owned(journal, tenant), journal.c.turn_id == turn_id, journal.c.sequence > after_sequence)
         .order_by(journal.c.sequence)
+        .limit(limit)
     )
     return [TurnEvent.FromString(raw) for raw in connection.execute(query).scalars()]
 
 
-def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest, page: Page) -> tuple[list[Turn], str]:
+def list_page(
+    connection: Connection, tenant: Tenant, request: ListTurnsRequest, window: Window
+) -> tuple[list[Turn], str]:
     query = select(turns.c.position, turns.c.body).where(owned(turns, tenant))
     if request.agent_id:
         query = query.where(turns.c.agent_id == request.agent_id)
@@ -217,13 +221,8 @@ def list_page(connection: Connection, tenant: Tenant, request: ListTurnsRequest,
         query = query.where(turns.c.conversation_id == request.conversation_id)
     if request.states:
         query = query.where(turns.c.state.in_(list(request.states)))
-    if page.cursor is not None:
-        (cursor,) = page.cursor
-        query = query.where(turns.c.position < cursor if page.descending else turns.c.position > cursor)
-    query = query.order_by(turns.c.position.desc() if page.descending else turns.c.position)
-    rows = connection.execute(query.limit(page.size + 1)).all()
-    more, rows = len(rows) > page.size, rows[: page.size]
-    return [Turn.FromString(row.body) for row in rows], page.token((rows[-1].position,)) if more else ""
+    rows, token = fetch(connection, query, turns, tenant, window, turns.c.position)
+    return [Turn.FromString(row.body) for row in rows], token
 
 
 def find(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord | None:

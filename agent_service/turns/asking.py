@@ -141,7 +141,7 @@ class Asker:
 
         try:
             answer = await running.parts.model.complete(
-                request, watch.sink(stream.sink() if running.feed.wants_deltas else None), again
+                running.tenant, request, watch.sink(stream.sink() if running.feed.wants_deltas else None), again
             )
         finally:
             stream.flush()

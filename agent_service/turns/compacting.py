@@ -103,7 +103,7 @@ class Compactor:
         )
         try:
             async with asyncio.timeout(_SECONDS):
-                answer = await parts.model.complete(request, None)
+                answer = await parts.model.complete(tenant, request, None)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"no summary within {_SECONDS:g} seconds", reason=type_pb2.ERROR_REASON_MODEL_TIMEOUT

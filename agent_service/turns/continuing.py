@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from sqlalchemy import Connection
 
 from agent_service.stores import turns
+from agent_service.stores.rows import Window
 from agent_service.stores.turns import TurnRecord
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
@@ -73,7 +74,7 @@ class Continuer:
         """The conversation's newest turn: its answers may be sent again when it no longer waits."""
         query = pb.ListTurnsRequest(agent_id=agent_id, conversation_id=conversation_id)
         page = paging.read(size=1, token="", query=("last",), order=type_pb2.SORT_ORDER_DESCENDING)
-        found, _ = await self._parts.store.read(lambda c: turns.list_page(c, tenant, query, page))
+        found, _ = await self._parts.store.read(lambda c: turns.list_page(c, tenant, query, Window(page)))
         if not found:
             raise FailedPrecondition("no turn of this conversation waits for an answer")
         return found[0].id

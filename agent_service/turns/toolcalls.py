@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -67,11 +68,8 @@ class Caller:
         """
         tool = self.running.toolbox.get(call.name)
         try:
-            if isinstance(tool, OutsideTool):
-                text = await self._outside(tool, call, key)
-            else:
-                assert isinstance(tool, TierTool), "not a call to be run here"
-                text = await tool.call(self._context(key), base.parse(tool, call.arguments))
+            assert isinstance(tool, TierTool | OutsideTool), "not a call to be run here"
+            text = await invoke(tool, self._context(key), call.arguments)
         except TriptychError as error:
             if error.reason == type_pb2.ERROR_REASON_FENCED:
                 raise
@@ -79,17 +77,6 @@ class Caller:
         except ToolError as error:
             return outcomes.failure(error)
         return Outcome(outcomes.bounded(text, self.running.toolbox.return_char_limit(call.name)))
-
-    async def _outside(self, tool: OutsideTool, call: ToolCall, key: str) -> str:
-        arguments = base.parse_object(tool.name, call.arguments)
-        try:
-            async with asyncio.timeout(tool.timeout_seconds):
-                return await tool.call(self._context(key), arguments)
-        except TimeoutError:
-            raise ToolError(
-                f"{tool.name} did not answer within {tool.timeout_seconds:g} seconds. It may or may not have taken "
-                "effect."
-            ) from None
 
     def _context(self, key: str) -> CallContext:
         running = self.running
@@ -103,3 +90,17 @@ class Caller:
             tiers=running.parts.tiers,
             now=self.now,
         )
+
+
+async def invoke(tool: TierTool[Any] | OutsideTool, context: CallContext, raw: str) -> str:
+    """What the tool returns. `raw`: its arguments as JSON. Raises: ToolError; what the tier raises that it calls."""
+    if isinstance(tool, TierTool):
+        return await tool.call(context, base.parse(tool, raw))
+    arguments = base.parse_object(tool.name, raw)
+    try:
+        async with asyncio.timeout(tool.timeout_seconds):
+            return await tool.call(context, arguments)
+    except TimeoutError:
+        raise ToolError(
+            f"{tool.name} did not answer within {tool.timeout_seconds:g} seconds. It may or may not have taken effect."
+        ) from None

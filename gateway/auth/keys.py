@@ -16,6 +16,7 @@ from gateway.stores.keys import KeyRow
 from servicekit import scopes
 from servicekit.principal import Principal, Scope, Tenant
 from servicekit.rpc import Metadata
+from triptych import ACCOUNT
 from triptych.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from triptych.gateway.v1 import gateway_pb2 as pb
 
@@ -27,6 +28,7 @@ _FRESH_SHARED_SECONDS = 1.0
 _CACHE_SIZE = 20_000
 _MOST_KEY_CHARACTERS = 200
 _MOST_TOKEN_CHARACTERS = 8_000
+_ADMINS = (pb.KEY_KIND_ADMIN, pb.KEY_KIND_OPERATOR)
 _SCOPES = {
     pb.KEY_SCOPE_USER: Scope.USER,
     pb.KEY_SCOPE_READ_ONLY: Scope.READ_ONLY,
@@ -88,16 +90,23 @@ class Authenticator:
 
     async def _of_key(self, key: KeyRow, acts_for: str) -> Identity:
         scope = _SCOPES[key.scope]
+        the_account = Identity(Principal(Tenant(key.account_id, ACCOUNT), scope), key.kind, key.id)
         if key.kind == pb.KEY_KIND_APPLICATION:
+            if acts_for == ACCOUNT:
+                return the_account
             if not acts_for:
                 raise InvalidArgument.of(USER_HEADER, "an application key needs this header: the user it acts for")
             user = await self._user(key.account_id, acts_for, create=scope is not Scope.READ_ONLY)
             return Identity(Principal(_tenant(user), scope), key.kind, key.id)
-        _refuse_acting(acts_for)
+        for_account = acts_for == ACCOUNT and key.kind in _ADMINS
+        if not for_account:
+            _refuse_acting(acts_for)
         try:
             user = await self._user(key.account_id, key.user_id or "", create=False)
         except NotFound:
             raise Unauthenticated("the API key stands for nobody") from None
+        if for_account:
+            return the_account
         return Identity(Principal(_tenant(user), scope), key.kind, key.id)
 
     async def _user(self, account_id: str, id_or_name: str, *, create: bool) -> pb.User:
@@ -128,4 +137,6 @@ def _tenant(user: pb.User) -> Tenant:
 
 def _refuse_acting(acts_for: str) -> None:
     if acts_for:
-        raise PermissionDenied(f"only an application key may act for another user ({USER_HEADER})")
+        raise PermissionDenied(
+            f"only an application key may act for another user, an admin's too for {ACCOUNT} ({USER_HEADER})"
+        )

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from gateway.backends import Backends
 from servicekit.principal import Principal
-from triptych.agent.v1 import agent_pb2, identity_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1.gateway_pb2 import User
 from triptych.recall.v1 import recall_pb2
@@ -48,6 +48,7 @@ class Exporter:
         core, recall, archival = back.agent_peer, back.recall_peer, back.archival_peer
         agents = agent_pb2.ListAgentsRequest(page_size=_PAGE)
         blocks = agent_pb2.ListBlocksRequest(page_size=_PAGE)
+        providers = provider_pb2.ListProvidersRequest(page_size=_PAGE)
         identities = identity_pb2.ListIdentitiesRequest(page_size=_PAGE)
         turns = turn_pb2.ListTurnsRequest(page_size=_PAGE)
         messages = recall_pb2.ListMessagesRequest(page_size=_PAGE)
@@ -56,6 +57,7 @@ class Exporter:
         passages = archival_pb2.ListPassagesRequest(page_size=_PAGE)
         return [
             ("agents", _all(core, back.agents.ListAgents, agents, "agents", caller)),
+            ("providers", _all(core, back.providers.ListProviders, providers, "providers", caller)),
             ("blocks", _all(core, back.agents.ListBlocks, blocks, "blocks", caller)),
             ("identities", _all(core, back.identities.ListIdentities, identities, "identities", caller)),
             ("conversations", self._conversations(caller)),

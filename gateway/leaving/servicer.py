@@ -60,7 +60,7 @@ class LeavingServicer(GatewayServiceServicer):
         account_id, user_id = caller.account_id, request.user_id or caller.user_id
         if user_id != caller.user_id:
             admin_account()
-        user = await self._store.read(lambda c: users.get(c, account_id, user_id))
+        user = await self._store.read(lambda c: users.get_or_account(c, account_id, user_id))
         async for piece in self._exporter.pieces(Principal(Tenant(account_id, user.id)), user):
             yield pb.ExportUserResponse(data=piece)
 

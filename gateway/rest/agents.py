@@ -149,8 +149,7 @@ async def get_context(agent_id: str, back: Back, conversation_id: str | None = N
 @router.post("/agents/{agent_id}/recompile")
 async def recompile(agent_id: str, back: Back) -> Response:
     """The prompt with the memory as it is: it is compiled for each step anyway."""
-    preview = await back.agent_peer.unary(back.agents.PreviewContext, pb.PreviewContextRequest(agent_id=agent_id))
-    return answer(preview.system_prompt)
+    return answer(await compiled_prompt(back, pb.PreviewContextRequest(agent_id=agent_id)))
 
 
 @router.get("/tags")
@@ -170,6 +169,12 @@ async def fetch_agent(back: Back, agent_id: str) -> pb.Agent:
     """Raises: NotFound."""
     response = await back.agent_peer.unary(back.agents.GetAgent, pb.GetAgentRequest(agent_id=agent_id))
     return response.agent
+
+
+async def compiled_prompt(back: Back, request: pb.PreviewContextRequest) -> str:
+    """Instructions and memory, as they would be sent now. Raises: NotFound."""
+    preview = await back.agent_peer.unary(back.agents.PreviewContext, request)
+    return "\n\n".join(part for part in (preview.system_prompt, preview.core_memory) if part)
 
 
 def fields(body: Body, paths: list[str]) -> dict[str, Any]:

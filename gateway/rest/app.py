@@ -24,14 +24,18 @@ from gateway.rest import (
     docs,
     folders,
     identities,
+    mcp_servers,
     memory,
     messages,
     models,
     own_memory,
+    providers,
     runs,
     search,
     steps,
+    tool_search,
     tools,
+    traces,
     unsupported,
     windows,
 )
@@ -97,10 +101,13 @@ def make_api() -> FastAPI:
         own_memory,
         steps,
         windows,
+        tool_search,
         tools,
+        traces,
+        mcp_servers,
     ):
         app.include_router(module.router)
-    for module in (openai_chat, openai_models, docs, admin, unsupported):
+    for module in (openai_chat, openai_models, docs, admin, providers, unsupported):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -31,9 +31,10 @@ class Catalogue:
             if time.monotonic() - self._fetched > _FRESH_SECONDS:
                 # What is kept here is shown to every user: none of it may be one user's own.
                 built_in = agent_pb2.ListToolsRequest(tool_type=agent_pb2.TOOL_TYPE_BUILTIN)
+                models = agent_pb2.ListModelsRequest(without_providers=True)
                 self._built_in, self.models = await asyncio.gather(
                     self._listed(built_in),
-                    self._backends.agent_peer.unary(self._backends.agents.ListModels, agent_pb2.ListModelsRequest()),
+                    self._backends.agent_peer.unary(self._backends.agents.ListModels, models),
                 )
                 self._fetched = time.monotonic()
         return self

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes, turns
-from gateway.rest.common import Back, NewestFirst, answer, answers, struct
+from gateway.rest.agents import compiled_prompt
+from gateway.rest.common import Back, NewestFirst, answer, answers, request_id, struct
 from gateway.rest.messages import cancel_turns, messages_page, stream_turn
 from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate, StreamFrom
 from triptych.agent.v1 import agent_pb2 as pb
@@ -31,10 +31,9 @@ async def create_conversation(
 
 @router.get("")
 async def list_conversations(back: Back, listing: NewestFirst, agent_id: str | None = None) -> Response:
-    request = pb.ListConversationsRequest(agent_id=agent_id or "", page_size=listing.limit, order=listing.order)
+    request = pb.ListConversationsRequest(agent_id=agent_id or "", **listing.paging)
     response = await back.agent_peer.unary(back.agents.ListConversations, request)
-    # The contract pages conversations by token alone: what comes after the last is nothing.
-    return answers([] if listing.after or listing.before else response.conversations, shapes.conversation)
+    return answers(response.conversations, shapes.conversation)
 
 
 @router.get("/{conversation_id}")
@@ -65,10 +64,18 @@ async def fork_conversation(conversation_id: str, request: Request, back: Back) 
     """A new conversation that goes on from here, with a window of its own."""
     fork = pb.ForkConversationRequest(
         conversation_id=conversation_id,
-        request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
+        request_id=request_id(request),
     )
     response = await back.agent_peer.unary(back.agents.ForkConversation, fork)
     return answer(shapes.conversation(response.conversation))
+
+
+@router.post("/{conversation_id}/recompile")
+async def recompile(conversation_id: str, back: Back) -> Response:
+    """The prompt with the memory as it is: it is compiled for each step anyway."""
+    conversation = await _fetch(back, conversation_id)
+    request = pb.PreviewContextRequest(agent_id=conversation.agent_id, conversation_id=conversation_id)
+    return answer(await compiled_prompt(back, request))
 
 
 @router.post("/{conversation_id}/cancel")

@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from gateway.rest.agents import Known
-from gateway.rest.common import answer
+from gateway.rest.common import Back, answer
 from triptych.agent.v1 import agent_pb2
 
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -19,8 +18,10 @@ async def health() -> Response:
 
 
 @router.get("/models")
-async def list_models(known: Known) -> Response:
-    return answer([_model(model) for model in known.models.models])
+async def list_models(back: Back) -> Response:
+    """The server's, and those of the caller's and its account's providers."""
+    listed = await back.agent_peer.unary(back.agents.ListModels, agent_pb2.ListModelsRequest())
+    return answer([_model(model) for model in listed.models])
 
 
 @router.get("/models/embedding")
@@ -30,14 +31,15 @@ async def list_embedding_models() -> Response:
 
 
 def _model(model: agent_pb2.Model) -> dict[str, Any]:
+    provider = model.provider_name or "openai-proxy"
     return {
-        "handle": f"openai-proxy/{model.name}",
+        "handle": f"{provider}/{model.name}",
         "name": model.name,
         "model": model.name,
         "display_name": model.name,
         "model_type": "llm",
         "provider_type": "openai",
-        "provider_name": "openai-proxy",
+        "provider_name": provider,
         "model_endpoint_type": "openai",
         "context_window": model.context_window,
         "max_context_window": model.context_window,

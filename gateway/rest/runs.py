@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from gateway.rest import letta_messages, shapes, turns
-from gateway.rest.common import Back, NewestFirst, answer, answers
+from gateway.rest import letta_messages, shapes, traces, turns
+from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers
 from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.recall.v1.recall_pb2 import Message
+from triptych.type.v1 import type_pb2
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -37,13 +38,11 @@ async def list_runs(
     request = pb.ListTurnsRequest(
         agent_id=agent_id or "",
         conversation_id=conversation_id or "",
-        page_size=listing.limit,
-        order=listing.order,
+        **listing.paging,
         states=[_STATES[status] for status in wanted if status in _STATES],
     )
     response = await back.agent_peer.unary(back.turns.ListTurns, request)
-    # The contract pages turns by token alone: a client that asks for what comes after the last gets nothing more.
-    return answers([] if listing.after or listing.before else response.turns, shapes.run)
+    return answers(response.turns, shapes.run)
 
 
 @router.get("/{run_id}")
@@ -67,15 +66,18 @@ async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Resp
 
 
 @router.get("/{run_id}/messages")
-async def list_messages(run_id: str, back: Back) -> Response:
+async def list_messages(run_id: str, back: Back, listing: OldestFirst) -> Response:
+    """The input, and what the run's steps have said and done by now."""
     messages: list[Message] = []
-    async for response in back.agent_peer.stream(back.turns.ResumeTurn, pb.ResumeTurnRequest(turn_id=run_id)):
-        kind = response.event.WhichOneof("event")
+    for event in await traces.events(back, run_id):
+        kind = event.WhichOneof("event")
         if kind == "accepted":
-            messages.extend(response.event.accepted.messages)
+            messages.extend(event.accepted.messages)
         elif kind in ("message", "tool_result"):
-            messages.append(getattr(response.event, kind))
-    return answer(letta_messages.expanded(messages))
+            messages.append(getattr(event, kind))
+    if listing.order == type_pb2.SORT_ORDER_DESCENDING:
+        messages.reverse()
+    return answer(letta_messages.expanded(listing.part(messages, lambda message: message.id)))
 
 
 @router.post("/{run_id}/stream")

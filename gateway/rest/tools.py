@@ -13,7 +13,9 @@ from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer, request_id, struct
 from gateway.rest.schemas import Body, Int32, Metadata
 from gateway.rest.shapes import Json
+from gateway.rest.tool_results import RunArguments, result
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.errors import NotFound
 from triptych.type.v1 import type_pb2
 
 router = APIRouter(prefix="/v1", tags=["tools"])
@@ -128,6 +130,21 @@ async def change_tools(
         return answer(await known.agent((await back.agent_peer.unary(back.agents.AttachTool, attach)).agent))
     detach = pb.DetachToolRequest(agent_id=agent_id, tool_id=tool_id)
     return answer(await known.agent((await back.agent_peer.unary(back.agents.DetachTool, detach)).agent))
+
+
+@router.post("/agents/{agent_id}/tools/{tool_name}/run")
+async def run_tool(
+    agent_id: str, tool_name: str, request: Request, back: Back, known: Known, body: RunArguments | None = None
+) -> Response:
+    """Calls a tool of the agent's, as the agent would, outside of any turn."""
+    shown = await known.agent(await fetch_agent(back, agent_id))
+    tool_id = next((tool["id"] for tool in shown["tools"] if tool["name"] == tool_name), "")
+    if not tool_id:
+        raise NotFound("tool", tool_name)
+    arguments = json.dumps(body.args if body else {})
+    run = pb.RunToolRequest(tool_id=tool_id, agent_id=agent_id, arguments=arguments, request_id=request_id(request))
+    ran = await back.agent_peer.unary(back.agents.RunTool, run)
+    return answer({**result(ran), "agent_state": await known.agent(await fetch_agent(back, agent_id))})
 
 
 def _tool(tool_id: str, body: ToolUpdate) -> pb.Tool:

@@ -13,6 +13,7 @@ from gateway.stores.rows import fetch, now, timestamp
 from gateway.stores.tables import users
 from servicekit import ids
 from servicekit.paging import Page
+from triptych import ACCOUNT
 from triptych.errors import AlreadyExists, InvalidArgument, NotFound
 from triptych.gateway.v1 import gateway_pb2 as pb
 
@@ -66,6 +67,13 @@ def get(connection: Connection, account_id: str, id_or_name: str) -> pb.User:
     if row is None:
         raise NotFound("user", id_or_name[:200] or "(none)")
     return _to_user(row)
+
+
+def get_or_account(connection: Connection, account_id: str, id_or_name: str) -> pb.User:
+    """The same for the account itself too, which owns what it shares with its users. Raises: NotFound."""
+    if id_or_name == ACCOUNT:
+        return pb.User(id=ACCOUNT, account_id=account_id)
+    return get(connection, account_id, id_or_name)
 
 
 def list_page(connection: Connection, account_id: str, page: Page) -> tuple[list[pb.User], str]:

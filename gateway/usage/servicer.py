@@ -27,9 +27,8 @@ class UsageServicer(GatewayServiceServicer):
         tenant = identity.current().principal.tenant
         if request.user_id and request.user_id != tenant.user_id:
             account_id = admin_account()
-            tenant = Tenant(
-                account_id, (await self._store.read(lambda c: users.get(c, account_id, request.user_id))).id
-            )
+            user = await self._store.read(lambda c: users.get_or_account(c, account_id, request.user_id))
+            tenant = Tenant(account_id, user.id)
         account = await self._book.account(tenant)
         return pb.GetUsageResponse(
             user_id=tenant.user_id,
@@ -44,7 +43,8 @@ class UsageServicer(GatewayServiceServicer):
         account_id, wanted = admin_account(), _checked(request.limits)
 
         def work(connection: Connection) -> Tenant:
-            user_id = users.get(connection, account_id, request.user_id).id if request.user_id else EVERYBODY
+            named = request.user_id
+            user_id = users.get_or_account(connection, account_id, named).id if named else EVERYBODY
             usage.set_limits(connection, Tenant(account_id, user_id), wanted)
             return Tenant(account_id, user_id)
 

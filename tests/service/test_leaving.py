@@ -34,6 +34,7 @@ async def _user(door: Door, name: str) -> str:
     async with door.client(key) as client, door.http(key) as http:
         agent = await client.agents.create(name, blocks={"human": WORDS})
         await client.turns.send(agent.id, WORDS)
+        await client.providers.create("own", "https://1.1.1.1/v1", "sk-the-key-of-a-provider")
         await http.post(f"/v1/agents/{agent.id}/archival-memory", json={"text": WORDS})
     return key
 
@@ -71,7 +72,9 @@ async def test_an_export_holds_everything_of_the_user_and_nothing_of_others(door
         assert [each["text"] for each in files["passages"]] == [WORDS]
         assert WORDS in [each["value"] for each in files["blocks"]]
         assert len(files["turns"]) == len(files["archives"]) == len(files["conversations"]) == 1
+        assert [each["name"] for each in files["providers"]] == ["own"]
         assert "carol" not in str(files)
+        assert "sk-the-key" not in str(files)
 
 
 def _files(archive: bytes) -> dict[str, list[dict[str, Any]]]:
@@ -91,7 +94,7 @@ async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Do
         assert erasure.HasField("end_time")
         removed = dict(erasure.removed)
         assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 2, 1)
-        assert (removed["access.users"], removed["access.keys"]) == (1, 1)
+        assert (removed["access.users"], removed["access.keys"], removed["core.model_providers"]) == (1, 1, 1)
         # Asked again, it is the same receipt.
         assert (await admin.users.delete(bob.id)).removed == erasure.removed
         assert (await admin.users.erasure(bob.id)).id == erasure.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from tests.support.stack import running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.turn_pb2 import TurnEvent
-from triptych.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from triptych.type.v1 import type_pb2
 
 SERVICES = ("recall_service", "archival_service", "agent_service")
@@ -195,7 +196,7 @@ async def test_inside_addresses_and_programs_are_refused_unless_allowed(
         with pytest.raises(Unavailable, match="not a public one"):
             await register(world, at(url))
         program = pb.McpServer(name="kit", transport=pb.MCP_TRANSPORT_STDIO, command=sys.executable)
-        with pytest.raises(Unavailable, match="does not start"):
+        with pytest.raises(FailedPrecondition, match="TRIPTYCH_MCP_STDIO"):
             await register(world, program)
 
 
@@ -213,3 +214,22 @@ async def test_inside_addresses_and_programs_are_refused_unless_allowed(
 async def test_a_server_that_makes_no_sense_is_refused(world: ToolWorld, server: pb.McpServer) -> None:
     with pytest.raises(InvalidArgument):
         await register(world, server)
+
+
+async def test_headers_of_an_older_version_are_encrypted_at_the_start(
+    tmp_path: Path, model: ScriptedModel, url: str
+) -> None:
+    async with started(tmp_path, model) as world:
+        made = await register(world, at(url))
+        agent = await world.agent_with("kit__add")
+    old = pb.McpServer(id=made.server.id, name="kit", url=url, headers=HEADERS)
+    old.transport = made.server.transport
+    with sqlite3.connect(tmp_path / "agent.db") as store:
+        store.execute("UPDATE mcp_servers SET body = ?, sealed = NULL", (old.SerializeToString(),))
+    async with started(tmp_path, model) as world:
+        assert await called(world, agent, "kit__add", a=2, b=3) == ("5", False)
+        listed = await world.unary("ListMcpServers", pb.ListMcpServersRequest())
+        assert [dict(server.headers) for server in listed.servers] == [{"Authorization": ""}]
+    with sqlite3.connect(tmp_path / "agent.db") as store:
+        kept = store.execute("SELECT body, sealed FROM mcp_servers").fetchall()
+    assert mcp_server.TOKEN.encode() not in b"".join(kept[0])

@@ -52,6 +52,8 @@ class ScriptedModel:
         """As it was made: it has heard nothing, and nothing is scripted."""
         self.requests: list[Json] = []
         self.bodies: list[bytes] = []
+        # The `Authorization` of each request.
+        self.authorizations: list[str] = []
         # Tokens (four bytes each) that it takes; a longer request is refused as real endpoints do. 0: any.
         self.context_window = 0
         # What it answers when it is asked for a summary; '' for an error.
@@ -117,6 +119,7 @@ class ScriptedModel:
 
     async def _chat(self, request: Request) -> Response:
         self.bodies.append(await request.body())
+        self.authorizations.append(request.headers.get("authorization", ""))
         body = json.loads(self.bodies[-1])
         self.requests.append(body)
         if refusal := self._refusal(body):

@@ -1,4 +1,4 @@
-"""`triptych accounts|users|keys|audit` as an admin uses them."""
+"""`triptych accounts|users|keys|providers|audit` as an admin uses them."""
 
 from __future__ import annotations
 
@@ -80,3 +80,24 @@ def test_the_audit_log_is_one_json_object_a_line(system: Up) -> None:
     events = [json.loads(line) for line in _run(system, "audit").splitlines()]
     assert "GatewayService/CreateUser" in {event["action"] for event in events}
     assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
+
+
+def test_providers_are_made_rotated_and_deleted_for_oneself_and_for_the_account(system: Up) -> None:
+    # Never called: a public address that needs no look-up.
+    made = ("https://1.1.1.1/v1", "--key", "sk-of-the-command-1234")
+    own = _run(system, "providers", "create", "own", *made, "--model", "a", "--model", "b").strip()
+    shared = _run(system, "providers", "create", "team", *made, "--account").strip()
+    listed = _run(system, "providers", "list").splitlines()
+    assert [line.split()[:4] for line in listed] == [
+        [own, "own", "https://1.1.1.1/v1", "…1234"],
+        [shared, "team", "https://1.1.1.1/v1", "…1234"],
+    ]
+    assert "the account's" in listed[1]
+    _run(system, "providers", "rotate", own, "--key", "sk-of-the-command-5678")
+    assert "…5678" in _run(system, "providers", "list")
+    refused = run("providers", "delete", shared, "--data", str(system.data))
+    assert refused.returncode == 1
+    assert "the account's" in refused.stderr
+    _run(system, "providers", "delete", shared, "--account")
+    _run(system, "providers", "delete", own)
+    assert _run(system, "providers", "list") == ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.mcp_server import TOKEN
+
 # A parameter of a path → what stands there for Ann (see `world.MAKING` for the placeholders).
 PARAMETERS = {
     "agent_id": "{agent}",
@@ -12,6 +14,7 @@ PARAMETERS = {
     "archive_id": "{archive}",
     "passage_id": "{passage}",
     "message_id": "{message}",
+    "provider_id": "{provider}",
     "conversation_id": "{conversation}",
     "folder_id": "{archive}",
     "file_id": "{document}",
@@ -21,6 +24,7 @@ PARAMETERS = {
     "key_id": "{key}",
     "erasure_id": "{erased}",
     "identity_id": "{identity}",
+    "mcp_server_id": "{server}",
     "label": "human",
 }
 
@@ -48,6 +52,33 @@ ROWS: dict[str, Row] = {
         {"requires_approval": True}, path={"agent_id": "{+agent}", "tool_name": "memory_insert"}
     ),
     "POST /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
+    "POST /v1/tools/search": Row({"query": "OWN-WORDS"}),
+    "POST /v1/agents/{agent_id}/tools/{tool_name}/run": Row(
+        {"args": {"query": "OWN-WORDS"}}, path={"agent_id": "{based}", "tool_name": "conversation_search"}
+    ),
+    "POST /v1/mcp-servers": Row(
+        {
+            "server_name": "s-{uuid}",
+            "config": {
+                "mcp_server_type": "streamable_http",
+                "server_url": "{mcp_url}",
+                "auth_header": "authorization",
+                "auth_token": TOKEN,
+            },
+        }
+    ),
+    "GET /v1/mcp-servers": Row(query={"after": "{server}"}),
+    "PATCH /v1/mcp-servers/{mcp_server_id}": Row(
+        {"config": {"server_url": "{mcp_url}"}}, path={"mcp_server_id": "{+server}"}
+    ),
+    "PATCH /v1/mcp-servers/{mcp_server_id}/refresh": Row({}),
+    "DELETE /v1/mcp-servers/{mcp_server_id}": Row(path={"mcp_server_id": "{+server}"}),
+    "GET /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}": Row(path={"tool_id": "{server_tool}"}),
+    "POST /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}/run": Row(
+        {"args": {"a": 1, "b": 2}}, path={"tool_id": "{server_tool}"}
+    ),
+    "PATCH /v1/steps/{step_id}/feedback": Row({"feedback": "positive"}),
+    "POST /v1/conversations/{conversation_id}/recompile": Row({}),
     "PUT /v1/tools": Row({"name": "t-{uuid}", "json_schema": {"name": "t", "parameters": {"type": "object"}}}),
     "GET /v1/tools/{tool_id}": Row(path={"tool_id": "{own_tool}"}),
     "PATCH /v1/tools/{tool_id}": Row({"description": "d"}, path={"tool_id": "{own_tool}"}),
@@ -98,7 +129,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/messages/search": Row({"query": "OWN-WORDS", "agent_id": "{agent}", "conversation_id": "{conversation}"}),
     "POST /v1/passages/search": Row({"query": "OWN-WORDS", "archive_id": "{archive}"}),
     "POST /v1/conversations": Row({}, query={"agent_id": "{agent}"}),
-    "GET /v1/conversations": Row(query={"agent_id": "{agent}"}),
+    "GET /v1/conversations": Row(query={"agent_id": "{agent}", "after": "{conversation}"}),
     "PATCH /v1/conversations/{conversation_id}": Row({"summary": "{words}"}),
     "DELETE /v1/conversations/{conversation_id}": Row(path={"conversation_id": "{+conversation}"}),
     "POST /v1/conversations/{conversation_id}/fork": Row({}),
@@ -110,8 +141,8 @@ ROWS: dict[str, Row] = {
     "POST /v1/archives/{archive_id}/passages/batch": Row({"passages": [{"text": "a fact"}]}),
     "POST /v1/conversations/{conversation_id}/cancel": Row({}),
     "POST /v1/conversations/{conversation_id}/messages": Row({"input": "hello"}),
-    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}"}),
-    "GET /v1/steps": Row(query={"agent_id": "{agent}"}),
+    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}", "after": "{turn}"}),
+    "GET /v1/steps": Row(query={"agent_id": "{agent}", "before": "{step}"}),
     "POST /v1/agents/{agent_id}/summarize": Row({}),
     "POST /v1/conversations/{conversation_id}/compact": Row({}),
     "PATCH /v1/agents/{agent_id}/reset-messages": Row({}),
@@ -119,6 +150,9 @@ ROWS: dict[str, Row] = {
     "POST /v1/memory/search": Row({"agent_id": "{agent}", "query": "OWN-WORDS"}),
     "POST /openai/v1/chat/completions": Row({"model": "{agent}", "messages": [{"role": "user", "content": "hello"}]}),
     "GET /openai/v1/models/{model}": Row(path={"model": "{agent}"}),
+    "POST /v1/model-providers": Row({"name": "p-{uuid}", "base_url": "{mcp_url}"}),
+    "PATCH /v1/model-providers/{provider_id}": Row({"api_key": "k"}),
+    "DELETE /v1/model-providers/{provider_id}": Row(path={"provider_id": "{+provider}"}),
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),

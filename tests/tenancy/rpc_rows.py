@@ -37,7 +37,7 @@ ROWS: dict[str, Any] = {
     # Conversations, tools, models
     "AgentService/CreateConversation": {"conversation": {"agent_id": "{agent}"}},
     "AgentService/GetConversation": {"conversation_id": "{conversation}"},
-    "AgentService/ListConversations": {"agent_id": "{agent}"},
+    "AgentService/ListConversations": {"agent_id": "{agent}", "after_id": "{conversation}"},
     "AgentService/UpdateConversation": {"conversation": {"id": "{conversation}", "title": "t"}, "update_mask": "title"},
     "AgentService/DeleteConversation": {"conversation_id": "{+conversation}"},
     "AgentService/ForkConversation": {"conversation_id": "{conversation}"},
@@ -52,14 +52,28 @@ ROWS: dict[str, Any] = {
     "AgentService/DeleteTool": {"tool_id": "{+own_tool}"},
     "AgentService/AttachTool": {"agent_id": "{+agent}", "tool_id": "{own_tool}"},
     "AgentService/DetachTool": {"agent_id": "{agent}", "tool_id": "{own_tool}"},
+    "AgentService/RunTool": {
+        "tool_id": "{server_tool}",
+        "agent_id": "{equipped}",
+        "arguments": '{"a": 1, "b": 2}',
+    },
     "AgentService/CreateMcpServer": {
         "server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}
     },
     "AgentService/GetMcpServer": {"server_id": "{server}"},
-    "AgentService/ListMcpServers": {},
+    "AgentService/ListMcpServers": {"after_id": "{server}"},
     "AgentService/RefreshMcpServer": {"server_id": "{server}"},
+    "AgentService/UpdateMcpServer": {
+        "server": {"id": "{+server}", "headers": {"authorization": TOKEN}},
+        "update_mask": "headers",
+    },
     "AgentService/DeleteMcpServer": {"server_id": "{+server}"},
     "AgentService/ListModels": {},
+    "ProviderService/CreateProvider": {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}"}},
+    "ProviderService/GetProvider": {"provider_id": "{provider}"},
+    "ProviderService/ListProviders": {},
+    "ProviderService/UpdateProvider": {"provider": {"id": "{provider}", "api_key": "k"}, "update_mask": "apiKey"},
+    "ProviderService/DeleteProvider": {"provider_id": "{+provider}"},
     # Identities
     "IdentityService/CreateIdentity": {
         "identity": {"identifier_key": "{uuid}", "name": "n", "agent_ids": ["{agent}"], "block_ids": ["{block}"]}
@@ -87,7 +101,12 @@ ROWS: dict[str, Any] = {
     },
     "TurnService/ResumeTurn": {"turn_id": "{turn}"},
     "TurnService/GetTurn": {"turn_id": "{turn}"},
-    "TurnService/ListTurns": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "TurnService/ListTurnEvents": {"turn_id": "{turn}"},
+    "TurnService/ListTurns": {
+        "agent_id": "{agent}",
+        "conversation_id": "{conversation}",
+        "after_id": "{turn}",
+    },
     "TurnService/CancelTurn": {"turn_id": "{turn}"},
     "TurnService/ContinueTurn": {
         "turn_id": "{+waiting}",
@@ -95,8 +114,9 @@ ROWS: dict[str, Any] = {
         "tool_returns": [{"tool_call_id": "call-0", "text": "seen"}],
     },
     "StepService/GetStep": {"step_id": "{step}"},
-    "StepService/ListSteps": {"turn_id": "{turn}", "agent_id": "{agent}"},
+    "StepService/ListSteps": {"turn_id": "{turn}", "agent_id": "{agent}", "before_id": "{step}"},
     "StepService/GetStepContext": {"step_id": "{step}"},
+    "StepService/SetStepFeedback": {"step_id": "{step}", "feedback": "STEP_FEEDBACK_POSITIVE"},
     # Archives
     "ArchivalService/CreateArchive": {"archive": {"name": "n"}},
     "ArchivalService/GetArchive": {"archive_id": "{archive}"},

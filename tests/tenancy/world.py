@@ -24,13 +24,13 @@ from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
-from triptych.agent.v1 import agent_pb2, identity_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, provider_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -119,6 +119,14 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         {"server": {"name": "s-{uuid}", "url": "{mcp_url}", "headers": {"authorization": TOKEN}}},
         "server.id",
     ),
+    "provider": (
+        "ProviderService/CreateProvider",
+        {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}", "api_key": "{words}", "models": ["{words}"]}},
+        "provider.id",
+    ),
+    "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
+    "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
+    "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
     # A turn that waits for what its client's tool returns.
     "waiting": (
         "TurnService/StartTurn",
@@ -259,6 +267,7 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
         for rpc in (
             "AgentService/ListAgents",
             "AgentService/ListBlocks",
+            "ProviderService/ListProviders",
             "IdentityService/ListIdentities",
             "TurnService/ListTurns",
             "RecallService/ListMessages",
@@ -279,7 +288,7 @@ async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
         yield item
 
 
-_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on"}
+_MORE = {"TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on", "TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES": "on"}
 
 
 @contextlib.asynccontextmanager

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_service import outbound
 from agent_service.tools import definitions
-from agent_service.tools.base import ToolError
-from agent_service.tools.mcp import guard, offers
+from agent_service.tools.mcp import offers
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ from agent_service.tools.mcp import guard, offers
     ],
 )  # fmt: skip
 def test_an_address_of_this_network_is_not_public_in_whatever_form(address: str) -> None:
-    assert not guard.is_public(address)
+    assert not outbound.is_public(address)
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
 def test_an_address_of_the_internet_is_public(address: str) -> None:
-    assert guard.is_public(address)
+    assert outbound.is_public(address)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
     ],
 )  # fmt: skip
 async def test_a_url_that_leads_nowhere_or_inside_is_refused(url: str) -> None:
-    with pytest.raises(ToolError):
-        await guard.resolve(url, private=False)
+    with pytest.raises(outbound.AddressRefused):
+        await outbound.resolve(url, private=False)
 
 
 async def test_an_inside_address_is_taken_where_that_is_allowed() -> None:
-    assert await guard.resolve("http://127.0.0.1:1/mcp", private=True) == "127.0.0.1"
+    assert await outbound.resolve("http://127.0.0.1:1/mcp", private=True) == "127.0.0.1"
 
 
 @given(server=st.text(min_size=1, max_size=40), name=st.text(min_size=1, max_size=100))

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from triptych.cli import accounts, agents, blocks, keys, users
+from triptych.cli import accounts, agents, blocks, keys, providers, users
 from triptych.cli.archival import command as archival
 from triptych.cli.audit import audit
 from triptych.cli.chat.command import chat
@@ -45,6 +45,7 @@ app.add_typer(archival.app, name="archival")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(providers.app, name="providers")
 
 
 def main() -> None:

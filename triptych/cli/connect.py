@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from triptych import ACCOUNT
 from triptych.client import Triptych
 from triptych.sdk import connection
 
@@ -14,7 +15,9 @@ Data = Annotated[Path | None, typer.Option("--data", help="The directory of a `t
 Address = Annotated[str | None, typer.Option("--address", help="host:port of a gateway's gRPC.")]
 ApiKey = Annotated[str | None, typer.Option("--api-key", help="The key to use there.")]
 
+ForAccount = Annotated[bool, typer.Option("--account", help="Act for the account itself (needs an admin key).")]
 
-def client(data: Path | None, address: str | None, api_key: str | None) -> Triptych:
+
+def client(data: Path | None, address: str | None, api_key: str | None, *, for_account: bool = False) -> Triptych:
     """Raises: Unavailable, Unauthenticated; they say what to do."""
-    return Triptych(*connection.find(address, api_key, data))
+    return Triptych(*connection.find(address, api_key, data), user=ACCOUNT if for_account else None)

@@ -14,9 +14,9 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from agent_service import outbound
 from agent_service.tool_settings import McpSettings
 from agent_service.tools.base import ToolError
-from agent_service.tools.mcp import guard
 from triptych.agent.v1 import agent_pb2 as pb
 
 # What one response may bring; what a model is shown of it is cut much shorter.
@@ -32,9 +32,17 @@ async def connect(server: pb.McpServer, settings: McpSettings) -> AsyncIterator[
             log = stack.enter_context(Path(os.devnull).open("w"))  # noqa: SIM115, ASYNC230
             transport = _stdio(server, settings, log)
         else:
-            await guard.resolve(server.url, private=settings.private_addresses)
+            await _check(server.url, settings)
             transport = await _http(server, settings, stack)
         yield await stack.enter_async_context(Client(transport, read_timeout_seconds=settings.timeout_seconds))
+
+
+async def _check(url: str, settings: McpSettings) -> None:
+    """Raises: ToolError for an address that is not allowed."""
+    try:
+        await outbound.resolve(url, private=settings.private_addresses)
+    except outbound.AddressRefused as error:
+        raise ToolError(f"The MCP server's {error}") from None
 
 
 def _stdio(server: pb.McpServer, settings: McpSettings, log: TextIO) -> Any:
@@ -51,7 +59,7 @@ async def _http(server: pb.McpServer, settings: McpSettings, stack: AsyncExitSta
     def client(
         headers: dict[str, str] | None = None, timeout: httpx2.Timeout | None = None, auth: httpx2.Auth | None = None
     ) -> httpx2.AsyncClient:
-        transport = guard.GuardedTransport(private=settings.private_addresses, max_bytes=MAX_RESPONSE_BYTES)
+        transport = outbound.GuardedTransport(private=settings.private_addresses, max_bytes=MAX_RESPONSE_BYTES)
         return httpx2.AsyncClient(
             headers=headers,
             timeout=timeout or settings.timeout_seconds,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent_service.sealing import Sealer
 from agent_service.store import Store
 from agent_service.stores import mcp_servers
 from agent_service.tool_settings import McpSettings
@@ -62,21 +63,21 @@ class _Connection:
 
 
 class McpPool:
-    def __init__(self, store: Store, settings: McpSettings) -> None:
-        self._store, self._settings = store, settings
+    def __init__(self, store: Store, sealer: Sealer, settings: McpSettings) -> None:
+        self._store, self._sealer, self.settings = store, sealer, settings
         self._open: OrderedDict[_Key, _Connection] = OrderedDict()
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
     def timeout_seconds(self) -> float:
-        return self._settings.timeout_seconds
+        return self.settings.timeout_seconds
 
     async def list_tools(self, tenant: Tenant, server: pb.McpServer) -> list[pb.Tool]:
         """The server's tools as ours. `server`: as stored, or about to be. Raises: ToolError."""
-        connection = _Connection(server, self._settings)
+        connection = _Connection(server, self.settings)
         try:
             client = await self._ready(connection)
-            async with asyncio.timeout(self._settings.timeout_seconds):
+            async with asyncio.timeout(self.settings.timeout_seconds):
                 return offers.tools(server, await self._listed(client))
         except TimeoutError:
             raise ToolError("The MCP server did not list its tools in time.") from None
@@ -99,12 +100,12 @@ class McpPool:
 
     async def call(self, tenant: Tenant, server_id: str, name: str, arguments: dict[str, Any]) -> str:
         """Calls a tool of the user's server, once. Raises: ToolError, NotFound (the server is gone)."""
-        server = await self._store.read(lambda c: mcp_servers.get(c, tenant, server_id))
+        server = await self._store.read(lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, server_id))
         key = (tenant, server_id, server.update_time.ToMicroseconds())
         connection = self._connection(key, server)
         try:
             client = await self._ready(connection)
-            result = await client.call_tool(name, arguments, read_timeout_seconds=self._settings.timeout_seconds)
+            result = await client.call_tool(name, arguments, read_timeout_seconds=self.settings.timeout_seconds)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the edge to somebody else's server, by way of somebody else's package
@@ -123,7 +124,7 @@ class McpPool:
     def _connection(self, key: _Key, server: pb.McpServer) -> _Connection:
         connection = self._open.get(key)
         if connection is None or connection.task.done():
-            connection = self._open[key] = _Connection(server, self._settings)
+            connection = self._open[key] = _Connection(server, self.settings)
         connection.used_at = asyncio.get_running_loop().time()
         self._open.move_to_end(key)
         if self._sweeping is None or self._sweeping.done():
@@ -132,7 +133,7 @@ class McpPool:
 
     async def _ready(self, connection: _Connection) -> Client:
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
+            async with asyncio.timeout(self.settings.timeout_seconds):
                 return await asyncio.shield(connection.ready)
         except TimeoutError:
             raise ToolError("The MCP server did not answer in time.") from None

@@ -835,19 +835,23 @@ class Model(_message.Message):
     HANDLE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
     handle: _builtins.str
     name: _builtins.str
     context_window: _builtins.int
+    provider_name: _builtins.str
+    """What stands before the slash of the handle. Empty: the server's default endpoint."""
     def __init__(
         self,
         *,
         handle: _builtins.str = ...,
         name: _builtins.str = ...,
         context_window: _builtins.int = ...,
+        provider_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_window", b"context_window", "handle", b"handle", "name", b"name", "provider_name", b"provider_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2037,11 +2041,15 @@ class ListConversationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
@@ -2049,10 +2057,12 @@ class ListConversationsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2747,6 +2757,62 @@ class DetachToolResponse(_message.Message):
 Global___DetachToolResponse: _TypeAlias = DetachToolResponse  # noqa: Y015
 
 @_typing.final
+class RunToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tool_id: _builtins.str
+    agent_id: _builtins.str
+    """The agent that calls it, which must have it. Empty: a tool of an MCP server, or a Python tool, needs none."""
+    arguments: _builtins.str
+    """JSON, an object. Empty: {}."""
+    request_id: _builtins.str
+    """The same one calls once. MCP servers and Python tools know none: of such a call that a crash breaks off, nobody
+    knows whether it was made, and it is made again.
+    """
+    def __init__(
+        self,
+        *,
+        tool_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        arguments: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "arguments", b"arguments", "request_id", b"request_id", "tool_id", b"tool_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunToolRequest: _TypeAlias = RunToolRequest  # noqa: Y015
+
+@_typing.final
+class RunToolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    status: _type_pb2.ToolStatus.ValueType
+    text: _builtins.str
+    """What it returned, or what went wrong."""
+    def __init__(
+        self,
+        *,
+        status: _type_pb2.ToolStatus.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunToolResponse: _TypeAlias = RunToolResponse  # noqa: Y015
+
+@_typing.final
 class CreateMcpServerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2839,20 +2905,26 @@ class ListMcpServersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2928,6 +3000,61 @@ class RefreshMcpServerResponse(_message.Message):
 Global___RefreshMcpServerResponse: _TypeAlias = RefreshMcpServerResponse  # noqa: Y015
 
 @_typing.final
+class UpdateMcpServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Of: transport, url, headers, command, arguments, environment. A header or a variable with an empty value keeps the
+        value that it has.
+        """
+
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "server", b"server", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMcpServerRequest: _TypeAlias = UpdateMcpServerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateMcpServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> Global___McpServer: ...
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    def __init__(
+        self,
+        *,
+        server: Global___McpServer | None = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMcpServerResponse: _TypeAlias = UpdateMcpServerResponse  # noqa: Y015
+
+@_typing.final
 class DeleteMcpServerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2968,12 +3095,17 @@ Global___DeleteMcpServerResponse: _TypeAlias = DeleteMcpServerResponse  # noqa: 
 class ListModelsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    WITHOUT_PROVIDERS_FIELD_NUMBER: _builtins.int
+    without_providers: _builtins.bool
+    """Only what the server's own endpoints have, which is the same for everybody."""
     def __init__(
         self,
+        *,
+        without_providers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["without_providers", b"without_providers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

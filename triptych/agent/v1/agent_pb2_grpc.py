@@ -225,6 +225,11 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
                 _registered_method=True)
+        self.RunTool = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/RunTool',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolResponse.FromString,
+                _registered_method=True)
         self.CreateMcpServer = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/CreateMcpServer',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerRequest.SerializeToString,
@@ -244,6 +249,11 @@ class AgentServiceStub(object):
                 '/triptych.agent.v1.AgentService/RefreshMcpServer',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.FromString,
+                _registered_method=True)
+        self.UpdateMcpServer = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/UpdateMcpServer',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerResponse.FromString,
                 _registered_method=True)
         self.DeleteMcpServer = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/DeleteMcpServer',
@@ -504,6 +514,13 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunTool(self, request, context):
+        """Calls one tool, outside of any turn. What goes wrong in the tool is its answer, with the status of an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateMcpServer(self, request, context):
         """Connects to an MCP server, and makes a tool of each of its tools.
         """
@@ -530,6 +547,13 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateMcpServer(self, request, context):
+        """Changes how a server is reached, connects to it, and refreshes its tools.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteMcpServer(self, request, context):
         """Deletes the server with its tools, and takes them from every agent of the user.
         """
@@ -538,7 +562,7 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """The models that the configured endpoint offers.
+        """The models that the server's endpoints and the user's providers offer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -737,6 +761,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.SerializeToString,
             ),
+            'RunTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunTool,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolResponse.SerializeToString,
+            ),
             'CreateMcpServer': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateMcpServer,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CreateMcpServerRequest.FromString,
@@ -756,6 +785,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.RefreshMcpServer,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.SerializeToString,
+            ),
+            'UpdateMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMcpServer,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerResponse.SerializeToString,
             ),
             'DeleteMcpServer': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteMcpServer,
@@ -1806,6 +1840,33 @@ class AgentService(object):
             _registered_method=True)
 
     @staticmethod
+    def RunTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/RunTool',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateMcpServer(request,
             target,
             options=(),
@@ -1903,6 +1964,33 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/RefreshMcpServer',
             triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.RefreshMcpServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/UpdateMcpServer',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateMcpServerResponse.FromString,
             options,
             channel_credentials,
             insecure,

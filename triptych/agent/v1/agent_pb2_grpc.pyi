@@ -69,16 +69,20 @@ class AgentServiceStub:
     """Deletes a tool and takes it from every agent of the user."""
     AttachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachToolRequest, _agent_pb2.AttachToolResponse]
     DetachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachToolRequest, _agent_pb2.DetachToolResponse]
+    RunTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.RunToolRequest, _agent_pb2.RunToolResponse]
+    """Calls one tool, outside of any turn. What goes wrong in the tool is its answer, with the status of an error."""
     CreateMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateMcpServerRequest, _agent_pb2.CreateMcpServerResponse]
     """Connects to an MCP server, and makes a tool of each of its tools."""
     GetMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetMcpServerRequest, _agent_pb2.GetMcpServerResponse]
     ListMcpServers: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListMcpServersRequest, _agent_pb2.ListMcpServersResponse]
     RefreshMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.RefreshMcpServerRequest, _agent_pb2.RefreshMcpServerResponse]
     """Asks the server for its tools again; those that are gone there are deleted here."""
+    UpdateMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateMcpServerRequest, _agent_pb2.UpdateMcpServerResponse]
+    """Changes how a server is reached, connects to it, and refreshes its tools."""
     DeleteMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteMcpServerRequest, _agent_pb2.DeleteMcpServerResponse]
     """Deletes the server with its tools, and takes them from every agent of the user."""
     ListModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelsRequest, _agent_pb2.ListModelsResponse]
-    """The models that the configured endpoint offers."""
+    """The models that the server's endpoints and the user's providers offer."""
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owned by the user in the signed principal."""
@@ -365,6 +369,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_agent_pb2.DetachToolResponse]: ...
 
     @_abc_1.abstractmethod
+    def RunTool(
+        self,
+        request: _agent_pb2.RunToolRequest,
+        context: _aio.ServicerContext[_agent_pb2.RunToolRequest, _abc.Awaitable[_agent_pb2.RunToolResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.RunToolResponse]:
+        """Calls one tool, outside of any turn. What goes wrong in the tool is its answer, with the status of an error."""
+
+    @_abc_1.abstractmethod
     def CreateMcpServer(
         self,
         request: _agent_pb2.CreateMcpServerRequest,
@@ -395,6 +407,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks the server for its tools again; those that are gone there are deleted here."""
 
     @_abc_1.abstractmethod
+    def UpdateMcpServer(
+        self,
+        request: _agent_pb2.UpdateMcpServerRequest,
+        context: _aio.ServicerContext[_agent_pb2.UpdateMcpServerRequest, _abc.Awaitable[_agent_pb2.UpdateMcpServerResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.UpdateMcpServerResponse]:
+        """Changes how a server is reached, connects to it, and refreshes its tools."""
+
+    @_abc_1.abstractmethod
     def DeleteMcpServer(
         self,
         request: _agent_pb2.DeleteMcpServerRequest,
@@ -408,6 +428,6 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListModelsRequest,
         context: _aio.ServicerContext[_agent_pb2.ListModelsRequest, _abc.Awaitable[_agent_pb2.ListModelsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.ListModelsResponse]:
-        """The models that the configured endpoint offers."""
+        """The models that the server's endpoints and the user's providers offer."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _aio.Server) -> None: ...

@@ -28,27 +28,33 @@ from triptych.agent.v1 import turn_pb2 as triptych_dot_agent_dot_v1_dot_turn__pb
 from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/step.proto\x12\x11triptych.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriptych/agent/v1/agent.proto\x1a\x1ctriptych/agent/v1/turn.proto\x1a\x1btriptych/type/v1/type.proto\"\xa4\x03\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12\x0e\n\x06number\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rfinish_reason\x18\x07 \x01(\t\x12\'\n\x05usage\x18\x08 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12\x30\n\x06tokens\x18\t \x01(\x0b\x32 .triptych.agent.v1.ContextTokens\x12\x16\n\x0e\x63ontext_window\x18\n \x01(\x05\x12\x1a\n\x12total_milliseconds\x18\x0b \x01(\x01\x12%\n\x18\x66irst_token_milliseconds\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x01\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x1b\n\x19_first_token_millisecondsB\x07\n\x05_cost\"!\n\x0eGetStepRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"8\n\x0fGetStepResponse\x12%\n\x04step\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Step\"\x88\x01\n\x10ListStepsRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\"T\n\x11ListStepsResponse\x12&\n\x05steps\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x15GetStepContextRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"\x8c\x01\n\x16GetStepContextResponse\x12%\n\x04step\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Step\x12\x14\n\x0crequest_json\x18\x02 \x01(\t\x12\x1b\n\x13updated_message_ids\x18\x03 \x03(\t\x12\x18\n\x10missing_messages\x18\x04 \x01(\x05\x32\x9e\x02\n\x0bStepService\x12P\n\x07GetStep\x12!.triptych.agent.v1.GetStepRequest\x1a\".triptych.agent.v1.GetStepResponse\x12V\n\tListSteps\x12#.triptych.agent.v1.ListStepsRequest\x1a$.triptych.agent.v1.ListStepsResponse\x12\x65\n\x0eGetStepContext\x12(.triptych.agent.v1.GetStepContextRequest\x1a).triptych.agent.v1.GetStepContextResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctriptych/agent/v1/step.proto\x12\x11triptych.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriptych/agent/v1/agent.proto\x1a\x1ctriptych/agent/v1/turn.proto\x1a\x1btriptych/type/v1/type.proto\"\xee\x03\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12\x0e\n\x06number\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rfinish_reason\x18\x07 \x01(\t\x12\'\n\x05usage\x18\x08 \x01(\x0b\x32\x18.triptych.agent.v1.Usage\x12\x30\n\x06tokens\x18\t \x01(\x0b\x32 .triptych.agent.v1.ContextTokens\x12\x16\n\x0e\x63ontext_window\x18\n \x01(\x05\x12\x1a\n\x12total_milliseconds\x18\x0b \x01(\x01\x12%\n\x18\x66irst_token_milliseconds\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x01\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x14 \x01(\x0e\x32\x1f.triptych.agent.v1.StepFeedback\x12\x15\n\rfeedback_tags\x18\x15 \x03(\tB\x1b\n\x19_first_token_millisecondsB\x07\n\x05_cost\"!\n\x0eGetStepRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"8\n\x0fGetStepResponse\x12%\n\x04step\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Step\"\xad\x01\n\x10ListStepsRequest\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12\x11\n\tbefore_id\x18\x06 \x01(\t\x12\x10\n\x08\x61\x66ter_id\x18\x07 \x01(\t\"T\n\x11ListStepsResponse\x12&\n\x05steps\x18\x01 \x03(\x0b\x32\x17.triptych.agent.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x15GetStepContextRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"\x8c\x01\n\x16GetStepContextResponse\x12%\n\x04step\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Step\x12\x14\n\x0crequest_json\x18\x02 \x01(\t\x12\x1b\n\x13updated_message_ids\x18\x03 \x03(\t\x12\x18\n\x10missing_messages\x18\x04 \x01(\x05\"~\n\x16SetStepFeedbackRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x31\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0e\x32\x1f.triptych.agent.v1.StepFeedback\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"@\n\x17SetStepFeedbackResponse\x12%\n\x04step\x18\x01 \x01(\x0b\x32\x17.triptych.agent.v1.Step*e\n\x0cStepFeedback\x12\x1d\n\x19STEP_FEEDBACK_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_FEEDBACK_POSITIVE\x10\x01\x12\x1a\n\x16STEP_FEEDBACK_NEGATIVE\x10\x02\x32\x88\x03\n\x0bStepService\x12P\n\x07GetStep\x12!.triptych.agent.v1.GetStepRequest\x1a\".triptych.agent.v1.GetStepResponse\x12V\n\tListSteps\x12#.triptych.agent.v1.ListStepsRequest\x1a$.triptych.agent.v1.ListStepsResponse\x12\x65\n\x0eGetStepContext\x12(.triptych.agent.v1.GetStepContextRequest\x1a).triptych.agent.v1.GetStepContextResponse\x12h\n\x0fSetStepFeedback\x12).triptych.agent.v1.SetStepFeedbackRequest\x1a*.triptych.agent.v1.SetStepFeedbackResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.agent.v1.step_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_STEPFEEDBACK']._serialized_start=1405
+  _globals['_STEPFEEDBACK']._serialized_end=1506
   _globals['_STEP']._serialized_start=175
-  _globals['_STEP']._serialized_end=595
-  _globals['_GETSTEPREQUEST']._serialized_start=597
-  _globals['_GETSTEPREQUEST']._serialized_end=630
-  _globals['_GETSTEPRESPONSE']._serialized_start=632
-  _globals['_GETSTEPRESPONSE']._serialized_end=688
-  _globals['_LISTSTEPSREQUEST']._serialized_start=691
-  _globals['_LISTSTEPSREQUEST']._serialized_end=827
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=829
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=913
-  _globals['_GETSTEPCONTEXTREQUEST']._serialized_start=915
-  _globals['_GETSTEPCONTEXTREQUEST']._serialized_end=955
-  _globals['_GETSTEPCONTEXTRESPONSE']._serialized_start=958
-  _globals['_GETSTEPCONTEXTRESPONSE']._serialized_end=1098
-  _globals['_STEPSERVICE']._serialized_start=1101
-  _globals['_STEPSERVICE']._serialized_end=1387
+  _globals['_STEP']._serialized_end=669
+  _globals['_GETSTEPREQUEST']._serialized_start=671
+  _globals['_GETSTEPREQUEST']._serialized_end=704
+  _globals['_GETSTEPRESPONSE']._serialized_start=706
+  _globals['_GETSTEPRESPONSE']._serialized_end=762
+  _globals['_LISTSTEPSREQUEST']._serialized_start=765
+  _globals['_LISTSTEPSREQUEST']._serialized_end=938
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=940
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=1024
+  _globals['_GETSTEPCONTEXTREQUEST']._serialized_start=1026
+  _globals['_GETSTEPCONTEXTREQUEST']._serialized_end=1066
+  _globals['_GETSTEPCONTEXTRESPONSE']._serialized_start=1069
+  _globals['_GETSTEPCONTEXTRESPONSE']._serialized_end=1209
+  _globals['_SETSTEPFEEDBACKREQUEST']._serialized_start=1211
+  _globals['_SETSTEPFEEDBACKREQUEST']._serialized_end=1337
+  _globals['_SETSTEPFEEDBACKRESPONSE']._serialized_start=1339
+  _globals['_SETSTEPFEEDBACKRESPONSE']._serialized_end=1403
+  _globals['_STEPSERVICE']._serialized_start=1509
+  _globals['_STEPSERVICE']._serialized_end=1901
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from triptych.agent.v1 import agent_pb2 as _agent_pb2
 from triptych.agent.v1 import turn_pb2 as _turn_pb2
 from triptych.type.v1 import type_pb2 as _type_pb2
@@ -21,6 +22,23 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StepFeedback:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepFeedbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepFeedback.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_FEEDBACK_UNSPECIFIED: _StepFeedback.ValueType  # 0
+    STEP_FEEDBACK_POSITIVE: _StepFeedback.ValueType  # 1
+    STEP_FEEDBACK_NEGATIVE: _StepFeedback.ValueType  # 2
+
+class StepFeedback(_StepFeedback, metaclass=_StepFeedbackEnumTypeWrapper): ...
+
+STEP_FEEDBACK_UNSPECIFIED: StepFeedback.ValueType  # 0
+STEP_FEEDBACK_POSITIVE: StepFeedback.ValueType  # 1
+STEP_FEEDBACK_NEGATIVE: StepFeedback.ValueType  # 2
+Global___StepFeedback: _TypeAlias = StepFeedback  # noqa: Y015
 
 @_typing.final
 class Step(_message.Message):
@@ -40,6 +58,8 @@ class Step(_message.Message):
     FIRST_TOKEN_MILLISECONDS_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TAGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`step-<uuid>`."""
     turn_id: _builtins.str
@@ -59,6 +79,8 @@ class Step(_message.Message):
     """From the request to the first piece of text. Not set: there was none, or it was not streamed."""
     cost: _builtins.float
     """In the currency of the price list. Not set: the model has no price there."""
+    feedback: Global___StepFeedback.ValueType
+    """What somebody said of it."""
     @_builtins.property
     def usage(self) -> _turn_pb2.Usage:
         """As the endpoint counted."""
@@ -69,6 +91,8 @@ class Step(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def feedback_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -86,10 +110,12 @@ class Step(_message.Message):
         first_token_milliseconds: _builtins.float | None = ...,
         cost: _builtins.float | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        feedback: Global___StepFeedback.ValueType = ...,
+        feedback_tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_first_token_milliseconds", b"_first_token_milliseconds", "cost", b"cost", "create_time", b"create_time", "first_token_milliseconds", b"first_token_milliseconds", "tokens", b"tokens", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_first_token_milliseconds", b"_first_token_milliseconds", "agent_id", b"agent_id", "context_window", b"context_window", "conversation_id", b"conversation_id", "cost", b"cost", "create_time", b"create_time", "finish_reason", b"finish_reason", "first_token_milliseconds", b"first_token_milliseconds", "id", b"id", "model", b"model", "number", b"number", "tokens", b"tokens", "total_milliseconds", b"total_milliseconds", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_first_token_milliseconds", b"_first_token_milliseconds", "agent_id", b"agent_id", "context_window", b"context_window", "conversation_id", b"conversation_id", "cost", b"cost", "create_time", b"create_time", "feedback", b"feedback", "feedback_tags", b"feedback_tags", "finish_reason", b"finish_reason", "first_token_milliseconds", b"first_token_milliseconds", "id", b"id", "model", b"model", "number", b"number", "tokens", b"tokens", "total_milliseconds", b"total_milliseconds", "turn_id", b"turn_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
@@ -150,14 +176,18 @@ class ListStepsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
-    """At least one of the two."""
+    """Empty: every turn, every agent."""
     agent_id: _builtins.str
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
     """Unspecified: newest first."""
+    before_id: _builtins.str
+    after_id: _builtins.str
     def __init__(
         self,
         *,
@@ -166,10 +196,12 @@ class ListStepsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "turn_id", b"turn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "turn_id", b"turn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -250,3 +282,54 @@ class GetStepContextResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStepContextResponse: _TypeAlias = GetStepContextResponse  # noqa: Y015
+
+@_typing.final
+class SetStepFeedbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    feedback: Global___StepFeedback.ValueType
+    request_id: _builtins.str
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words for the feedback: at most 20, each of 100 characters."""
+
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+        feedback: Global___StepFeedback.ValueType = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "request_id", b"request_id", "step_id", b"step_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStepFeedbackRequest: _TypeAlias = SetStepFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class SetStepFeedbackResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def step(self) -> Global___Step: ...
+    def __init__(
+        self,
+        *,
+        step: Global___Step | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStepFeedbackResponse: _TypeAlias = SetStepFeedbackResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class StepServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextResponse.FromString,
                 _registered_method=True)
+        self.SetStepFeedback = channel.unary_unary(
+                '/triptych.agent.v1.StepService/SetStepFeedback',
+                request_serializer=triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class StepServiceServicer(object):
@@ -63,7 +68,7 @@ class StepServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSteps(self, request, context):
-        """Of one turn, or of an agent.
+        """Of one turn, of an agent, or of all the user's agents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +76,13 @@ class StepServiceServicer(object):
 
     def GetStepContext(self, request, context):
         """The request that was sent to the model, rebuilt from what it was made of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStepFeedback(self, request, context):
+        """Says how good a step was; UNSPECIFIED takes back what was said.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +105,11 @@ def add_StepServiceServicer_to_server(servicer, server):
                     servicer.GetStepContext,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextResponse.SerializeToString,
+            ),
+            'SetStepFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStepFeedback,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +194,33 @@ class StepService(object):
             '/triptych.agent.v1.StepService/GetStepContext',
             triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_step__pb2.GetStepContextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStepFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.StepService/SetStepFeedback',
+            triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_step__pb2.SetStepFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

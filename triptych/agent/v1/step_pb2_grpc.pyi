@@ -18,9 +18,11 @@ class StepServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStep: _aio.UnaryUnaryMultiCallable[_step_pb2.GetStepRequest, _step_pb2.GetStepResponse]
     ListSteps: _aio.UnaryUnaryMultiCallable[_step_pb2.ListStepsRequest, _step_pb2.ListStepsResponse]
-    """Of one turn, or of an agent."""
+    """Of one turn, of an agent, or of all the user's agents."""
     GetStepContext: _aio.UnaryUnaryMultiCallable[_step_pb2.GetStepContextRequest, _step_pb2.GetStepContextResponse]
     """The request that was sent to the model, rebuilt from what it was made of."""
+    SetStepFeedback: _aio.UnaryUnaryMultiCallable[_step_pb2.SetStepFeedbackRequest, _step_pb2.SetStepFeedbackResponse]
+    """Says how good a step was; UNSPECIFIED takes back what was said."""
 
 class StepServiceServicer(metaclass=_abc_1.ABCMeta):
     """Steps are kept as long as their agent. A model call that failed leaves none."""
@@ -38,7 +40,7 @@ class StepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _step_pb2.ListStepsRequest,
         context: _aio.ServicerContext[_step_pb2.ListStepsRequest, _abc.Awaitable[_step_pb2.ListStepsResponse]],
     ) -> _abc.Awaitable[_step_pb2.ListStepsResponse]:
-        """Of one turn, or of an agent."""
+        """Of one turn, of an agent, or of all the user's agents."""
 
     @_abc_1.abstractmethod
     def GetStepContext(
@@ -47,5 +49,13 @@ class StepServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_step_pb2.GetStepContextRequest, _abc.Awaitable[_step_pb2.GetStepContextResponse]],
     ) -> _abc.Awaitable[_step_pb2.GetStepContextResponse]:
         """The request that was sent to the model, rebuilt from what it was made of."""
+
+    @_abc_1.abstractmethod
+    def SetStepFeedback(
+        self,
+        request: _step_pb2.SetStepFeedbackRequest,
+        context: _aio.ServicerContext[_step_pb2.SetStepFeedbackRequest, _abc.Awaitable[_step_pb2.SetStepFeedbackResponse]],
+    ) -> _abc.Awaitable[_step_pb2.SetStepFeedbackResponse]:
+        """Says how good a step was; UNSPECIFIED takes back what was said."""
 
 def add_StepServiceServicer_to_server(servicer: StepServiceServicer, server: _aio.Server) -> None: ...

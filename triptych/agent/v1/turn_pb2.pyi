@@ -539,6 +539,53 @@ class ResumeTurnResponse(_message.Message):
 Global___ResumeTurnResponse: _TypeAlias = ResumeTurnResponse  # noqa: Y015
 
 @_typing.final
+class ListTurnEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    after_sequence: _builtins.int
+    """To go on behind the last event of the page before."""
+    page_size: _builtins.int
+    """Default and at most 1,000."""
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "page_size", b"page_size", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTurnEventsRequest: _TypeAlias = ListTurnEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListTurnEventsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TurnEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___TurnEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTurnEventsResponse: _TypeAlias = ListTurnEventsResponse  # noqa: Y015
+
+@_typing.final
 class TurnEvent(_message.Message):
     """Journalled events have a `sequence` (1, 2, 3, …, without gaps) and are kept; deltas have none and are not."""
 
@@ -883,6 +930,8 @@ class ListTurnsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Empty: all the user's agents."""
     conversation_id: _builtins.str
@@ -891,6 +940,8 @@ class ListTurnsRequest(_message.Message):
     """Default 50, at most 1,000. Newest first unless `order` says otherwise."""
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
+    before_id: _builtins.str
+    after_id: _builtins.str
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TurnState.ValueType]:
         """Empty: every state."""
@@ -904,10 +955,12 @@ class ListTurnsRequest(_message.Message):
         page_token: _builtins.str = ...,
         order: _type_pb2.SortOrder.ValueType = ...,
         states: _abc.Iterable[Global___TurnState.ValueType] | None = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,6 +45,11 @@ class TurnServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnResponse.FromString,
                 _registered_method=True)
+        self.ListTurnEvents = channel.unary_unary(
+                '/triptych.agent.v1.TurnService/ListTurnEvents',
+                request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsResponse.FromString,
+                _registered_method=True)
         self.GetTurn = channel.unary_unary(
                 '/triptych.agent.v1.TurnService/GetTurn',
                 request_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.GetTurnRequest.SerializeToString,
@@ -82,6 +87,13 @@ class TurnServiceServicer(object):
 
     def ResumeTurn(self, request, context):
         """Every journalled event after `after_sequence`, then what happens live.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTurnEvents(self, request, context):
+        """What of a turn is journalled by now, without waiting for more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +137,11 @@ def add_TurnServiceServicer_to_server(servicer, server):
                     servicer.ResumeTurn,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnResponse.SerializeToString,
+            ),
+            'ListTurnEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTurnEvents,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsResponse.SerializeToString,
             ),
             'GetTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTurn,
@@ -202,6 +219,33 @@ class TurnService(object):
             '/triptych.agent.v1.TurnService/ResumeTurn',
             triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_turn__pb2.ResumeTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTurnEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.TurnService/ListTurnEvents',
+            triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_turn__pb2.ListTurnEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

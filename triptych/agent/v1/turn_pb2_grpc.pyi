@@ -23,6 +23,8 @@ class TurnServiceStub:
     """
     ResumeTurn: _aio.UnaryStreamMultiCallable[_turn_pb2.ResumeTurnRequest, _turn_pb2.ResumeTurnResponse]
     """Every journalled event after `after_sequence`, then what happens live."""
+    ListTurnEvents: _aio.UnaryUnaryMultiCallable[_turn_pb2.ListTurnEventsRequest, _turn_pb2.ListTurnEventsResponse]
+    """What of a turn is journalled by now, without waiting for more."""
     GetTurn: _aio.UnaryUnaryMultiCallable[_turn_pb2.GetTurnRequest, _turn_pb2.GetTurnResponse]
     ListTurns: _aio.UnaryUnaryMultiCallable[_turn_pb2.ListTurnsRequest, _turn_pb2.ListTurnsResponse]
     ContinueTurn: _aio.UnaryStreamMultiCallable[_turn_pb2.ContinueTurnRequest, _turn_pb2.ContinueTurnResponse]
@@ -51,6 +53,14 @@ class TurnServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_turn_pb2.ResumeTurnRequest, _abc.AsyncIterator[_turn_pb2.ResumeTurnResponse]],
     ) -> _abc.AsyncIterator[_turn_pb2.ResumeTurnResponse]:
         """Every journalled event after `after_sequence`, then what happens live."""
+
+    @_abc_1.abstractmethod
+    def ListTurnEvents(
+        self,
+        request: _turn_pb2.ListTurnEventsRequest,
+        context: _aio.ServicerContext[_turn_pb2.ListTurnEventsRequest, _abc.Awaitable[_turn_pb2.ListTurnEventsResponse]],
+    ) -> _abc.Awaitable[_turn_pb2.ListTurnEventsResponse]:
+        """What of a turn is journalled by now, without waiting for more."""
 
     @_abc_1.abstractmethod
     def GetTurn(

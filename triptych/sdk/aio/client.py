@@ -15,6 +15,7 @@ from triptych.sdk.aio.conversations import AsyncConversations
 from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.own_memory import AsyncMemory
+from triptych.sdk.aio.providers import AsyncProviders
 from triptych.sdk.aio.steps import AsyncSteps
 from triptych.sdk.aio.tools import AsyncMcpServers, AsyncTools
 from triptych.sdk.aio.transport import AsyncTransport
@@ -26,7 +27,8 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 class AsyncTriptych:
     """A client of a Triptych server.
 
-    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for. `secure`: TLS.
+    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for; with an
+    admin's too, `triptych.ACCOUNT` for the account itself. `secure`: TLS.
     `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
 
         async with AsyncTriptych.from_env() as client:
@@ -52,6 +54,7 @@ class AsyncTriptych:
         self.steps = AsyncSteps(self._transport)
         self.tools = AsyncTools(self._transport)
         self.mcp_servers = AsyncMcpServers(self._transport)
+        self.providers = AsyncProviders(self._transport)
         self.recall = AsyncRecall(self._transport)
         self.archival = AsyncArchival(self._transport)
         self.archives = AsyncArchives(self._transport)

@@ -16,6 +16,7 @@ from triptych.sdk.sync.conversations import Conversations
 from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.own_memory import Memory
+from triptych.sdk.sync.providers import Providers
 from triptych.sdk.sync.steps import Steps
 from triptych.sdk.sync.tools import McpServers, Tools
 from triptych.sdk.sync.transport import Transport
@@ -27,7 +28,8 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 class Triptych:
     """A client of a Triptych server.
 
-    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for. `secure`: TLS.
+    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for; with an
+    admin's too, `triptych.ACCOUNT` for the account itself. `secure`: TLS.
     `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
 
         with Triptych.from_env() as client:
@@ -53,6 +55,7 @@ class Triptych:
         self.steps = Steps(self._transport)
         self.tools = Tools(self._transport)
         self.mcp_servers = McpServers(self._transport)
+        self.providers = Providers(self._transport)
         self.recall = Recall(self._transport)
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 
 from triptych.agent.v1 import step_pb2 as pb
 from triptych.sdk.sync.transport import Transport
@@ -23,7 +24,7 @@ class Steps:
         return (self._transport.unary(_SERVICE + "GetStep", request, pb.GetStepResponse)).step
 
     def list(self, *, agent_id: str = "", turn_id: str = "") -> Iterator[pb.Step]:
-        """Steps of an agent, or of one turn, newest first. Raises: InvalidArgument if neither is given."""
+        """Steps of an agent, of one turn, or of all your agents, newest first."""
         request = pb.ListStepsRequest(agent_id=agent_id, turn_id=turn_id, page_size=100)
         while True:
             page = self._transport.unary(_SERVICE + "ListSteps", request, pb.ListStepsResponse)
@@ -41,3 +42,20 @@ class Steps:
         """
         request = pb.GetStepContextRequest(step_id=step_id)
         return self._transport.unary(_SERVICE + "GetStepContext", request, pb.GetStepContextResponse)
+
+    def judge(
+        self, step_id: str, *, good: bool | None, tags: Sequence[str] = (), request_id: str | None = None
+    ) -> pb.Step:
+        """Says whether a step was good; None takes back what was said. Raises: NotFound, InvalidArgument.
+
+        client.steps.judge(step.id, good=False, tags=["invented"])
+        """
+        feedback = {
+            None: pb.STEP_FEEDBACK_UNSPECIFIED,
+            True: pb.STEP_FEEDBACK_POSITIVE,
+            False: pb.STEP_FEEDBACK_NEGATIVE,
+        }
+        request = pb.SetStepFeedbackRequest(
+            step_id=step_id, feedback=feedback[good], tags=tags, request_id=request_id or str(uuid.uuid4())
+        )
+        return (self._transport.unary(_SERVICE + "SetStepFeedback", request, pb.SetStepFeedbackResponse)).step

@@ -110,6 +110,28 @@ class Tools:
         request = pb.DetachToolRequest(agent_id=agent_id, tool_id=tool_id, request_id=str(uuid.uuid4()))
         return (self._transport.unary(_SERVICE + "DetachTool", request, pb.DetachToolResponse)).agent
 
+    def run(
+        self,
+        tool_id: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        agent_id: str = "",
+        request_id: str | None = None,
+    ) -> pb.RunToolResponse:
+        """Calls a tool once, outside of any turn: `status` and `text`. `agent_id`: whose call it is to be.
+
+        Raises: NotFound; InvalidArgument, FailedPrecondition for a tool that can't be called like this.
+
+            ran = client.tools.run(tool.id, {"label": "human", "new_string": "Ann"}, agent_id=agent.id)
+        """
+        request = pb.RunToolRequest(
+            tool_id=tool_id,
+            agent_id=agent_id,
+            arguments=json.dumps(dict(arguments or {})),
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        return self._transport.unary(_SERVICE + "RunTool", request, pb.RunToolResponse)
+
 
 class McpServers:
     """`client.mcp_servers`."""
@@ -148,6 +170,21 @@ class McpServers:
         """Asks the server for its tools again. Raises: NotFound, Unavailable."""
         request = pb.RefreshMcpServerRequest(server_id=server_id, request_id=str(uuid.uuid4()))
         return self._transport.unary(_SERVICE + "RefreshMcpServer", request, pb.RefreshMcpServerResponse)
+
+    def update(
+        self, server_id: str, *, url: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> pb.UpdateMcpServerResponse:
+        """Reaches a server at another URL, or with other headers (an empty value keeps the one that it has).
+
+        Its tools are asked for again. Raises: NotFound, InvalidArgument, Unavailable.
+        """
+        given = {"url": url is not None, "headers": headers is not None}
+        request = pb.UpdateMcpServerRequest(
+            server=pb.McpServer(id=server_id, url=url or "", headers=headers),
+            update_mask=FieldMask(paths=[name for name, there in given.items() if there]),
+            request_id=str(uuid.uuid4()),
+        )
+        return self._transport.unary(_SERVICE + "UpdateMcpServer", request, pb.UpdateMcpServerResponse)
 
     def delete(self, server_id: str) -> None:
         """Deletes a server with its tools. Raises: NotFound."""

@@ -1,4 +1,4 @@
-"""Where MCP servers may be: an agent's user must not reach into the network that this service stands in."""
+"""Where users may have this service connect to: not into the network that it stands in, unless its operator says so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from agent_service.tools.base import ToolError
-
 _NAT64 = IPv6Network("64:ff9b::/96")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class AddressRefused(Exception):
+    """The text goes on where "The … server's" stops; it says nothing of what is in this network."""
 
 
 def is_public(text: str) -> bool:
@@ -32,18 +34,18 @@ def _wrapped(address: IPv6Address) -> IPv4Address | None:
 
 
 async def resolve(url: str, *, private: bool) -> str:
-    """The address to connect to. `private`: it may be one of this network. Raises: ToolError."""
+    """The address to connect to. `private`: it may be one of this network. Raises: AddressRefused."""
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ToolError("The MCP server's URL must be http:// or https:// with a host.")
+        raise AddressRefused("URL must be http:// or https:// with a host.")
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ToolError("The MCP server's host is not known.") from None
+        raise AddressRefused("host is not known.") from None
     addresses = [str(each[4][0]) for each in found]
     if not private and not all(map(is_public, addresses)):
-        raise ToolError("The MCP server's address is not a public one, and this server does not allow others.")
+        raise AddressRefused("address is not a public one, and this server does not allow others.")
     return addresses[0]
 
 
@@ -60,7 +62,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
             address = await resolve(str(request.url), private=self._private)
-        except ToolError as error:
+        except AddressRefused as error:
             raise httpx2.ConnectError(str(error)) from error
         pinned = httpx2.Request(
             request.method,
@@ -86,7 +88,7 @@ class _Bounded(httpx2.AsyncByteStream):
         async for chunk in self._stream:
             self._left -= len(chunk)
             if self._left < 0:
-                raise httpx2.ReadError("the MCP server's answer is too large")
+                raise httpx2.ReadError("the answer is too large")
             yield chunk
 
     async def aclose(self) -> None:
