@@ -104,13 +104,10 @@ class EdgeIndex:
         for at in range(0, len(numbers), _AT_ONCE):
             part = numbers[at : at + _AT_ONCE]
             self._note(part)
-            for shard in self._shards():
-                await self.run(shard.forget, part)
+            await self._everywhere(Shard.forget, part)
 
     async def flush(self) -> None:
-        for shard in self._shards():
-            if shard in self._shards():  # it may have been replaced meanwhile
-                await self.run(shard.flush)
+        await self._everywhere(Shard.flush)
 
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
@@ -124,8 +121,7 @@ class EdgeIndex:
         """It is opened when it has all."""
 
     async def close(self) -> None:
-        for shard in self._shards():
-            await self.run(shard.close)
+        await self._everywhere(Shard.close)
         self._thread.shutdown()
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
@@ -135,6 +131,11 @@ class EdgeIndex:
         except Exception as error:  # the engine raises nothing more specific
             _log.error("the engine failed", error=str(error))
             raise Unavailable("the passage index failed: retry later") from error
+
+    async def _everywhere(self, call: Callable[..., None], *args: Any) -> None:
+        for shard in self._shards():
+            if shard in self._shards():  # it may have been replaced meanwhile, and closed
+                await self.run(call, shard, *args)
 
     def begin_noting(self, tenant: Tenant) -> Noted:
         """From here on it is noted what the index is told of, for a shard that is built beside it."""
