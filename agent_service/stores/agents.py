@@ -67,14 +67,12 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     agent.default_conversation_id = ids.derived("conv", agent.id)
     if not agent.archive_ids:
         agent.archive_ids.append(own_archive_id(agent.id))
-    at = clock.now()
-    connection.execute(
-        insert(agents).values(**owner(tenant), id=agent.id, created_at=at, updated_at=at, **_columns(agent))
-    )
+    at, columns = clock.now(), _columns(agent)
+    connection.execute(insert(agents), {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
-    for block in wanted.blocks:
-        own = blocks.create(connection, tenant, block, agent_id=agent.id)
-        blocks.attach(connection, tenant, agent.id, own.id)
+    own_blocks = blocks.create_with_agent(connection, tenant, agent.id, wanted.blocks)
+    if not (block_ids or wanted.identity_ids):
+        return _completed(Agent.FromString(columns["body"]), own_blocks, (), (at, at, None))
     for block_id in block_ids:
         blocks.attach(connection, tenant, agent.id, block_id)
     if wanted.identity_ids:
@@ -212,12 +210,19 @@ def _columns(agent: Agent) -> dict[str, Any]:
 
 
 def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
-    agent = Agent.FromString(row.body)
+    times = (row.created_at, row.updated_at, row.last_turn_at)
+    return _completed(Agent.FromString(row.body), its_blocks, identity_links.split(row.identity_ids), times)
+
+
+def _completed(
+    agent: Agent, its_blocks: Sequence[Block], identity_ids: Sequence[str], times: tuple[int, int, int | None]
+) -> Agent:
+    """Adds what its body does not have. `times`: made, changed, last turn; in microseconds."""
     agent.blocks.extend(its_blocks)
-    agent.identity_ids.extend(identity_links.split(row.identity_ids))
+    agent.identity_ids.extend(identity_ids)
     agent.sleep_time.conversation_id = sleeps.conversation_of(agent.id)
-    agent.create_time.CopyFrom(clock.timestamp(row.created_at))
-    agent.update_time.CopyFrom(clock.timestamp(row.updated_at))
-    if row.last_turn_at is not None:
-        agent.last_turn_time.CopyFrom(clock.timestamp(row.last_turn_at))
+    clock.put(agent.create_time, times[0])
+    clock.put(agent.update_time, times[1])
+    if times[2] is not None:
+        clock.put(agent.last_turn_time, times[2])
     return agent

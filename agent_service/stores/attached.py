@@ -28,6 +28,8 @@ _ATTACHED = (
 )
 _OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
 
+_OF_AGENTS = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(bindparam("of_agents", expanding=True)))
+
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
@@ -35,9 +37,8 @@ def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Bloc
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
-    query = _ATTACHED.where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
     found: dict[str, list[Block]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_OF_AGENTS, {**owner(tenant), "of_agents": list(agent_ids)}):
         found.setdefault(row.attached_to, []).append(to_block(row._mapping))
     return found
 
@@ -56,11 +57,12 @@ def to_block(row: Any) -> Block:
         description=row["description"],
         limit=row["character_limit"],
         read_only=row["read_only"],
-        tags=row["tags"],
         etag=str(row["revision"]),
-        create_time=clock.timestamp(row["created_at"]),
-        update_time=clock.timestamp(row["updated_at"]),
     )
+    clock.put(block.create_time, row["created_at"])
+    clock.put(block.update_time, row["updated_at"])
+    if row["tags"]:
+        block.tags.extend(row["tags"])
     if row["metadata"]:
         block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
     return block

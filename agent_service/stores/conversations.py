@@ -92,20 +92,19 @@ def change(connection: Connection, tenant: Tenant, wanted: Conversation, paths: 
 def insert_row(
     connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, summary: str, at: int
 ) -> None:
-    connection.execute(
-        insert(conversations).values(
-            **owner(tenant),
-            id=conversation_id,
-            agent_id=agent_id,
-            summary=summary,
-            lease_owner=None,
-            fence=0,
-            window_start=0,
-            notice_step="",
-            created_at=at,
-            updated_at=at,
-        )
-    )
+    row = {
+        **owner(tenant),
+        "id": conversation_id,
+        "agent_id": agent_id,
+        "summary": summary,
+        "lease_owner": None,
+        "fence": 0,
+        "window_start": 0,
+        "notice_step": "",
+        "created_at": at,
+        "updated_at": at,
+    }
+    connection.execute(insert(conversations), row)
 
 
 def get(connection: Connection, tenant: Tenant, conversation_id: str) -> Conversation:

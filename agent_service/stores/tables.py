@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -152,6 +153,8 @@ turns = Table(
     Column("state", Integer, nullable=False),
     # Whether recall has yet to acknowledge messages of this turn.
     Column("recall_pending", Boolean, nullable=False),
+    # False in rows older than this column.
+    Column("background", Boolean, nullable=False, server_default=false()),
     Column("attempt", Integer, nullable=False),
     # triptych.agent.v1.StartTurnRequest, and triptych.agent.v1.Turn as it stands
     Column("request", LargeBinary, nullable=False),

@@ -112,6 +112,7 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, cl
         "request_hash": digest(_content(request)),
         "state": turn.state,
         "recall_pending": True,
+        "background": request.background,
         "attempt": 1 if lease else 0,
         "request": request.SerializeToString(),
         "body": turn.SerializeToString(),
@@ -221,6 +222,8 @@ def list_page(
         query = query.where(turns.c.conversation_id == request.conversation_id)
     if request.states:
         query = query.where(turns.c.state.in_(list(request.states)))
+    if request.background_only:
+        query = query.where(turns.c.background)
     rows, token = fetch(connection, query, turns, tenant, window, turns.c.position)
     return [Turn.FromString(row.body) for row in rows], token
 

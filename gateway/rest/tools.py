@@ -107,7 +107,7 @@ async def delete_tool(tool_id: str, back: Back) -> Response:
 
 @router.get("/agents/{agent_id}/tools")
 async def list_agent_tools(agent_id: str, back: Back, known: Known, listing: NewestFirst) -> Response:
-    return answer(_part((await known.agent(await fetch_agent(back, agent_id)))["tools"], listing))
+    return answer(_part(await known.tools_of(await fetch_agent(back, agent_id)), listing))
 
 
 @router.patch("/agents/{agent_id}/tools/approval/{tool_name}")

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -132,4 +133,37 @@ erasures = Table(
     # Rows removed, by tier and kind.
     Column("removed", JSON, nullable=False),
     UniqueConstraint("account_id", "user_id", name="erasures_by_user"),
+)
+
+# Many turns that are to be run in the background.
+batches = Table(
+    "batches",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    # Null while it is under way.
+    Column("ended_at", BigInteger),
+    Column("cancelled", Boolean, nullable=False),
+    Column("request_id", String(200)),
+    Column("request_hash", String(64), nullable=False),
+    UniqueConstraint("account_id", "user_id", "request_id", name="batches_by_request"),
+    Index("batches_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("batch_id", String(64), primary_key=True),
+    # In the order in which they were given, from 0.
+    Column("position", Integer, primary_key=True),
+    Column("agent_id", String(64), nullable=False),
+    # gateway.stores.batches.State
+    Column("state", Integer, nullable=False),
+    # triptych.agent.v1.StartTurnRequest, until the turn is accepted: from then on agent_service has what was said.
+    Column("start", LargeBinary),
+    Column("turn_id", String(64)),
 )
