@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -85,7 +86,7 @@ class Promoter:
     async def _fill(self, own: OwnShard) -> None:
         shard = await self._index.run(lambda: Shard.create(own.folder, self._index.dimensions, alone=True))
         after = ("", 0)
-        while entries := await self._sql.read(lambda c, at=after: outbox.entries_of(c, own.tenant, at, _BATCH)):  # type: ignore[misc]
+        while entries := await self._sql.read(partial(outbox.entries_of, tenant=own.tenant, after=after, most=_BATCH)):
             await self._index.run(shard.put, entries)
             after = (entries[-1].archive_id, entries[-1].n)
         await self._index.run(shard.close)
@@ -95,7 +96,7 @@ class Promoter:
         while noted.numbers:
             while noted.numbers:
                 numbers = [noted.numbers.pop() for _ in range(min(_BATCH, len(noted.numbers)))]
-                entries = await self._sql.read(lambda c, part=numbers: outbox.entries(c, part))  # type: ignore[misc]
+                entries = await self._sql.read(partial(outbox.entries, numbers=numbers))
                 mine = [entry for entry in entries if Tenant(entry.account_id, entry.user_id) == noted.tenant]
                 await self._index.run(shard.put, mine)
                 await self._index.run(shard.forget, sorted(set(numbers) - {entry.n for entry in mine}))

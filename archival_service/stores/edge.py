@@ -168,7 +168,7 @@ class EdgeIndex:
         """Deletes what the owner had before their present shard."""
         if replaced is not None:
             await self.run(replaced.shard.close)
-            await asyncio.to_thread(shutil.rmtree, replaced.known.folder)
+            await asyncio.to_thread(shutil.rmtree, replaced.known.folder, ignore_errors=True)
         while numbers := await self.run(self._shared.numbers_of, tenant, _AT_ONCE):
             await self.run(self._shared.forget, numbers)
 
