@@ -43,6 +43,7 @@ IDENTITY_TYPES = {
     identity_pb2.IDENTITY_TYPE_ORG: "org",
     identity_pb2.IDENTITY_TYPE_OTHER: "other",
 }
+_BUILT_IN_TYPES = {"core": "letta_memory_core", "files": "letta_files_core"}
 _OUTSIDE_TYPES = {
     agent_pb2.TOOL_TYPE_CLIENT: ("custom", "json"),
     agent_pb2.TOOL_TYPE_PYTHON: ("custom", "python"),
@@ -106,7 +107,7 @@ def agent(
         "fallback_models": list(model.fallbacks),
         "model_settings": None,
         "compaction_settings": None,
-        "memory": {"blocks": memory, "file_blocks": [], "prompt_template": ""},
+        "memory": {"blocks": memory, "file_blocks": [file_block(view) for view in a.open_files], "prompt_template": ""},
         "blocks": memory,
         "tools": [tools[name] for name in a.tools if name in tools],
         "tool_rules": tool_rules.shown(a.tool_rules),
@@ -140,8 +141,22 @@ def block(b: agent_pb2.Block) -> Json:
     }
 
 
+def file_block(view: agent_pb2.FileView) -> Json:
+    """A file that is open; its text is shown for one agent, and not in lists."""
+    return {
+        "file_id": view.document_id,
+        "source_id": view.archive_id,
+        "label": view.file_name,
+        "value": view.text,
+        "is_open": True,
+        "read_only": True,
+        "limit": view.characters,
+        "last_accessed_at": time(view.open_time),
+    }
+
+
 def tool(t: agent_pb2.Tool) -> Json:
-    built_in = "letta_memory_core" if "core" in t.tags else "letta_core"
+    built_in = next((_BUILT_IN_TYPES[tag] for tag in t.tags if tag in _BUILT_IN_TYPES), "letta_core")
     tool_type, source_type = _OUTSIDE_TYPES.get(t.tool_type, (built_in, "python"))
     return {
         "id": t.id,

@@ -128,6 +128,13 @@ ROWS: dict[str, Row] = {
     # A file, and no JSON.
     "POST /v1/folders/{folder_id}/upload": Row(status=(422,)),
     "DELETE /v1/folders/{folder_id}/{file_id}": Row(path={"file_id": "{+document}"}),
+    "PATCH /v1/agents/{agent_id}/files/close-all": Row({}, path={"agent_id": "{reader}"}),
+    "PATCH /v1/agents/{agent_id}/files/{file_id}/open": Row(
+        {}, path={"agent_id": "{reader}", "file_id": "{+document}"}
+    ),
+    "PATCH /v1/agents/{agent_id}/files/{file_id}/close": Row(
+        {}, path={"agent_id": "{reader}", "file_id": "{+document}"}
+    ),
     "PATCH /v1/agents/{agent_id}/folders/{verb}/{folder_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives": Row({"name": "n"}),
     "GET /v1/archives": Row(query={"after": "{archive}", "agent_id": "{agent}"}),

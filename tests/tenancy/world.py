@@ -109,6 +109,7 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         ],
         "document.id",
     ),
+    "reader": ("AgentService/CreateAgent", {"agent": {"name": "{words}", "archive_ids": ["{archive}"]}}, "agent.id"),
     "own_tool": (
         "AgentService/CreateTool",
         {"tool": {"name": "t-{uuid}", "description": "{words}", "json_schema": _SCHEMA}},
