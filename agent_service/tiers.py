@@ -56,6 +56,12 @@ class Tiers:
         response = await self._recall_peer.unary(self._recall.ListMessages, request, caller=caller, seconds=_SECONDS)
         return response.messages, response.next_page_token
 
+    async def get_messages(self, caller: Principal, message_ids: Sequence[str]) -> Sequence[recall.Message]:
+        """Those that are there."""
+        request = recall.GetMessagesRequest(message_ids=message_ids)
+        response = await self._recall_peer.unary(self._recall.GetMessages, request, caller=caller, seconds=_SECONDS)
+        return response.messages
+
     async def search_messages(
         self, caller: Principal, request: recall.SearchMessagesRequest
     ) -> Sequence[recall.MessageHit]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
 from agent_service.stores import (
@@ -20,10 +20,11 @@ from agent_service.stores import (
     tool_rules,
     views,
 )
-from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, like, mine, of_owner, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent, Block, ListAgentsRequest
 from triptych.errors import InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
@@ -32,7 +33,9 @@ MAX_NAME = 500
 MAX_SYSTEM = 200_000
 MAX_FALLBACKS = 8
 MAX_TAGS = 100
-_GET = select(agents, identity_links.OF_AGENT).where(mine(agents), agents.c.id == bindparam("agent_id"))
+_HERE = and_(mine(agents), agents.c.id == bindparam("agent_id"))
+_GET = Prepared(select(agents, identity_links.OF_AGENT).where(_HERE))
+_TOUCH = Prepared(update(agents).where(_HERE).values(last_turn_at=bindparam("at")))
 UPDATABLE = frozenset(
     {
         "name",
@@ -112,7 +115,7 @@ def check(agent: Agent) -> None:
 
 def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     """Raises: NotFound."""
-    row = connection.execute(_GET, {**owner(tenant), "agent_id": agent_id}).one_or_none()
+    row = _GET.first(connection, of_owner(tenant, agent_id=agent_id))
     if row is None:
         raise NotFound("agent", agent_id)
     return _to_agent(row, attached.of_agent(connection, tenant, agent_id))
@@ -206,7 +209,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
 
 def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> None:
     """Notes when the agent's last turn ended."""
-    connection.execute(update(agents).where(owned(agents, tenant), agents.c.id == agent_id).values(last_turn_at=at))
+    _TOUCH.run(connection, of_owner(tenant, agent_id=agent_id, at=at))
 
 
 def _columns(agent: Agent) -> dict[str, Any]:
