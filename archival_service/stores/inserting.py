@@ -30,7 +30,7 @@ def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest)
     if _known(connection, tenant, request) is not None:
         return True
     check_fence(connection, tenant, request.fence)
-    if not (request.create_archive_name or archives.exists(connection, tenant, request.archive_id)):
+    if not (archives.exists(connection, tenant, request.archive_id) or request.create_archive_name):
         raise NotFound("archive", request.archive_id)
     return False
 
