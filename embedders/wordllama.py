@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ _INLINE_CHARACTERS = 4_000
 _MOST_TOKENS = 8_192
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
+_FIRST_KNOWN = 1_000
 
 
 class WordLlamaEmbedder:
@@ -50,7 +52,7 @@ class WordLlamaEmbedder:
         # Half precision, as they come: half the memory, and widened as they are averaged.
         self._weights: NDArray[np.float16] = weights
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
-        self._known: dict[str, Vectors] = {}
+        self._known = _Known()
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MOST_TOKENS)
 
@@ -65,13 +67,9 @@ class WordLlamaEmbedder:
     def words(self, words: Sequence[str]) -> Vectors:
         """One row a word, of length 1; those asked for lately are remembered. Safe to call from several threads."""
         known = self._known
-        if len(known) > _MOST_KNOWN:
-            known = self._known = {}
-        if new := [word for word in dict.fromkeys(words) if word not in known]:
-            known.update(zip(new, self._embed(new), strict=True))
-        if not words:
-            return np.empty((0, self.dimensions), dtype=np.float32)
-        return np.array([known[word] for word in words])
+        if known.full:
+            known = self._known = _Known()
+        return known.of(words, self._embed)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
@@ -79,6 +77,43 @@ class WordLlamaEmbedder:
             if encoded.ids:
                 vectors[row] = self._weights[encoded.ids].mean(axis=0, dtype=np.float32)
         return normalised(vectors)
+
+
+class _Known:
+    """Vectors of words, in one table."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[str, int] = {}
+        self._used = 0
+        self._table: Vectors = np.empty((_FIRST_KNOWN, WordLlamaEmbedder.dimensions), dtype=np.float32)
+
+    @property
+    def full(self) -> bool:
+        return self._used > _MOST_KNOWN
+
+    def of(self, words: Sequence[str], embed: Callable[[Sequence[str]], Vectors]) -> Vectors:
+        """One row a word; `embed` gives those that are not known."""
+        rows = self._rows
+        try:
+            at = [rows[word] for word in words]
+        except KeyError:
+            new = [word for word in dict.fromkeys(words) if word not in rows]
+            self._add(new, embed(new))
+            at = [rows[word] for word in words]
+        return self._table[at]
+
+    def _add(self, words: list[str], vectors: Vectors) -> None:
+        with self._lock:
+            first = self._used
+            if first + len(words) > len(self._table):
+                more = np.empty_like(self._table, shape=(2 * (first + len(words)), self._table.shape[1]))
+                more[:first] = self._table[:first]
+                self._table = more
+            # Another thread may have added one of them meanwhile: then it has two rows, which say the same.
+            self._used += len(words)
+            self._table[first : first + len(words)] = vectors
+            self._rows.update(zip(words, range(first, first + len(words)), strict=True))
 
 
 def _package_folder() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -41,20 +42,18 @@ def content_words(query: str) -> list[str]:
 
 def likeness(words: Sequence[str], texts: Mapping[int, str], vectors: WordVectors) -> dict[int, float]:
     """A score for each of `texts`, zero or more. `words`: the query's."""
-    column: dict[str, int] = {}
-    spoken = {n: _columns(text, column) for n, text in texts.items()}
-    if not column or not words:
+    spoken = {n: _spoken(text) for n, text in texts.items()}
+    everything = list(chain.from_iterable(spoken.values()))
+    if not everything or not words:
         return dict.fromkeys(texts, 0.0)
-    alike = _alike(vectors.words(words), vectors.words(list(column)))
-    nearest = _nearest(alike, list(spoken.values()))
+    alike = _alike(vectors.words(words), vectors.words(everything))
+    nearest = _nearest(alike, list(map(len, spoken.values())))
     scores = nearest @ _weights(nearest)
-    return {n: float(score) for n, score in zip(spoken, scores, strict=True)}
+    return dict(zip(spoken, scores.tolist(), strict=True))
 
 
-def _columns(text: str, column: dict[str, int]) -> list[int]:
-    """The numbers of the text's words; new ones are added to `column`."""
-    words = set(_WORD.findall(text[:_MOST_CHARACTERS].lower())) - STOP_WORDS
-    return [column.setdefault(word, len(column)) for word in words]
+def _spoken(text: str) -> set[str]:
+    return set(_WORD.findall(text[:_MOST_CHARACTERS].lower())) - STOP_WORDS
 
 
 def _alike(query: Vectors, spoken: Vectors) -> NDArray[np.float32]:
@@ -63,13 +62,15 @@ def _alike(query: Vectors, spoken: Vectors) -> NDArray[np.float32]:
     return above * above
 
 
-def _nearest(alike: NDArray[np.float32], columns: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """For each text the best of its words for each of the query's: shape (texts, words of the query)."""
-    nearest = np.zeros((len(columns), len(alike)))
-    spoken = [row for row, at in enumerate(columns) if at]
-    starts = np.cumsum([0, *(len(columns[row]) for row in spoken[:-1])])
-    gathered = alike[:, np.concatenate([columns[row] for row in spoken])]
-    nearest[spoken] = np.maximum.reduceat(gathered, starts, axis=1).T
+def _nearest(alike: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float64]:
+    """For each text the best of its words for each of the query's: shape (texts, words of the query).
+
+    `alike`: the texts' words behind each other; `lengths`: how many each has.
+    """
+    nearest = np.zeros((len(lengths), len(alike)))
+    spoken = np.flatnonzero(lengths)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])[spoken]
+    nearest[spoken] = np.maximum.reduceat(alike, starts, axis=1).T
     return nearest
 
 

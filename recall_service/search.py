@@ -70,7 +70,7 @@ class Searcher:
         if not words:
             return placed
         texts = {n: message.text for n, message in messages.items()}
-        return with_likeness(placed, await asyncio.to_thread(likeness, words, texts, word_vectors))
+        return with_likeness(placed, likeness(words, texts, word_vectors))
 
     async def _by_meaning(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
         (vector,) = await self._embedder.embed([query])

@@ -7,12 +7,13 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from agent_service import clock
-from agent_service.stores.rows import mine, owned, owner, readable
+from agent_service.stores.rows import mine, of_owner, owned, readable
 from agent_service.stores.tables import agent_blocks, blocks
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych import ACCOUNT
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.errors import NotFound
@@ -24,24 +25,25 @@ _ATTACHED = (
         blocks,
         (agent_blocks.c.account_id == blocks.c.account_id)
         # The user's own, or one that its account shares.
-        & blocks.c.user_id.in_((agent_blocks.c.user_id, ACCOUNT))
+        & blocks.c.user_id.in_((agent_blocks.c.user_id, literal_column(f"'{ACCOUNT}'")))
         & (agent_blocks.c.block_id == blocks.c.id),
     )
     .order_by(agent_blocks.c.position)
 )
-_OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
+_OF_AGENT = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent")))
+
+_OF_AGENTS = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(bindparam("of_agents", expanding=True)))
 
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    rows = connection.execute(_OF_AGENT, {**owner(tenant), "of_agent": agent_id})
-    return [to_block(row._mapping, tenant) for row in rows]
+    rows = _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))
+    return [to_block(row._asdict(), tenant) for row in rows]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
-    query = _ATTACHED.where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
     found: dict[str, list[Block]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids))):
         found.setdefault(row.attached_to, []).append(to_block(row._mapping, tenant))
     return found
 
@@ -78,11 +80,12 @@ def to_block(row: Any, tenant: Tenant) -> Block:
         limit=row["character_limit"],
         read_only=row["read_only"] or (shared and not tenant.is_account),
         shared=shared,
-        tags=row["tags"],
         etag=str(row["revision"]),
-        create_time=clock.timestamp(row["created_at"]),
-        update_time=clock.timestamp(row["updated_at"]),
     )
+    clock.put(block.create_time, row["created_at"])
+    clock.put(block.update_time, row["updated_at"])
+    if row["tags"]:
+        block.tags.extend(row["tags"])
     if row["metadata"]:
         block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
     return block

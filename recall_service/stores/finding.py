@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from recall_service.likeness import content_words
-from recall_service.store import Filters, Found, Scope
-from recall_service.stores.postings import MOST_ROWS, Numbers, Postings, count_of
-from recall_service.stores.tables import conversations, messages, owned, owner
+from recall_service.store import Filters, Found
+from recall_service.stores.postings import MOST_ROWS, Numbers, Postings
+from recall_service.stores.tables import messages, owner
 from recall_service.stores.words import is_spoken, scope_word
 from servicekit.principal import Tenant
 
 _AT_ONCE = 400
 _LEAST_WEIGHT = 1e-6
+# Within a conversation or a time a word is not counted further than this: what is more common weighs the same.
+_MOST_COUNTED = 8_000
 
 # CROSS JOIN: the words come first, else SQLite may walk through all of the owner's messages and ask FTS5 about each.
 _HAVING_WITHIN = text(
@@ -35,6 +37,7 @@ _HAVING_WITHIN = text(
     ORDER BY f.rowid DESC LIMIT :most
     """
 )
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH ? LIMIT ?)"
 # The empty text: see `reading`.
 _OF_ROLES = select(messages.c.n).where(
     messages.c.account_id.concat("") == bindparam("owner_account"),
@@ -49,16 +52,16 @@ def find(
 ) -> list[Found]:
     """As `RecallStore.find_words`."""
     words, scope, told = content_words(query), scope_word(tenant, filters), postings.told
+    members = postings.members(connection, told, tenant, scope)
     if _is_narrow(filters):
         having = [_within(connection, tenant, f'scope : {scope} AND body : "{word}"', filters) for word in words]
     else:
-        known = [postings.of(connection, told, tenant, scope, word) for word in words]
+        known = [postings.of(connection, told, tenant, scope, members, word) for word in words]
         having = [(posting.numbers, posting.count) for posting in known]
-    total = _total(connection, tenant, filters.scope)
     numbers = np.concatenate([rows for rows, _ in having]) if having else np.empty(0, dtype=np.int64)
     if not len(numbers):
         return []
-    weights = np.concatenate([np.full(len(rows), _weight(total, count)) for rows, count in having])
+    weights = np.concatenate([np.full(len(rows), _weight(members.count, count)) for rows, count in having])
     unique, at = np.unique(numbers, return_inverse=True)
     scores = np.bincount(at, weights)
     order = np.lexsort((-unique, -scores))
@@ -73,7 +76,7 @@ def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters
     rows = np.array(connection.execute(_HAVING_WITHIN, parameters).scalars().all(), dtype=np.int64)
     count = len(rows)
     if count == MOST_ROWS:
-        count = count_of(connection, match)
+        count = connection.exec_driver_sql(_COUNT, (match, _MOST_COUNTED)).scalar_one()
     return rows, count
 
 
@@ -81,15 +84,6 @@ def _is_narrow(filters: Filters) -> bool:
     """Whether more is filtered by than the scope's own word says, and the role, which is looked at in the end."""
     anything = Filters()
     return bool(filters.scope.conversation_id) or (filters.start, filters.end) != (anything.start, anything.end)
-
-
-def _total(connection: Connection, tenant: Tenant, scope: Scope) -> int:
-    """How many messages the scope has had."""
-    query = select(func.coalesce(func.sum(conversations.c.last_sequence), 0)).where(owned(conversations))
-    if scope.agent_id:
-        query = query.where(conversations.c.agent_id == scope.agent_id)
-    total: int = connection.execute(query, owner(tenant)).scalar_one()
-    return total
 
 
 def _weight(total: int, count: int) -> float:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedders import Vectors
 from recall_service.store import ALL_ROLES, Filters, Found, Place
-from recall_service.stores.pending import VectorRows
+from recall_service.stores.growing import Growing
+from recall_service.stores.quantised import Quantised
 from recall_service.stores.rough import Rough
 
 # From so many rows on a rough look comes first: a product with all of the numbers would take longer than a search may.
 _MANY = 8_000
-# So many of the best at a rough look, for each one wanted, are compared exactly.
-_FOR_EACH = 5
+# So many of the best at a rough look, for each one wanted, are compared exactly. docs/retrieval.md has what is missed.
+_FOR_EACH = 10
+# The rough look chooses what it looks at anew when there are so many times as many rows.
+_AXES_LAST = 3
 _ANYTHING = Filters()
+
+# A message's number, role, time, sequence, conversation, speaker, and its vector as it is stored.
+VectorRow = tuple[int, int, int, int, str, str, bytes]
 
 
 class Codes:
@@ -41,107 +48,122 @@ class Codes:
         return code
 
 
-@dataclass
-class Matrix:
-    """All arrays have one row a message; `n` is ascending. `conversation` and `name` are codes."""
+@dataclass(frozen=True)
+class Columns:
+    """One row a message; `n` is ascending. `conversation` and `name` are codes."""
 
     n: NDArray[np.int64]
-    role: NDArray[np.int32]
+    role: NDArray[np.int8]
     created_at: NDArray[np.int64]
     sequence: NDArray[np.int64]
     conversation: NDArray[np.int32]
     name: NDArray[np.int32]
-    vectors: NDArray[np.float16]
-    conversations: Codes
-    names: Codes
-    _rough: Rough | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(cls, rows: VectorRows, before: Matrix | None = None) -> Matrix:
-        """Of rows as they are stored. `before`: what they will be joined to."""
-        conversations, names = (before.conversations, before.names) if before else (Codes(), Codes())
-        raw = b"".join(row.vector for row in rows)
-        return cls(
-            n=np.array([row.n for row in rows], dtype=np.int64),
-            role=np.array([row.role for row in rows], dtype=np.int32),
-            created_at=np.array([row.created_at for row in rows], dtype=np.int64),
-            sequence=np.array([row.sequence for row in rows], dtype=np.int64),
-            conversation=conversations.of([row.conversation_id for row in rows]),
-            name=names.of([row.name for row in rows]),
-            vectors=np.frombuffer(raw, dtype="<f2").reshape(len(rows), -1 if rows else 0),
-            conversations=conversations,
-            names=names,
-        )
-
-    @property
-    def last(self) -> int:
-        return int(self.n[-1]) if len(self.n) else 0
 
     @property
     def size_bytes(self) -> int:
-        return self.vectors.nbytes + (self._rough.rows.nbytes if self._rough else 0) + 36 * len(self.n)
+        return sum(column.nbytes for column in vars(self).values())
+
+
+class Matrix:
+    """A state of things, which does not change. `grown` gives a later one, which shares its memory."""
+
+    def __init__(self) -> None:
+        empty = np.empty(0, dtype=np.int64)
+        narrow, small = empty.astype(np.int32), empty.astype(np.int8)
+        self.columns = Columns(empty, small, empty, empty, narrow, narrow)
+        self._growing: Mapping[str, Growing[Any]] = {
+            name: Growing(column) for name, column in vars(self.columns).items()
+        }
+        self._conversations, self._names = Codes(), Codes()
+        self._vectors = Quantised.none()
+        self._rough: Rough | None = None
+
+    @property
+    def last(self) -> int:
+        return int(self.columns.n[-1]) if len(self) else 0
+
+    @property
+    def size_bytes(self) -> int:
+        return self.columns.size_bytes + self._vectors.size_bytes + (self._rough.rows.nbytes if self._rough else 0)
+
+    def __len__(self) -> int:
+        return len(self.columns.n)
+
+    def grown(self, rows: Sequence[VectorRow]) -> Matrix:
+        """With these behind its own. Takes 10 microseconds a row, and far less for what was there."""
+        if not rows:
+            return self
+        n, role, created_at, sequence, conversation, name, raw = zip(*rows, strict=True)
+        later: dict[str, NDArray[Any]] = {
+            "n": np.array(n, dtype=np.int64),
+            "role": np.array(role, dtype=np.int8),
+            "created_at": np.array(created_at, dtype=np.int64),
+            "sequence": np.array(sequence, dtype=np.int64),
+            "conversation": self._conversations.of(conversation),
+            "name": self._names.of(name),
+        }
+        vectors = np.frombuffer(b"".join(raw), dtype="<f2").reshape(len(rows), -1)
+        grown = Matrix.__new__(Matrix)
+        grown._growing, grown._conversations, grown._names = self._growing, self._conversations, self._names
+        grown.columns = Columns(
+            **{name: self._growing[name].with_later(here, later[name]) for name, here in vars(self.columns).items()}
+        )
+        grown._vectors = self._vectors.grown(vectors)
+        grown._rough = self._rough.grown(vectors) if self._rough else None
+        return grown
+
+    def prepare(self) -> None:
+        """To be called before it is searched. Takes half a second the first time that there are very many rows."""
+        if len(self) > _MANY and (self._rough is None or len(self) > _AXES_LAST * self._rough.chosen_for):
+            self._rough = Rough.of(self._vectors)
 
     def nearest(self, query: Vectors, filters: Filters, most: int) -> list[Found]:
         """The best rows that pass the filters by cosine, best first. `query`: shape (dimensions,)."""
         rows = self._promising(query, filters, most)
         if not len(rows):
             return []
-        scores = self.vectors[rows].astype(np.float32) @ query
+        scores = self._vectors.scores(rows, query)
         best = np.lexsort((-rows, -scores))[:most]
         best = best[scores[best] > 0]
-        return list(map(Found, self.n[rows[best]].tolist(), scores[best].tolist()))
+        return list(map(Found, self.columns.n[rows[best]].tolist(), scores[best].tolist()))
 
     def places(self, numbers: Sequence[int]) -> dict[int, Place]:
         """Of those that are here."""
-        if not len(self.n):
+        here = self.columns
+        if not len(here.n):
             return {}
         wanted = np.array(numbers, dtype=np.int64)
-        rows = np.minimum(np.searchsorted(self.n, wanted), len(self.n) - 1)
-        rows = rows[self.n[rows] == wanted]
-        columns = (self.n, self.conversation, self.sequence, self.name, self.role, self.created_at)
+        rows = np.minimum(np.searchsorted(here.n, wanted), len(here.n) - 1)
+        rows = rows[here.n[rows] == wanted]
+        columns = (here.n, here.conversation, here.sequence, here.name, here.role, here.created_at)
+        conversations, names = self._conversations.texts, self._names.texts
         return {
-            n: Place(self.conversations.texts[conversation], sequence, self.names.texts[name], role, created_at)
+            n: Place(conversations[conversation], sequence, names[name], role, created_at)
             for n, conversation, sequence, name, role, created_at in zip(
                 *(column[rows].tolist() for column in columns), strict=True
             )
         }
 
-    def joined(self, later: Matrix) -> Matrix:
-        """This one with the rows of `later`, which was made for it, behind its own."""
-        if not len(self.n) or not len(later.n):
-            return later if len(later.n) else self
-        return Matrix(
-            n=np.concatenate([self.n, later.n]),
-            role=np.concatenate([self.role, later.role]),
-            created_at=np.concatenate([self.created_at, later.created_at]),
-            sequence=np.concatenate([self.sequence, later.sequence]),
-            conversation=np.concatenate([self.conversation, later.conversation]),
-            name=np.concatenate([self.name, later.name]),
-            vectors=np.concatenate([self.vectors, later.vectors]),
-            conversations=self.conversations,
-            names=self.names,
-            _rough=self._rough.with_later(later.vectors) if self._rough else None,
-        )
-
     def _promising(self, query: Vectors, filters: Filters, most: int) -> NDArray[np.intp]:
         """Rows that pass the filters: all of them, or of very many those that look best at a rough look."""
-        passing = np.flatnonzero(self._passing(filters))
+        passing = self._passing(filters)
         wanted = _FOR_EACH * most
-        if len(passing) <= max(wanted, _MANY):
-            return passing
-        if self._rough is None:
-            self._rough = Rough.of(self.vectors)
+        if self._rough is None or np.count_nonzero(passing) <= max(wanted, _MANY):
+            return np.flatnonzero(passing)
         scores = self._rough.scores(query)
-        if len(passing) < len(scores):
-            scores = scores[passing]
-        return passing[np.argpartition(scores, len(scores) - wanted)[-wanted:]]
+        if not passing.all():
+            scores = np.where(passing, scores, -np.inf)
+        rows = np.argpartition(scores, len(scores) - wanted)[-wanted:]
+        rows.sort()  # what is next to each other in memory is read together
+        return rows
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
+        here = self.columns
         allowed = np.zeros(max(ALL_ROLES) + 1, dtype=np.bool_)
         allowed[list(filters.roles)] = True
-        passing: NDArray[np.bool_] = allowed[self.role]
+        passing: NDArray[np.bool_] = allowed[here.role]
         if (filters.start, filters.end) != (_ANYTHING.start, _ANYTHING.end):
-            passing &= (self.created_at >= filters.start) & (self.created_at <= filters.end)
+            passing &= (here.created_at >= filters.start) & (here.created_at <= filters.end)
         if filters.scope.conversation_id:
-            passing &= self.conversation == self.conversations.known(filters.scope.conversation_id)
+            passing &= here.conversation == self._conversations.known(filters.scope.conversation_id)
         return passing

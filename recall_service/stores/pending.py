@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select
 
 from embedders import Vectors
 from recall_service.store import Waiting
 from recall_service.stores import words
-from recall_service.stores.tables import messages, owned, owner, pending, vectors
+from recall_service.stores.matrix import VectorRow
+from recall_service.stores.tables import messages, pending, vectors
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -27,23 +27,13 @@ _CURRENT = (
     .join_from(pending, messages, pending.c.n == messages.c.n)
     .where(pending.c.n.in_(bindparam("numbers", expanding=True)))
 )
-_SINCE = (
-    select(
-        messages.c.n,
-        messages.c.role,
-        messages.c.created_at,
-        messages.c.sequence,
-        messages.c.conversation_id,
-        messages.c.name,
-        vectors.c.vector,
-    )
-    .join_from(messages, vectors, messages.c.n == vectors.c.n)
-    .where(owned(messages), messages.c.n > bindparam("after"))
-    .order_by(messages.c.n)
-)
-_SINCE_OF_AGENT = _SINCE.where(messages.c.agent_id == bindparam("agent"))
-
-VectorRows = Sequence[Any]
+_SINCE = """
+    SELECT m.n, m.role, m.created_at, m.sequence, m.conversation_id, m.name, v.vector
+    FROM messages AS m JOIN vectors AS v ON v.n = m.n
+    WHERE m.account_id = ? AND m.user_id = ? AND m.n > ? {and_agent} ORDER BY m.n LIMIT ?
+"""
+_SINCE_OF_AGENT = _SINCE.format(and_agent="AND m.agent_id = ?")
+_SINCE_OF_USER = _SINCE.format(and_agent="")
 
 
 def add(connection: Connection, numbered: Mapping[int, Message]) -> None:
@@ -81,11 +71,13 @@ def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -
         connection.execute(delete(pending).where(pending.c.n.in_([row["n"] for row in good])))
 
 
-def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: int) -> VectorRows:
-    """Vectors of the agent (or, if empty, of the user) behind number `after`, in order, with what is filtered by."""
-    query = _SINCE_OF_AGENT if agent_id else _SINCE
-    parameters = owner(tenant, after=after)
-    return connection.execute(query, {**parameters, "agent": agent_id} if agent_id else parameters).all()
+def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: int, most: int) -> list[VectorRow]:
+    """The first `most` vectors of the agent (if empty, of the user) behind number `after`, and what is filtered by."""
+    if agent_id:
+        rows = connection.exec_driver_sql(_SINCE_OF_AGENT, (*tenant, after, agent_id, most))
+    else:
+        rows = connection.exec_driver_sql(_SINCE_OF_USER, (*tenant, after, most))
+    return [tuple(row) for row in rows]
 
 
 def start_over(connection: Connection) -> None:

@@ -1,4 +1,9 @@
-"""Which messages have a word: what FTS5 said last, and what has come since."""
+"""Which messages have a word: what FTS5 said last, and what has come since.
+
+FTS5 finds a word within a scope by walking through all that the scope holds, which takes a millisecond for a hundred
+thousand messages. So the scope's own messages are kept in memory too, and a word is looked for everywhere: only one
+that very many messages of others have needs FTS5's way.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,18 @@ from servicekit.principal import Tenant
 # Of a word that so many messages have, or more, only the newest of them count: it says little, and a search must not
 # take longer with every year.
 MOST_ROWS = 1_000
-# A word is not counted further than this: what is more common weighs the same.
-_MOST_COUNTED = 8_000
-# Numbers kept in memory, for all words together: 32 MiB.
-_MOST_NUMBERS = 4_000_000
+# So many of the newest messages with a word, of whatever scope, are looked through for those of the scope.
+_MOST_ANYWHERE = 2_000
+# Numbers kept in memory, for all words and scopes together: 64 MiB.
+_MOST_NUMBERS = 8_000_000
 
-# The word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
-_SINCE = "SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?"
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH ? LIMIT ?)"
+# Numbers as one text: a row at a time, each would be a step of Python's, and wait for whatever else runs there.
+_NEWEST = """
+    SELECT group_concat(rowid) FROM (
+        SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?
+    )
+"""
+_ANY_NUMBER = -1
 
 Numbers = NDArray[np.int64]
 
@@ -37,7 +46,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Posting:
-    """`numbers`: the newest messages with the word, newest first; `count`: how many have it, up to 8,000.
+    """`numbers`: the newest messages with the word, or of the scope, rising; `count`: how many have it, about.
 
     `commits`: how many had been told of before it was read.
     """
@@ -46,9 +55,13 @@ class Posting:
     count: int
     commits: int
 
+    @property
+    def newest(self) -> int:
+        return int(self.numbers[-1]) if len(self.numbers) else 0
+
 
 class Postings:
-    """Least recently used words out first. Every commit that touches messages must be told to it. Safe in threads."""
+    """Least recently used out first. Every commit that touches messages must be told to it. Safe in threads."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Tenant, str, str], Posting] = OrderedDict()
@@ -73,16 +86,47 @@ class Postings:
             for key in [key for key in self._known if key[0] == tenant]:
                 self._size -= len(self._known.pop(key).numbers)
 
-    def of(self, connection: Connection, told: Told, tenant: Tenant, scope_word: str, word: str) -> Posting:
-        """Of a word among the messages that have `scope_word`. `told`: as it was when the transaction began."""
+    def members(self, connection: Connection, told: Told, tenant: Tenant, scope_word: str) -> Posting:
+        """All messages that have `scope_word`. `told`: as it was when the transaction began."""
+        key = (tenant, scope_word, "")
+        known = self._recalled(key)
+        if known is None or known.commits < told.commits:
+            before = known.numbers if known is not None else np.empty(0, dtype=np.int64)
+            later = newest(connection, f"scope : {scope_word}", known.newest if known is not None else _ANY_NUMBER)
+            numbers = np.concatenate([before, later]) if len(later) else before
+            known = self._kept(key, Posting(numbers, len(numbers), told.commits), told)
+        return known
+
+    def of(
+        self, connection: Connection, told: Told, tenant: Tenant, scope_word: str, members: Posting, word: str
+    ) -> Posting:
+        """Of a word among `members`, the messages that have `scope_word`."""
         key = (tenant, scope_word, word)
+        known = self._recalled(key)
+        if known is not None and known.commits >= told.commits:
+            return known
+        match = f'scope : {scope_word} AND body : "{word}"'
+        if known is None:
+            numbers = _among(connection, members.numbers, word)
+            if numbers is None:
+                numbers = newest(connection, match, _ANY_NUMBER, MOST_ROWS)
+            count = len(numbers)
+        else:
+            later = newest(connection, match, known.newest, MOST_ROWS)
+            numbers, count = np.concatenate([known.numbers, later]), known.count + len(later)
+        if len(numbers) >= MOST_ROWS:
+            numbers = numbers[-MOST_ROWS:]
+            count = max(count, extrapolated(numbers, members.numbers))
+        return self._kept(key, Posting(numbers, count, told.commits), told)
+
+    def _recalled(self, key: tuple[Tenant, str, str]) -> Posting | None:
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
-        if known is not None and known.commits >= told.commits:
             return known
-        posting = _read(connection, f'scope : {scope_word} AND body : "{word}"', known, told.commits)
+
+    def _kept(self, key: tuple[Tenant, str, str], posting: Posting, told: Told) -> Posting:
         with self._lock:
             if told.changes == self._told.changes:  # else what was read may be out of date: good for this search alone
                 self._keep(key, posting)
@@ -98,22 +142,27 @@ class Postings:
             self._size -= len(out.numbers)
 
 
-def _read(connection: Connection, match: str, known: Posting | None, commits: int) -> Posting:
-    """With the driver itself: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5."""
-    driver = connection.connection.cursor()
-    newest = int(known.numbers[0]) if known is not None and len(known.numbers) else 0
-    rows = [n for (n,) in driver.execute(_SINCE, (match, newest, MOST_ROWS)).fetchall()]
-    numbers = np.array(rows, dtype=np.int64)
-    if known is not None:
-        numbers = np.concatenate([numbers, known.numbers])[:MOST_ROWS]
-        return Posting(numbers, min(known.count + len(rows), _MOST_COUNTED), commits)
-    count = len(rows)
-    if count == MOST_ROWS:
-        count = count_of(connection, match)
-    return Posting(numbers, count, commits)
+def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:
+    """The newest messages that match, rising, of those behind number `after`; `most` of them, or all.
+
+    In the driver's own words: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5 to make them.
+    """
+    listed: str | None = connection.exec_driver_sql(_NEWEST, (match, after, most)).scalar_one()
+    return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
 
 
-def count_of(connection: Connection, match: str) -> int:
-    """How many messages match, up to 8,000."""
-    ((count,),) = connection.connection.cursor().execute(_COUNT, (match, _MOST_COUNTED)).fetchall()
-    return int(count)
+def extrapolated(numbers: Numbers, members: Numbers) -> int:
+    """How many of `members` have a word, if it is as common before the first of `numbers` as it is from there on."""
+    spanned = len(members) - int(np.searchsorted(members, numbers[0]))
+    return max(len(numbers), len(numbers) * len(members) // max(spanned, 1))
+
+
+def _among(connection: Connection, members: Numbers, word: str) -> Numbers | None:
+    """The members that have the word, or the newest of them; None if a look at the newest anywhere does not tell.
+
+    The word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
+    """
+    anywhere = newest(connection, f'body : "{word}"', _ANY_NUMBER, _MOST_ANYWHERE)
+    at = np.minimum(np.searchsorted(members, anywhere), len(members) - 1)
+    among = anywhere[members[at] == anywhere] if len(members) else anywhere[:0]
+    return among if len(anywhere) < _MOST_ANYWHERE or len(among) >= MOST_ROWS else None

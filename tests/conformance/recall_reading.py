@@ -153,6 +153,14 @@ class RecallReadingContract:
         assert await _found(store, query) == []
         assert await _found(store, f"{query} unrelated") == ["something unrelated"]
 
+    async def test_a_nul_and_what_is_no_character_are_kept_and_hide_no_word(self, store: RecallStore) -> None:
+        strange = "before\0after \ufffe walrus \U0010ffff"
+        (kept,) = await store.append(ANN, batch(strange))
+        assert (await store.get(ANN, [kept.id]))[0].text == strange
+        for query in ("walrus", "before", "after", "\0", "walrus\0"):
+            found = await store.find_words(ANN, query, Filters(), 10)
+            assert len(found) == (query != "\0")
+
     async def test_a_message_without_text_is_never_found(self, store: RecallStore) -> None:
         await store.append(ANN, batch(said("", type_pb2.ROLE_ASSISTANT)))
         assert await _found(store, "assistant") == []

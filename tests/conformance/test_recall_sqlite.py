@@ -17,7 +17,9 @@ from recall_service.stores import open_store
 from recall_service.stores.tables import metadata
 from tests.conformance.recall_contract import ANN, RecallWritingContract
 from tests.conformance.recall_reading import RecallReadingContract
-from tests.support.recall import batch
+from tests.support.recall import batch, page
+from triptych.errors import Unavailable
+from triptych.recall.v1.recall_pb2 import ListMessagesRequest
 
 
 @pytest.fixture
@@ -65,3 +67,23 @@ class TestSqliteReading(RecallReadingContract):
         (third,) = await second.append(ANN, batch("more"))
         assert third.sequence == 3
         await second.close()
+
+
+async def test_a_file_that_was_damaged_says_so_and_what_to_do(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/recall.db")
+    await store.append(ANN, batch(*(f"walrus {number} " + "x" * 500 for number in range(500))))
+    await store.close()
+    file = tmp_path / "recall.db"
+    content = bytearray(file.read_bytes())
+    # All but the schema, and what a start reads of it.
+    middle = len(content) // 3
+    content[middle : 3 * middle - 1] = b"\xa5" * (2 * middle - 1)
+    file.write_bytes(content)
+    store = open_store(f"sqlite:///{tmp_path}/recall.db")
+    for look in (
+        lambda: store.find_words(ANN, "walrus", Filters(), 10),
+        lambda: store.list_page(ANN, ListMessagesRequest(), page(500)),
+    ):
+        with pytest.raises(Unavailable, match="damaged"):
+            await look()
+    await store.close()

@@ -28,6 +28,8 @@ from triptych.recall.v1.recall_pb2_grpc import RecallServiceStub
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
 
+# Field 1 as a text of one character, U+D800, in the bytes that UTF-8 would have for it if it were one.
+_LONE_SURROGATE = b"\x0a\x03\xed\xa0\x80"
 _METHODS = [method.name for method in pb.DESCRIPTOR.services_by_name["RecallService"].methods]
 
 
@@ -225,6 +227,8 @@ async def test_search_keeps_to_its_times_and_its_limit(recall: Recall) -> None:
         ("page_size", pb.ListMessagesRequest(page_size=-1)),
         ("query", pb.SearchMessagesRequest(query="x" * 10_001)),
         ("limit", pb.SearchMessagesRequest(query="x", limit=101)),
+        ("limit", pb.SearchMessagesRequest(query="x", limit=2**31 - 1)),
+        ("limit", pb.SearchMessagesRequest(query="x", limit=-1)),
         ("mode", pb.SearchMessagesRequest(query="x", mode=99)),  # type: ignore[arg-type]
         ("start_time", pb.SearchMessagesRequest(query="x", start_time=Timestamp(seconds=2**62))),
         ("end_time", pb.SearchMessagesRequest(query="x", end_time=Timestamp(nanos=-1))),
@@ -243,7 +247,7 @@ async def test_a_bad_field_is_named(recall: Recall, field: str, request_: object
 @pytest.mark.parametrize("method", _METHODS)
 async def test_hostile_bytes_are_a_bad_request_and_end_nothing(recall: Recall, method: str) -> None:
     raw = recall.peer.channel.unary_unary(f"/triptych.recall.v1.RecallService/{method}")
-    for hostile in (b"\xff\xff\xff", b"\x0a\xff", b"\x0a\x02\xff\xfe"):
+    for hostile in (b"\xff\xff\xff", b"\x0a\xff", b"\x0a\x02\xff\xfe", _LONE_SURROGATE):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await raw(hostile, metadata=recall.peer.metadata(new_user()))
         error = from_rpc_error(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from embedders.openai import OpenAIEmbedder
+from recall_service import search
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.store import Filters, RecallStore
@@ -109,6 +111,34 @@ async def test_without_its_embedder_a_hybrid_search_finds_by_words_and_a_semanti
     assert (hit.message.text, hit.semantic) == ("purple elephants", 0)
     with pytest.raises(Unavailable):
         await searcher.search(ANN, "purple", type_pb2.SEARCH_MODE_SEMANTIC, Filters(), 10)
+
+
+async def test_a_slow_embedder_does_not_hold_up_a_hybrid_search(
+    store: RecallStore, embedder: OpenAIEmbedder, endpoint: EmbeddingsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_PATIENCE_SECONDS", 0.05)
+    await store.append(ANN, batch("purple elephants"))
+    answered = threading.Event()
+
+    def slow(texts: list[str]) -> tuple[int, bytes]:
+        answered.wait(20)
+        return vectors(texts)
+
+    endpoint.always = slow
+    (hit,) = await Searcher(store, embedder).search(ANN, "purple", type_pb2.SEARCH_MODE_HYBRID, Filters(), 10)
+    assert (hit.message.text, hit.semantic, answered.is_set()) == ("purple elephants", 0, False)
+    answered.set()
+
+
+async def test_vectors_that_are_no_numbers_are_not_kept_and_the_messages_wait_for_better_ones(
+    store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
+) -> None:
+    endpoint.answers = [lambda texts: (200, vectors(texts)[1].replace(b"3.0", b"NaN"))]
+    await store.append(ANN, batch("one", "two"))
+    worker.start()
+    await _all_embedded(store)
+    assert len(endpoint.asked) == 2
+    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 2
 
 
 async def test_hybrid_finds_what_either_side_finds(

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedders.protocol import normalised
 from recall_service.store import Filters, Scope
+from recall_service.stores.growing import Growing
+from recall_service.stores.matrix import Matrix
 from recall_service.stores.sql import SqlRecallStore
 from recall_service.stores.sqlite import SqliteIndex
+from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
 from servicekit.sql import Database, T, Work, open_database
 from tests.support.recall import batch
@@ -29,8 +33,10 @@ class HeldDatabase:
         self._database = database
         self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
         self.go_on.set()
+        self.reads = 0
 
     async def read(self, work: Work[T]) -> T:
+        self.reads += 1
         result = await self._database.read(work)
         self.has_read.set()
         await self.go_on.wait()
@@ -96,3 +102,57 @@ async def test_many_vectors_are_searched_like_few(database: HeldDatabase) -> Non
         await _embed(store)
     assert await _count_found(store) == 5_000
     assert len(await store.find_meaning(ANN, _QUERY, Filters(), 3)) == 3
+
+
+async def test_a_search_that_gives_up_leaves_what_it_was_reading_to_the_next(database: HeldDatabase) -> None:
+    store = SqlRecallStore(database, SqliteIndex(database))
+    await store.append(ANN, batch("one", "two"))
+    await _embed(store)
+    database.reads = 0
+    database.has_read.clear()
+    database.go_on.clear()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await _count_found(store)
+    later = asyncio.create_task(_count_found(store))
+    await database.has_read.wait()
+    database.go_on.set()
+    assert await later == 2
+    assert database.reads == 1
+
+
+async def test_vectors_that_come_do_not_move_those_that_are_there(database: HeldDatabase) -> None:
+    cache = VectorCache(database)
+    store = SqlRecallStore(database, SqliteIndex(database))
+    kept = []
+    for text in "abcdef":
+        await store.append(ANN, batch(text))
+        await _embed(store)
+        cache.came(2**60)
+        kept.append(await cache._matrix((ANN, "")))
+    assert [len(matrix) for matrix in kept] == [1, 2, 3, 4, 5, 6]
+    assert [len(matrix.nearest(_QUERY, Filters(), 10)) for matrix in kept] == [1, 2, 3, 4, 5, 6]
+    # The room that was made for the fourth had room for the fifth.
+    assert np.shares_memory(kept[3].columns.n, kept[4].columns.n)
+
+
+def test_a_grown_array_does_not_write_over_one_that_grew_from_the_same() -> None:
+    growing = Growing(np.arange(4))
+    first = growing.with_later(np.arange(4), np.array([4]))
+    one, other = growing.with_later(first, np.array([5])), growing.with_later(first, np.array([6]))
+    assert (one.tolist(), other.tolist()) == ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 6])
+
+
+def test_the_best_of_very_many_are_found_though_most_are_looked_at_roughly() -> None:
+    generator = np.random.default_rng(1)
+    # As embeddings are: most of what tells them apart is in a few directions.
+    spread = np.linspace(3.0, 0.1, 128) ** 2
+    vectors = normalised((generator.standard_normal((20_000, 128)) * spread).astype(np.float32))
+    rows = [(n, 2, 0, n, "c", "", vector.astype("<f2").tobytes()) for n, vector in enumerate(vectors, 1)]
+    matrix = Matrix().grown(rows[:15_000]).grown(rows[15_000:])
+    matrix.prepare()
+    for query in vectors[:20] + 0.1 * generator.standard_normal((20, 128)).astype(np.float32):
+        exact = np.argsort(-(vectors @ query))[:10] + 1
+        found = [each.n for each in matrix.nearest(query, Filters(), 100)]
+        assert len(set(found) & set(exact.tolist())) >= 9
+        assert found[0] == exact[0]
