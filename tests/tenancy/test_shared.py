@@ -41,6 +41,18 @@ WRITES: tuple[tuple[str, Any, str], ...] = (
     ("ArchivalService/DeleteArchive", {"archive_id": "{shared_archive}"}, "shared_archive"),
     ("ArchivalService/InsertPassages", _INSERT, "shared_archive"),
     ("ArchivalService/AddDocument", [{"header": _FILE}, {"chunk": "QW5vdGhlciBmaWxlLg=="}], "shared_archive"),
+    (
+        "ArchivalService/RestoreDocument",
+        {
+            "document": {
+                "id": "{shared_document}",
+                "archive_id": "{archive}",
+                "file_name": "f",
+                "content_sha256": "0" * 64,
+            }
+        },
+        "shared_document",
+    ),
     ("ArchivalService/DeletePassage", {"passage_id": "{shared_passage}"}, "shared_passage"),
     ("ArchivalService/DeleteDocument", {"document_id": "{shared_document}"}, "shared_document"),
     (
