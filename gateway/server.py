@@ -14,6 +14,7 @@ from gateway.backends import Backends
 from gateway.batches.batches import Batches
 from gateway.batches.runner import BatchRunner
 from gateway.config import Settings
+from gateway.groups.groups import Groups
 from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
 from gateway.mcp.door import McpDoor
@@ -73,7 +74,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(mcp.stop)
 
     server = _grpc_server(guard, servicer, backends, settings)
-    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, settings)
+    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, Groups(store, backends), settings)
     http = HttpServer(app, settings.http_listen, settings.tls)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)

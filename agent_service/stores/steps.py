@@ -25,8 +25,8 @@ from triptych.errors import NotFound
 # What is there already stays. Two conversations of an agent may send the same text for the first time at once.
 _INSERT = {
     name: (
-        Prepared(insert(steps).on_conflict_do_nothing(), steps.c.keys()),
-        Prepared(insert(step_texts).on_conflict_do_nothing(), step_texts.c.keys()),
+        Prepared(insert(steps).on_conflict_do_nothing()),
+        Prepared(insert(step_texts).on_conflict_do_nothing()),
     )
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }

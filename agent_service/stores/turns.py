@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, insert, select, update
 
 from agent_service import clock
 from agent_service.stores import agents, conversations
@@ -40,8 +40,7 @@ _BY_REQUEST = Prepared(
 )
 _THIS = and_(mine(turns), turns.c.id == bindparam("of_turn"))
 _FIND = Prepared(select(turns).where(_THIS))
-_INSERT = Prepared(insert(turns), [column.name for column in turns.c if column is not turns.c.position])
-_WRITE_EVENTS = Prepared(insert(journal), journal.c.keys())
+_INSERT, _WRITE_EVENTS = Prepared(insert(turns)), Prepared(insert(journal))
 _UPDATE = Prepared(
     update(turns)
     .where(_THIS)
@@ -49,6 +48,7 @@ _UPDATE = Prepared(
         state=bindparam("now"),
         body=bindparam("as_it_stands"),
         attempt=func.coalesce(bindparam("new_attempt", type_=Integer), turns.c.attempt),
+        words_since=func.coalesce(bindparam("ended", type_=BigInteger), turns.c.words_since),
     )
 )
 _ACKNOWLEDGED = Prepared(update(turns).where(_THIS).values(recall_pending=False))
@@ -260,9 +260,11 @@ def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Seq
     _WRITE_EVENTS.run(connection, *({**of_turn, "sequence": e.sequence, "event": e.SerializeToString()} for e in new))
 
 
-def _update(connection: Connection, tenant: Tenant, turn: Turn, attempt: int | None = None) -> None:
-    """`attempt`: None leaves it as it is."""
-    values = {"now": turn.state, "as_it_stands": turn.SerializeToString(), "new_attempt": attempt}
+def _update(
+    connection: Connection, tenant: Tenant, turn: Turn, *, attempt: int | None = None, words_since: int | None = None
+) -> None:
+    """`attempt`, `words_since`: None leaves them as they are."""
+    values = {"now": turn.state, "as_it_stands": turn.SerializeToString(), "new_attempt": attempt, "ended": words_since}
     _UPDATE.run(connection, of_owner(tenant, of_turn=turn.id, **values))
 
 

@@ -14,6 +14,7 @@ from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
 from gateway.batches.batches import Batches
 from gateway.config import Settings
+from gateway.groups.groups import Groups
 from gateway.mcp.door import McpDoor
 from gateway.rest import (
     admin,
@@ -44,6 +45,9 @@ from gateway.rest import (
 from gateway.rest import (
     batches as batch_routes,
 )
+from gateway.rest import (
+    groups as group_routes,
+)
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
 from gateway.rest.openai import chat as openai_chat
@@ -66,6 +70,7 @@ def make_app(
     servicer: GatewayServicer,
     mcp: McpDoor,
     batches: Batches,
+    groups: Groups,
     settings: Settings,
 ) -> ASGIApp:
     """The app behind its door."""
@@ -74,6 +79,7 @@ def make_app(
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
     app.state.batches = batches
+    app.state.groups = groups
     app.router.routes.extend(mcp.routes)
     door = OpenAiForm(Door(app, authenticator, admission, audit, secure=settings.tls is not None))
     if not settings.cors_origins:
@@ -101,6 +107,7 @@ def make_api() -> FastAPI:
         blocks,
         archives,
         folders,
+        group_routes,
         open_files,
         identities,
         search,

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.stores.groups import Group
 from triptych.agent.v1 import agent_pb2, identity_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.letta import tool_rules
@@ -115,7 +116,7 @@ def agent(
         "identity_ids": list(a.identity_ids),
         "identities": [identities[each] for each in a.identity_ids if each in identities],
         "secrets": [],
-        "multi_agent_group": None,
+        "multi_agent_group": sleeping_group(a),
         "created_at": time(a.create_time),
         "updated_at": time(a.update_time),
         "last_run_completion": time(a.last_turn_time),
@@ -174,6 +175,35 @@ def tool(t: agent_pb2.Tool) -> Json:
         "npm_requirements": None,
         "created_by_id": None,
         "last_updated_by_id": None,
+    }
+
+
+def group(g: Group) -> Json:
+    return {
+        "id": g.id,
+        "manager_type": g.manager_type,
+        "manager_agent_id": g.manager.agent_id if g.manager else None,
+        "agent_ids": [member.agent_id for member in g.members],
+        "description": g.settings.get("description", ""),
+        "max_turns": g.settings.get("max_turns"),
+        "hidden": g.settings.get("hidden", False),
+        "shared_block_ids": [],
+    }
+
+
+def sleeping_group(a: agent_pb2.Agent) -> Json | None:
+    """The agent with its sleep-time memory, as a group of itself; None if it has none."""
+    if not a.sleep_time.enabled:
+        return None
+    return {
+        "id": "group-" + a.id.removeprefix("agent-"),
+        "manager_type": "sleeptime",
+        "manager_agent_id": a.id,
+        "agent_ids": [a.id],
+        "description": "Sleep-time memory",
+        "sleeptime_agent_frequency": a.sleep_time.every_turns or 5,
+        "hidden": False,
+        "shared_block_ids": [],
     }
 
 

@@ -14,7 +14,6 @@ _HOSTED = "it belongs to Letta's hosted service"
 REASONS = {
     "/v1/sources": "sources are folders by an older name: use /v1/folders",
     "/v1/agents/{agent_id}/sources": "sources are folders by an older name: use /v1/agents/{agent_id}/folders",
-    "/v1/groups": "groups are not served: agents of a user share blocks and archives",
     "/v1/providers": "the server's endpoint is its operator's, your own are at /v1/model-providers",
     "/v1/sandbox-config": "the server's sandbox is set by its operator",
     "/v1/voice-beta": "voice was given up by Letta",

@@ -40,13 +40,13 @@ _ADVANCE = Prepared(
     .where(owned(conversations), conversations.c.id == bindparam("conversation"))
     .values(last_sequence=bindparam("new_last"), fence=bindparam("new_fence"))
 )
-_START = Prepared(insert(conversations), conversations.c.keys())
-_NOTE = Prepared(insert(appends), appends.c.keys())
+_START = Prepared(insert(conversations))
+_NOTE = Prepared(insert(appends))
 _TAKEN = select(messages.c.n).where(owned(messages), messages.c.id.in_(bindparam("ids", expanding=True))).limit(1)
 _HAS = Prepared(select(messages.c.n).where(owned(messages), messages.c.id == bindparam("one_id")))
 # So many ids are looked up one by one, which costs less than a list of them.
 _FEW = 4
-_INSERT = Prepared(insert(messages), messages.c.keys())
+_INSERT = Prepared(insert(messages))
 # As they were appended: what was changed since is in the first revision.
 _SPAN = (
     select(func.coalesce(revisions.c.body, messages.c.body))

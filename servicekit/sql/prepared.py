@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Select, Update
+from sqlalchemy import Connection, Dialect, Insert, Select, Update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
@@ -24,19 +24,19 @@ _Convert = Callable[[Any], Any] | None
 class Prepared:
     """A select, insert, update or delete with a `bindparam` for all that differs from run to run.
 
-    `columns`: those that an insert sets; its parameters have their names. Those of an update have other names than its
-    table's columns, and none is an `IN` list.
+    An insert sets the columns that its parameters are named as, every time the same. Those of an update have other
+    names than its table's columns, and none is an `IN` list.
     """
 
-    def __init__(self, statement: Any, columns: Sequence[str] | None = None) -> None:
-        self._statement, self._columns = statement, columns
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
         self._sqlite: _Compiled | None = None
 
     def all(self, connection: Connection, parameters: Parameters) -> Sequence[Any]:
         """A select's rows, with the columns' values as attributes."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, parameters).all()
-        compiled = self._compiled(connection.dialect)
+        compiled = self._compiled(connection.dialect, parameters)
         return [compiled.row(values) for values in _run(connection, compiled, parameters)]
 
     def first(self, connection: Connection, parameters: Parameters) -> Any | None:
@@ -51,12 +51,13 @@ class Prepared:
         if connection.dialect.name != "sqlite":
             many = list(parameters) if len(parameters) > 1 else parameters[0]
             return connection.execute(self._statement, many).rowcount
-        compiled = self._compiled(connection.dialect)
+        compiled = self._compiled(connection.dialect, parameters[0])
         return _run(connection, compiled, *parameters).rowcount
 
-    def _compiled(self, dialect: Dialect) -> _Compiled:
+    def _compiled(self, dialect: Dialect, parameters: Parameters) -> _Compiled:
         if self._sqlite is None:
-            self._sqlite = _Compiled.of(self._statement, self._columns, dialect)
+            columns = list(parameters) if isinstance(self._statement, Insert) else None
+            self._sqlite = _Compiled.of(self._statement, columns, dialect)
         return self._sqlite
 
 

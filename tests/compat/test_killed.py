@@ -163,3 +163,27 @@ async def test_a_batch_is_finished_though_the_gateway_and_the_agents_were_killed
         assert over["metadata"]["completed"] == 6
         for agent in agents:
             assert await _said(after, agent.id) == ["[[wait]] hello", "ok: hello"]
+
+
+async def test_a_round_that_was_cut_short_goes_on_when_its_message_is_sent_again(
+    letta: AsyncLetta, processes: Processes, model: ScriptedModel
+) -> None:
+    agents = [await letta.agents.create(name=name) for name in ("ann", "bob")]
+    body: dict[str, Any] = {"agent_ids": [agent.id for agent in agents], "description": "d"}
+    path = f"/v1/groups/{(await letta.post('/v1/groups', cast_to=httpx.Response, body=body)).json()['id']}/messages"
+    once: Any = {"headers": {"idempotency-key": "once"}}
+    said: dict[str, Any] = {"input": "[[wait]] hello"}
+    sending = asyncio.create_task(letta.post(path, cast_to=object, body=said, options=once))
+    assert await asyncio.to_thread(model.waiting.wait, _SECONDS)
+    await processes.all_killed_and_back()
+    with pytest.raises(APIError):
+        await sending
+    model.release()
+    async with AsyncLetta(base_url=processes.url, api_key=FIRST_KEY) as after:
+        answer = (await after.post(path, cast_to=httpx.Response, body=said, options=once)).json()
+        assert [(each["name"], each["content"]) for each in answer["messages"]] == [
+            ("ann", "ok: hello"),
+            ("bob", "ok: hello"),
+        ]
+        listed = (await after.get(path, cast_to=httpx.Response)).json()
+        assert len(listed) == 3

@@ -33,7 +33,7 @@ THINGS = Table(
     Column("is_new", Boolean, nullable=False),
     Column("raw", LargeBinary, nullable=False),
 )
-ADD = Prepared(insert(THINGS), THINGS.c.keys())
+ADD = Prepared(insert(THINGS))
 ALL = Prepared(select(THINGS, (THINGS.c.id + 1).label("next_id")).order_by(THINGS.c.id))
 ONE = Prepared(select(THINGS).where(THINGS.c.id == bindparam("of_id"), THINGS.c.id > 0))
 OLD = Prepared(update(THINGS).where(THINGS.c.id >= bindparam("least")).values(is_new=False, raw=bindparam("now")))

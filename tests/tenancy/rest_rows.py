@@ -25,6 +25,7 @@ PARAMETERS = {
     "erasure_id": "{erased}",
     "identity_id": "{identity}",
     "batch_id": "{batch}",
+    "group_id": "{group}",
     "job_id": "{turn}",
     "mcp_server_id": "{server}",
     "label": "human",
@@ -114,6 +115,20 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/identities/{identity_id}": Row(path={"identity_id": "{+identity}"}),
     "PATCH /v1/agents/{agent_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
     "PATCH /v1/blocks/{block_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
+    "POST /v1/groups": Row(
+        {
+            "agent_ids": ["{agent}"],
+            "description": "d",
+            "manager_config": {"manager_type": "supervisor", "manager_agent_id": "{sleeper}"},
+        }
+    ),
+    "GET /v1/groups": Row(query={"after": "{group}"}),
+    "PATCH /v1/groups/{group_id}": Row({"agent_ids": ["{agent}"]}),
+    "DELETE /v1/groups/{group_id}": Row(path={"group_id": "{+group}"}),
+    "POST /v1/groups/{group_id}/messages": Row({"input": "hello"}),
+    "POST /v1/groups/{group_id}/messages/stream": Row({"input": "hello"}),
+    "GET /v1/groups/{group_id}/messages": Row(query={"after": "{message}"}),
+    "PATCH /v1/groups/{group_id}/reset-messages": Row({}, path={"group_id": "{+group}"}),
     "POST /v1/messages/batches": Row({"requests": [{"agent_id": "{agent}", "input": "hello"}]}),
     "GET /v1/messages/batches": Row(query={"after": "{batch}"}),
     "GET /v1/messages/batches/{batch_id}/messages": Row(query={"agent_id": "{agent}"}),

@@ -149,6 +149,7 @@ MAKING: dict[str, tuple[str, Any, str]] = {
 }
 # The same for what is made by REST alone; its id is `id`.
 MAKING_BY_REST: dict[str, tuple[str, Any]] = {
+    "group": ("/v1/groups", {"agent_ids": ["{agent}"], "description": "{words}"}),
     "batch": ("/v1/messages/batches", {"requests": [{"agent_id": "{agent}", "input": "{words}"}]}),
 }
 # These belong to an account, so the stranger's are another account's.
