@@ -108,6 +108,11 @@ class ArchivalServicer(ArchivalServiceServicer):
         found, token = await self._store.list_documents(tenant, request, page)
         return pb.ListDocumentsResponse(documents=found, next_page_token=token)
 
+    async def RestoreDocument(self, request: pb.RestoreDocumentRequest, context: Context) -> pb.RestoreDocumentResponse:
+        checks.restored(request.document)
+        kept = await self._store.restore_document(principal.tenant(), request.document)
+        return pb.RestoreDocumentResponse(document=kept)
+
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Context) -> pb.DeleteDocumentResponse:
         checks.request_id(request.request_id)
         await self._store.delete_document(principal.tenant(), request.document_id, request.request_id)

@@ -158,6 +158,10 @@ class ArchivalStore(Protocol):
         """A page in the order of creation, and the next one's token. Raises: InvalidArgument for a forged token."""
         ...
 
+    async def restore_document(self, tenant: Tenant, wanted: Document) -> Document:
+        """Lists a document of whose passages some are there. Raises: NotFound if none is; it has no other archive's."""
+        ...
+
     async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
         """Deletes it with its passages. Raises: NotFound."""
         ...

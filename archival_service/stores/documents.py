@@ -7,12 +7,12 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from archival_service.store import Begun
 from archival_service.stores import archives, inserting, listing, outbox, requests
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import now, owned, owner, timestamp
+from archival_service.stores.rows import microseconds, now, owned, owner, timestamp
 from archival_service.stores.tables import documents, inserts, passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -76,6 +76,21 @@ def finish(
     if requests.answered(connection, tenant, request_id, _content(document)) is None:
         requests.note(connection, tenant, request_id, _content(document), document.id)
     return get(connection, tenant, document.id), replaced, changes
+
+
+def restore(connection: Connection, tenant: Tenant, wanted: Document) -> Document:
+    """As `ArchivalStore.restore_document`."""
+    if _row(connection, tenant, wanted.id) is None:
+        mine = owned(passages, tenant) & (passages.c.document_id == wanted.id)
+        here = mine & (passages.c.archive_id == wanted.archive_id)
+        count = connection.execute(select(func.count()).select_from(passages).where(here)).scalar_one()
+        if not count:
+            raise NotFound("document", wanted.id)
+        columns = {**_columns(wanted), "complete": True, "passage_count": count}
+        for name, given in (("created_at", wanted.create_time), ("updated_at", wanted.update_time)):
+            columns[name] = microseconds(given) or columns[name]
+        connection.execute(insert(documents).values(**owner(tenant), **columns, fingerprint=""))
+    return get(connection, tenant, wanted.id)
 
 
 def get(connection: Connection, tenant: Tenant, document_id: str) -> Document:

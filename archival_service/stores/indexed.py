@@ -145,6 +145,9 @@ class IndexedStore:
     ) -> tuple[list[Document], str]:
         return await self._sql.read(lambda c: documents.list_page(c, tenant, request, page))
 
+    async def restore_document(self, tenant: Tenant, wanted: Document) -> Document:
+        return await self._sql.write(lambda c: documents.restore(c, tenant, wanted), alone=tenant)
+
     async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
         await self._forget(
             await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id), alone=tenant)

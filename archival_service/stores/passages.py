@@ -84,9 +84,9 @@ def count(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) ->
 
 
 def owners_of_many(connection: Connection, many: int) -> list[Tenant]:
-    """Who has so many passages, or more."""
+    """Who has so many passages, or more; who has most comes first."""
     key = (passages.c.account_id, passages.c.user_id)
-    query = select(*key).group_by(*key).having(func.count() >= many)
+    query = select(*key).group_by(*key).having(func.count() >= many).order_by(func.count().desc())
     return [Tenant(*row) for row in connection.execute(query)]
 
 

@@ -36,6 +36,8 @@ class ArchivalServiceStub:
     """
     GetDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.GetDocumentRequest, _archival_pb2.GetDocumentResponse]
     ListDocuments: _aio.UnaryUnaryMultiCallable[_archival_pb2.ListDocumentsRequest, _archival_pb2.ListDocumentsResponse]
+    RestoreDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.RestoreDocumentRequest, _archival_pb2.RestoreDocumentResponse]
+    """Lists a document whose passages were inserted by themselves, as an import does. What is there already stays as it is."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeleteDocumentRequest, _archival_pb2.DeleteDocumentResponse]
     """Deletes the document with its passages."""
     PurgeArchives: _aio.UnaryUnaryMultiCallable[_archival_pb2.PurgeArchivesRequest, _archival_pb2.PurgeArchivesResponse]
@@ -147,6 +149,14 @@ class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archival_pb2.ListDocumentsRequest,
         context: _aio.ServicerContext[_archival_pb2.ListDocumentsRequest, _abc.Awaitable[_archival_pb2.ListDocumentsResponse]],
     ) -> _abc.Awaitable[_archival_pb2.ListDocumentsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def RestoreDocument(
+        self,
+        request: _archival_pb2.RestoreDocumentRequest,
+        context: _aio.ServicerContext[_archival_pb2.RestoreDocumentRequest, _abc.Awaitable[_archival_pb2.RestoreDocumentResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.RestoreDocumentResponse]:
+        """Lists a document whose passages were inserted by themselves, as an import does. What is there already stays as it is."""
 
     @_abc_1.abstractmethod
     def DeleteDocument(
