@@ -1,4 +1,7 @@
-"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there."""
+"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there.
+
+What the owner's account has, it can read where it names it, and not change (PermissionDenied).
+"""
 
 from __future__ import annotations
 
