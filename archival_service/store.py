@@ -1,4 +1,7 @@
-"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there."""
+"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there.
+
+What the owner's account has, it can read where it names it, and not change (PermissionDenied).
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,11 @@ class ArchivalStore(Protocol):
     A `request_id` that was used before gives the answer of then (an archive: as it is now) and does nothing again;
     used for something else it raises FailedPrecondition REQUEST_ID_REUSED. Empty: the write is not remembered.
     """
+
+    @property
+    def embedding(self) -> tuple[str, int]:
+        """The model that vectors are made with, and their dimensions."""
+        ...
 
     async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
         """Raises: AlreadyExists for a chosen id that is taken."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from sqlalchemy import Column, ColumnElement, Connection, Row, Table, select, tuple_
 
-from archival_service.stores.rows import owned
+from archival_service.stores.rows import owned, readable
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.errors import InvalidArgument
@@ -38,33 +38,42 @@ def fetch(
     where: Sequence[ColumnElement[bool]],
     window: Window,
     to_message: Callable[[Row[Any]], M],
+    *,
+    shared: bool = False,
 ) -> tuple[list[M], str]:
     """The owner's rows of the window, ordered by `key` (unique for the owner), and the next page's token.
+
+    `shared`: its account's too; `key` has to be unique for both.
 
     A bound that does not exist gives an empty page. Raises: InvalidArgument for a forged token.
     """
     page = window.page
-    query = select(table).where(owned(table, tenant), *where)
+    whose = readable(table, tenant) if shared else owned(table, tenant)
+    query = select(table).where(whose, *where)
     for anchor_id, behind in ((window.after_id, True), (window.before_id, False)):
         if not anchor_id:
             continue
-        anchor = connection.execute(select(*key).where(owned(table, tenant), table.c.id == anchor_id)).one_or_none()
+        anchor = connection.execute(select(*key).where(whose, table.c.id == anchor_id)).one_or_none()
         if anchor is None:
             return [], ""
         query = query.where(_beyond(key, tuple(anchor), later=behind is not page.descending))
     if page.cursor is not None:
         query = query.where(_beyond(key, _checked(page.cursor, key), later=not page.descending))
-    query = query.order_by(*(column.desc() if page.descending else column for column in key)).limit(page.size + 1)
+    # With only `before_id` the rows wanted are those next to it: read backwards from it, then turn them round.
+    backwards = bool(window.before_id) and not window.after_id
+    descending = page.descending is not backwards
+    query = query.order_by(*(column.desc() if descending else column for column in key)).limit(page.size + 1)
     found: list[M] = []
     size = 0
     last: Row[Any] | None = None
     for row in connection.execute(query):
         if last is not None and (len(found) == page.size or size > MOST_BYTES):
-            return found, page.token(tuple(getattr(last, column.name) for column in key))
+            token = "" if backwards else page.token(tuple(getattr(last, column.name) for column in key))
+            return found[::-1] if backwards else found, token
         found.append(to_message(row))
         size += found[-1].ByteSize()
         last = row
-    return found, ""
+    return found[::-1] if backwards else found, ""
 
 
 def _beyond(key: Sequence[Column[Any]], values: tuple[Any, ...], *, later: bool) -> ColumnElement[bool]:

@@ -31,7 +31,9 @@ async def list_blocks(
     value_search: str | None = None,
     identity_id: str | None = None,
     identifier_keys: Annotated[list[str] | None, Query()] = None,
+    shared: bool = False,
 ) -> Response:
+    """The caller's own; `shared`: those that its account shares with it."""
     request = pb.ListBlocksRequest(
         **listing.paging,
         label=label or "",
@@ -39,6 +41,7 @@ async def list_blocks(
         value_contains=value_search or "",
         identity_id=identity_id or "",
         identifier_keys=identifier_keys,
+        shared=shared,
     )
     response = await back.agent_peer.unary(back.agents.ListBlocks, request)
     return answers(response.blocks, shapes.block)
@@ -94,6 +97,7 @@ async def undo_revision(block_id: str, revision: Int32, back: Back, request_id: 
 
 @router.get("/{block_id}/agents")
 async def list_agents_with(block_id: str, back: Back, known: Known, listing: OldestFirst) -> Response:
+    await back.agent_peer.unary(back.agents.GetBlock, pb.GetBlockRequest(block_id=block_id))
     request = pb.ListAgentsRequest(**listing.paging, block_id=block_id)
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
     return answer(await known.agents(response.agents))

@@ -75,6 +75,7 @@ class Archive(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`archive-<uuid>`."""
     name: _builtins.str
@@ -82,6 +83,8 @@ class Archive(_message.Message):
     embedding_model: _builtins.str
     """The model and dimension its vectors were made with. Set by the service."""
     dimensions: _builtins.int
+    shared: _builtins.bool
+    """Whether it is the account's. Set by the service."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct: ...
     @_builtins.property
@@ -99,10 +102,11 @@ class Archive(_message.Message):
         dimensions: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "shared", b"shared", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,6 +363,7 @@ class ListArchivesRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -367,6 +372,8 @@ class ListArchivesRequest(_message.Message):
     """Empty: any name."""
     before_id: _builtins.str
     after_id: _builtins.str
+    shared: _builtins.bool
+    """Those of the account in place of the user's own."""
     def __init__(
         self,
         *,
@@ -376,10 +383,11 @@ class ListArchivesRequest(_message.Message):
         name: _builtins.str = ...,
         before_id: _builtins.str = ...,
         after_id: _builtins.str = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -391,7 +399,12 @@ class ListArchivesResponse(_message.Message):
 
     ARCHIVES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    embedding_model: _builtins.str
+    """What the service embeds with, also where the user has no archive yet."""
+    dimensions: _builtins.int
     @_builtins.property
     def archives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Archive]: ...
     def __init__(
@@ -399,10 +412,12 @@ class ListArchivesResponse(_message.Message):
         *,
         archives: _abc.Iterable[Global___Archive] | None = ...,
         next_page_token: _builtins.str = ...,
+        embedding_model: _builtins.str = ...,
+        dimensions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -645,7 +660,7 @@ class ListPassagesRequest(_message.Message):
     """Only passages that hold this text, whatever the case. Empty: all."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     @_builtins.property
     def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -704,7 +719,7 @@ class CountPassagesRequest(_message.Message):
     ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     def __init__(
         self,
@@ -803,7 +818,7 @@ class SearchPassagesRequest(_message.Message):
     """Default 10, at most 100."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -1074,7 +1089,7 @@ class ListDocumentsRequest(_message.Message):
     """Empty: any name."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class ArchivalServiceStub(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     def __init__(self, channel):
@@ -124,6 +125,7 @@ class ArchivalServiceStub(object):
 
 class ArchivalServiceServicer(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     def CreateArchive(self, request, context):
@@ -334,6 +336,7 @@ def add_ArchivalServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ArchivalService(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     @staticmethod

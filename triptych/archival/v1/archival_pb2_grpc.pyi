@@ -13,7 +13,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArchivalServiceStub:
-    """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
+    """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.CreateArchiveRequest, _archival_pb2.CreateArchiveResponse]
@@ -44,7 +46,9 @@ class ArchivalServiceStub:
     """Deletes every archive and passage of the user, or those named, for good."""
 
 class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
+    """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
+    """
 
     @_abc_1.abstractmethod
     def CreateArchive(
