@@ -64,9 +64,7 @@ class SharedAgents:
         request = pb.StartSharedTurnRequest(
             agent_id=agent_id, text=text, deltas=deltas, request_id=request_id or str(uuid.uuid4())
         )
-        for response in self._transport.stream(
-            _SERVICE + "StartSharedTurn", request, pb.StartSharedTurnResponse
-        ):
+        for response in self._transport.stream(_SERVICE + "StartSharedTurn", request, pb.StartSharedTurnResponse):
             yield response.event
 
     def send(self, agent_id: str, text: str, *, request_id: str | None = None) -> Reply:
@@ -86,9 +84,7 @@ class SharedAgents:
         order = type_pb2.SORT_ORDER_DESCENDING if newest_first else type_pb2.SORT_ORDER_ASCENDING
         request = pb.ListSharedMessagesRequest(agent_id=agent_id, order=order, page_size=100)
         while True:
-            page = self._transport.unary(
-                _SERVICE + "ListSharedMessages", request, pb.ListSharedMessagesResponse
-            )
+            page = self._transport.unary(_SERVICE + "ListSharedMessages", request, pb.ListSharedMessagesResponse)
             for message in page.messages:
                 yield message
             request.page_token = page.next_page_token
