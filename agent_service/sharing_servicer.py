@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
+
+from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
 from agent_service.replicas.forwarding import Forwarder, forwarded_stream
 from agent_service.store import Store
 from agent_service.stores import guests
-from agent_service.stores.requests import once
+from agent_service.stores.requests import Response, once
 from agent_service.tiers import Tiers
 from agent_service.turn_servicer import MAX_TEXT
 from agent_service.turns.engine import TurnEngine
 from servicekit import principal
-from servicekit.principal import Principal
+from servicekit.principal import Principal, Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import sharing_pb2 as pb
 from triptych.agent.v1 import turn_pb2
@@ -36,18 +39,10 @@ class SharingServicer(SharingServiceServicer):
         self._forwarder, self._cleaner = forwarder, cleaner
 
     async def ShareAgent(self, request: pb.ShareAgentRequest, context: Context) -> pb.ShareAgentResponse:
-        tenant, response = principal.tenant(), pb.ShareAgentResponse
-        return await self._store.write(
-            lambda c: once(
-                c,
-                tenant,
-                request.request_id,
-                request,
-                response,
-                lambda: response(share=guests.share(c, tenant, request.agent_id, request.user_id)),
-            ),
-            alone=tenant,
-        )
+        def work(connection: Connection, tenant: Tenant) -> pb.ShareAgentResponse:
+            return pb.ShareAgentResponse(share=guests.share(connection, tenant, request.agent_id, request.user_id))
+
+        return await self._once(request, pb.ShareAgentResponse, work)
 
     async def ListAgentShares(self, request: pb.ListAgentSharesRequest, context: Context) -> pb.ListAgentSharesResponse:
         tenant = principal.tenant()
@@ -57,12 +52,15 @@ class SharingServicer(SharingServiceServicer):
     async def RevokeAgentShare(
         self, request: pb.RevokeAgentShareRequest, context: Context
     ) -> pb.RevokeAgentShareResponse:
+        def work(connection: Connection, tenant: Tenant) -> pb.RevokeAgentShareResponse:
+            guests.revoke(connection, tenant, request.agent_id, request.user_id)
+            return pb.RevokeAgentShareResponse()
+
         tenant = principal.tenant()
-        conversation_id = await self._store.write(
-            lambda c: guests.revoke(c, tenant, request.agent_id, request.user_id), alone=tenant
-        )
+        response = await self._once(request, pb.RevokeAgentShareResponse, work)
+        conversation_id = guests.conversation_of(tenant, request.agent_id, request.user_id)
         await self._engine.stop(tenant, conversation_id=conversation_id)
-        return pb.RevokeAgentShareResponse()
+        return response
 
     async def ListSharedAgents(
         self, request: pb.ListSharedAgentsRequest, context: Context
@@ -108,6 +106,15 @@ class SharingServicer(SharingServiceServicer):
         page = await self._tiers.list_messages(Principal(owner), wanted)
         said = [_said(message) for message in page.messages if message.role in _SAID and message.text]
         return pb.ListSharedMessagesResponse(messages=said, next_page_token=page.next_page_token)
+
+    async def _once(
+        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
+    ) -> Response:
+        tenant = principal.tenant()
+        return await self._store.write(
+            lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant)),
+            alone=tenant,
+        )
 
 
 def _for_guest(event: turn_pb2.TurnEvent) -> turn_pb2.TurnEvent | None:

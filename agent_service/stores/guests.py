@@ -26,7 +26,7 @@ def share(connection: Connection, tenant: Tenant, agent_id: str, guest_id: str) 
         raise InvalidArgument.of("user_id", "must be the id of a user of this account")
     if len(shares(connection, tenant, agent_id)) >= MAX_SHARES:
         raise FailedPrecondition(f"an agent is shared with at most {MAX_SHARES:,} users")
-    conversation_id = ids.derived("conv", *tenant, agent_id, guest_id)
+    conversation_id = conversation_of(tenant, agent_id, guest_id)
     here = owned(table, tenant) & (table.c.id == conversation_id)
     if connection.execute(select(table.c.id).where(here)).first() is None:
         conversations.insert_row(connection, tenant, conversation_id, agent_id, "", clock.now())
@@ -40,14 +40,16 @@ def shares(connection: Connection, tenant: Tenant, agent_id: str) -> list[AgentS
     return [_to_share(row) for row in connection.execute(query.order_by(table.c.created_at, table.c.id))]
 
 
-def revoke(connection: Connection, tenant: Tenant, agent_id: str, guest_id: str) -> str:
-    """Gives the id of the conversation, which stays a guest's in what its turns may do. Raises: NotFound."""
+def conversation_of(tenant: Tenant, agent_id: str, guest_id: str) -> str:
+    return ids.derived("conv", *tenant, agent_id, guest_id)
+
+
+def revoke(connection: Connection, tenant: Tenant, agent_id: str, guest_id: str) -> None:
+    """The conversation stays a guest's in what its turns may do. Raises: NotFound."""
     here = owned(table, tenant) & (table.c.agent_id == agent_id) & (table.c.guest_id == guest_id)
-    row = connection.execute(select(table.c.id).where(here, *_HOLDS)).one_or_none()
-    if row is None:
+    if connection.execute(select(table.c.id).where(here, *_HOLDS)).first() is None:
         raise NotFound("share", guest_id)
     connection.execute(update(table).where(here).values(guest_until=clock.now()))
-    return str(row.id)
 
 
 def shared_with(connection: Connection, guest: Tenant) -> list[SharedAgent]:
