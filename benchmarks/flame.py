@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -40,8 +41,14 @@ async def main(out: Path, turns: int, form: str) -> None:
             await asyncio.sleep(2)
             for _ in range(turns):
                 await system.gateway.turn(agent.id, "And then?")
-            recorder.send_signal(2)
+            recorder.send_signal(signal.SIGINT)
             await recorder.wait()
+
+
+def anonymise(out: Path) -> None:
+    """Leaves out where Python and this project are on this machine."""
+    told = out.read_text().replace(sys.executable, "python").replace(f"{sys.prefix}/", "").replace(f"{Path.cwd()}/", "")
+    out.write_text(told)
 
 
 if __name__ == "__main__":
@@ -51,3 +58,4 @@ if __name__ == "__main__":
     parser.add_argument("--format", default="flamegraph", choices=("flamegraph", "raw", "speedscope"))
     given = parser.parse_args()
     asyncio.run(main(given.out, given.turns, given.format))
+    anonymise(given.out)

@@ -37,7 +37,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
 )
 # So many new objects and the collector looks among them; Python's 700 are there after a fraction of a call.
-_NEW_OBJECTS = 20_000
+_NEW_OBJECTS = 5_000
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _calm_collector() -> None:
     """What a service is made of stays until its end: the collector need not go through it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 20, 50)
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
