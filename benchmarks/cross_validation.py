@@ -26,7 +26,8 @@ from embedders import open_word_vectors
 from embedders.sentence import SentenceEmbedder
 from recall_service import ranking, search
 from recall_service.likeness import content_words, likeness
-from recall_service.store import Filters, Found, Place, RecallStore, Scope
+from recall_service.places import Places
+from recall_service.store import Filters, Found, RecallStore, Scope
 from recall_service.stores import open_store
 from servicekit.principal import Tenant
 from triptych.recall.v1 import recall_pb2 as pb
@@ -50,7 +51,7 @@ class Asked:
     question: Question
     words: list[Found]
     meaning: list[Found]
-    places: Mapping[int, Place]
+    places: Places
     texts: Mapping[int, str]
     ids: Mapping[int, str]
     _alike: dict[tuple[int, ...], dict[int, float]] = field(default_factory=dict)
@@ -58,14 +59,14 @@ class Asked:
     def share(self) -> float:
         """Of its evidence, how much is among the first ten, with the weights that `ranking` has now."""
         fused = ranking.fuse(self.words, self.meaning)
-        around = ranking.Surroundings([each.n for each in fused], self.places, self.question.text)
+        around = ranking.Surroundings(self.places, self.question.text)
         compared = around.ranked(fused, search._COMPARED)
-        numbers = tuple(sorted(each.n for each in compared))
+        numbers = tuple(sorted(compared.n.tolist()))
         if numbers not in self._alike:
             texts = {n: self.texts[n] for n in numbers}
             self._alike[numbers] = likeness(content_words(self.question.text), texts, _word_vectors)
         best = around.ranked(ranking.with_likeness(fused, self._alike[numbers]), _LIMIT)
-        return len(self.question.evidence & {self.ids[each.n] for each in best}) / len(self.question.evidence)
+        return len(self.question.evidence & {self.ids[n] for n in best.n.tolist()}) / len(self.question.evidence)
 
 
 _word_vectors = open_word_vectors()

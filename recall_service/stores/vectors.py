@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place
+from recall_service.places import Places
+from recall_service.store import Filters, Found
 from recall_service.stores import pending
 from recall_service.stores.matrix import Matrix
 from servicekit.principal import Tenant
@@ -40,10 +41,10 @@ class VectorCache:
             return matrix.nearest(vector, filters, most)
         return await asyncio.to_thread(matrix.nearest, vector, filters, most)
 
-    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> dict[int, Place]:
-        """Of those that are in memory."""
+    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> Places | None:
+        """If all are in memory."""
         matrix = self._matrices.get((tenant, agent_id))
-        return matrix.places(numbers) if matrix else {}
+        return matrix.places(numbers) if matrix is not None else None
 
     def forget(self, tenant: Tenant) -> None:
         """Some of the user's vectors were changed or purged."""

@@ -18,7 +18,8 @@ from recall_service.stores.sqlite import SqliteIndex
 from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
 from servicekit.sql import Database, T, Work, open_database
-from tests.support.recall import batch
+from tests.support.recall import batch, said
+from triptych.type.v1 import type_pb2
 
 ANN = Tenant("account", "ann")
 _QUERY = np.ones(4, dtype=np.float32)
@@ -156,3 +157,32 @@ def test_the_best_of_very_many_are_found_though_most_are_looked_at_roughly() -> 
         found = [each.n for each in matrix.nearest(query, Filters(), 100)]
         assert len(set(found) & set(exact.tolist())) >= 9
         assert found[0] == exact[0]
+
+
+async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldDatabase) -> None:
+    index = SqliteIndex(database)
+    store = SqlRecallStore(database, index)
+    for conversation in ("conv-1", "conv-2"):
+        named = [said(str(number), name=f"speaker {number % 2}", at=number) for number in range(3)]
+        await store.append(ANN, batch(*named, said("noted", type_pb2.ROLE_ASSISTANT), conversation=conversation))
+    numbers = [7, 1, 3, 8, 4]
+    assert index.places(ANN, Scope(), numbers) is None
+    stored = await store.places(ANN, numbers, Scope())
+    await _embed(store)
+    await _count_found(store)
+    kept = index.places(ANN, Scope(), numbers)
+    assert kept is not None
+    for places in (stored, kept):
+        assert places.n.tolist() == [1, 3, 4, 7, 8]
+        assert places.sequence.tolist() == [1, 3, 4, 3, 4]
+        assert len(set(places.conversation[:3].tolist())) == len(set(places.conversation[3:].tolist())) == 1
+        assert places.conversation[0] != places.conversation[3]
+        assert [places.speakers[each] for each in places.speaker] == [
+            ("speaker 0", type_pb2.ROLE_USER),
+            ("speaker 0", type_pb2.ROLE_USER),
+            ("", type_pb2.ROLE_ASSISTANT),
+            ("speaker 0", type_pb2.ROLE_USER),
+            ("", type_pb2.ROLE_ASSISTANT),
+        ]
+    assert stored.created_at.tolist() == kept.created_at.tolist()
+    assert index.places(ANN, Scope(), [1, 99]) is None
