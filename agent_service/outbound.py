@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -47,6 +48,17 @@ async def resolve(url: str, *, private: bool) -> str:
     if not private and not all(map(is_public, addresses)):
         raise AddressRefused("address is not a public one, and this server does not allow others.")
     return addresses[0]
+
+
+def public_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for what `getaddrinfo` gave of a host. Raises: OSError if that is not a public address.
+
+    It is asked right before it connects, so that a name can't lead elsewhere a moment later.
+    """
+    family, kind, protocol, _, where = address
+    if not is_public(str(where[0])):
+        raise OSError("the address is not a public one, and this server does not allow others")
+    return socket.socket(family, kind, protocol)
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):

@@ -13,6 +13,7 @@ from agent_service.context.render import Renderer
 from agent_service.stores import agents, conversations
 from agent_service.stores.views import View
 from agent_service.tools import owned
+from agent_service.tools.desk import Desk
 from agent_service.turns.parts import Parts
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse, Tool
@@ -37,6 +38,7 @@ class Previewer:
             return agent, described, conversation_id, conversations.view(connection, caller.tenant, conversation_id)
 
         agent, described, conversation_id, view = await parts.store.read(work)
+        await Desk(parts.store, parts.tiers).tidy(caller, agent)
         budget = parts.budget(caller.tenant, agent)
         builder = Builder(parts.compiler, agent, owned.schemas(described))
         window, recall_count, archival_count = await asyncio.gather(
@@ -50,7 +52,7 @@ class Previewer:
             context_window=budget.window,
             tokens=built.parts(),
             system_prompt=prompt.instructions(agent),
-            core_memory=prompt.core_memory(agent.blocks),
+            core_memory=prompt.core_memory(agent),
             memory_facts=facts[0]["content"],
             summary=view.summary,
             messages=window.messages,

@@ -21,7 +21,6 @@ from agent_service.turns import journal
 from servicekit import ids
 from servicekit.principal import Principal
 from triptych.agent.v1.step_pb2 import GetStepContextResponse, Step
-from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 
 _PAGE = 500
@@ -29,12 +28,12 @@ _PAGE = 500
 
 @dataclass(frozen=True)
 class _Kept:
-    """What the store has of a step."""
+    """What the store has of a step. `said`: by the turn, as its journal has it."""
 
     step: Step
     reference: Reference
     texts: dict[str, str]
-    events: list[TurnEvent]
+    said: list[Message]
 
 
 class Replayer:
@@ -51,7 +50,9 @@ class Replayer:
             step, reference = steps.get(connection, caller.tenant, step_id)
             hashes = [*reference.prompt, *reference.tools, reference.summary]
             found = steps.texts(connection, caller.tenant, step, hashes)
-            return _Kept(step, reference, found, turns.events(connection, caller.tenant, step.turn_id))
+            turn = turns.get(connection, caller.tenant, step.turn_id)
+            events = [] if turn.thinned else turns.events(connection, caller.tenant, step.turn_id)
+            return _Kept(step, reference, found, journal.messages(events))
 
         kept = await self._store.read(work)
         said = await self._said(caller, kept)
@@ -59,8 +60,7 @@ class Replayer:
         revised = kept.reference.revised
         return GetStepContextResponse(
             step=kept.step,
-            # As the openai package encodes it.
-            request_json=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
+            request_json=bodies.serialized(body).decode(),
             updated_message_ids=[each.id for each in said if (each.revision or 1) != revised.get(each.id, 1)],
             missing_messages=max(0, kept.reference.messages - len(said)),
         )
@@ -76,7 +76,7 @@ class Replayer:
         before = [
             message for message in await self._read(caller, kept, older_than="") if message.turn_id != step.turn_id
         ]
-        return [*before, *_until(journal.messages(kept.events), step)]
+        return [*before, *_until(kept.said, step)]
 
     async def _read(self, caller: Principal, kept: _Kept, *, older_than: str) -> list[Message]:
         """What recall has of the range that the step refers to."""

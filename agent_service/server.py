@@ -25,6 +25,7 @@ from agent_service.sleeptime import SleepTime
 from agent_service.step_servicer import StepServicer
 from agent_service.store import Store, open_store
 from agent_service.stores import sealed
+from agent_service.thinning import Thinner
 from agent_service.tiers import Tiers
 from agent_service.tools.mcp.pool import McpPool
 from agent_service.tools.outside import Outside
@@ -116,10 +117,13 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     sleep_time = SleepTime(parts, engine)
     stack.push_async_callback(sleep_time.close)
     stack.push_async_callback(replica.stop_watching)
+    thinner = Thinner(store, settings.limits.words_seconds)
+    stack.push_async_callback(thinner.close)
     address = await server.start(settings.listen)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     await replica.serve(settings.advertised or address, engine.take_up)
     sleep_time.start()
+    thinner.start()
     announce(NAME, grpc=address, **metrics.announced)
     _log.info("serving", address=address, recovered_turns=recovered)
     # The first turn should not wait for an import of a second.

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from agent_service.cleanup import Cleaner
 from agent_service.conversation_servicer import ConversationServicer
+from agent_service.file_servicer import FileServicer
 from agent_service.history_servicer import HistoryServicer
 from agent_service.mcp_servicer import McpServicer
 from agent_service.models.router import Listed, ModelRouter
@@ -33,7 +34,9 @@ from triptych.agent.v1.agent_pb2_grpc import AgentServiceServicer
 from triptych.errors import InvalidArgument, TriptychError
 
 
-class AgentServicer(HistoryServicer, ConversationServicer, ToolServicer, McpServicer, AgentServiceServicer):
+class AgentServicer(
+    HistoryServicer, ConversationServicer, ToolServicer, McpServicer, FileServicer, AgentServiceServicer
+):
     def __init__(
         self,
         store: Store,

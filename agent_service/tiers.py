@@ -56,6 +56,12 @@ class Tiers:
         response = await self._recall_peer.unary(self._recall.ListMessages, request, caller=caller, seconds=_SECONDS)
         return response.messages, response.next_page_token
 
+    async def get_messages(self, caller: Principal, message_ids: Sequence[str]) -> Sequence[recall.Message]:
+        """Those that are there."""
+        request = recall.GetMessagesRequest(message_ids=message_ids)
+        response = await self._recall_peer.unary(self._recall.GetMessages, request, caller=caller, seconds=_SECONDS)
+        return response.messages
+
     async def search_messages(
         self, caller: Principal, request: recall.SearchMessagesRequest
     ) -> Sequence[recall.MessageHit]:
@@ -100,6 +106,35 @@ class Tiers:
             self._archival.CountPassages, request, caller=caller, seconds=_SECONDS
         )
         return response.count
+
+    async def get_document(self, caller: Principal, document_id: str) -> archival.Document:
+        request = archival.GetDocumentRequest(document_id=document_id)
+        response = await self._archival_peer.unary(self._archival.GetDocument, request, caller=caller, seconds=_SECONDS)
+        return response.document
+
+    async def list_documents(
+        self, caller: Principal, archive_ids: Sequence[str], *, file_name: str = ""
+    ) -> Sequence[archival.Document]:
+        """Newest first, a thousand at the most."""
+        request = archival.ListDocumentsRequest(
+            archive_ids=archive_ids, file_name=file_name, page_size=1000, order=type_pb2.SORT_ORDER_DESCENDING
+        )
+        response = await self._archival_peer.unary(
+            self._archival.ListDocuments, request, caller=caller, seconds=_SECONDS
+        )
+        return response.documents
+
+    async def list_passages(
+        self, caller: Principal, *document_ids: str, page_token: str = "", contains: str = "", size: int = 1000
+    ) -> tuple[Sequence[archival.Passage], str]:
+        """A page of the passages of documents, in their order, and the token of the next page."""
+        request = archival.ListPassagesRequest(
+            document_ids=document_ids, page_size=size, page_token=page_token, contains=contains
+        )
+        response = await self._archival_peer.unary(
+            self._archival.ListPassages, request, caller=caller, seconds=_SECONDS
+        )
+        return response.passages, response.next_page_token
 
     async def purge_archive(self, caller: Principal, archive_id: str) -> None:
         request = archival.PurgeArchivesRequest(

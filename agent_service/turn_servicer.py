@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
-from sqlalchemy import Connection
-
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.servicing import window_of
 from agent_service.store import Store
@@ -25,6 +23,9 @@ from triptych.type.v1 import type_pb2
 MAX_MESSAGES = 100
 MAX_EVENTS = 1_000
 MAX_TEXT = 1_000_000
+# What recall keeps of one message.
+MAX_TEXT_BYTES = 1024 * 1024
+MAX_NAME = 200
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
 MAX_REASON = 10_000
@@ -60,13 +61,8 @@ class TurnServicer(TurnServiceServicer):
         tenant, size = principal.tenant(), request.page_size or MAX_EVENTS
         if request.after_sequence < 0 or not 0 < size <= MAX_EVENTS:
             raise InvalidArgument.of("page_size", f"must be 1 to {MAX_EVENTS:,}, and after_sequence not negative")
-
-        def work(connection: Connection) -> pb.ListTurnEventsResponse:
-            turns.get(connection, tenant, request.turn_id)
-            found = turns.events(connection, tenant, request.turn_id, request.after_sequence, size)
-            return pb.ListTurnEventsResponse(events=found)
-
-        return await self._store.read(work)
+        _, found = await self._engine.journalled(tenant, request.turn_id, request.after_sequence, size)
+        return pb.ListTurnEventsResponse(events=found)
 
     @forwarded_stream
     async def ContinueTurn(
@@ -110,11 +106,21 @@ def _check(request: pb.StartTurnRequest) -> None:
         raise InvalidArgument.of("max_seconds", f"must be 0 to {MAX_SECONDS:,}")
     formats.check("response_format", request.response_format)
     for index, message in enumerate(request.messages):
-        if not message.text or len(message.text) > MAX_TEXT:
-            raise InvalidArgument.of(f"messages[{index}].text", f"must be 1 to {MAX_TEXT:,} characters")
-        if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
-            raise InvalidArgument.of(f"messages[{index}].role", "must be user or system")
+        _check_message(f"messages[{index}]", message)
     return None
+
+
+def _check_message(field: str, message: pb.InputMessage) -> None:
+    """What is accepted has to be something that recall takes. Raises: InvalidArgument."""
+    if not message.text or len(message.text) > MAX_TEXT:
+        raise InvalidArgument.of(f"{field}.text", f"must be 1 to {MAX_TEXT:,} characters")
+    if 4 * len(message.text) > MAX_TEXT_BYTES and len(message.text.encode()) > MAX_TEXT_BYTES:
+        raise InvalidArgument.of(f"{field}.text", f"must be at most {MAX_TEXT_BYTES:,} bytes")
+    for name in ("name", "otid"):
+        if len(getattr(message, name)) > MAX_NAME or "\0" in getattr(message, name):
+            raise InvalidArgument.of(f"{field}.{name}", f"must be at most {MAX_NAME} characters, without NUL")
+    if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
+        raise InvalidArgument.of(f"{field}.role", "must be user or system")
 
 
 def _check_request_id(request_id: str) -> None:

@@ -11,7 +11,10 @@ from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.auth.oidc import Oidc
 from gateway.backends import Backends
+from gateway.batches.batches import Batches
+from gateway.batches.runner import BatchRunner
 from gateway.config import Settings
+from gateway.groups.groups import Groups
 from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
 from gateway.mcp.door import McpDoor
@@ -60,6 +63,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     eraser = Eraser(store, backends, book)
     stack.push_async_callback(eraser.close)
     metrics = await Metrics.open(settings.metrics_listen, stack)
+    runner = BatchRunner(store, backends)
+    stack.push_async_callback(runner.close)
+    batches = Batches(store, backends, runner)
     guard = _guard(authenticator, admission, audit, metrics)
     sessions = Sessions(backends, guard.authenticate)
     servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
@@ -68,13 +74,14 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(mcp.stop)
 
     server = _grpc_server(guard, servicer, backends, settings)
-    app = make_app(backends, authenticator, admission, audit, servicer, mcp, settings)
+    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, Groups(store, backends), settings)
     http = HttpServer(app, settings.http_listen, settings.tls)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
     grpc_address = await server.start(settings.grpc_listen, settings.tls)
     stack.push_async_callback(server.stop, settings.running.drain_seconds)
     eraser.start()
+    runner.start()
     announce(NAME, grpc=grpc_address, http=http_url, **metrics.announced)
     _log.info("serving", grpc=grpc_address, http=http_url)
 

@@ -114,6 +114,11 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES", "whether users' model providers may be in this network", "off"),
     Variable("TRIPTYCH_TURN_SECONDS", "longest work on one turn, waiting for people apart; 0: any", "3600"),
     Variable("TRIPTYCH_TURN_QUEUE_SECONDS", "longest wait of a turn for those before it in its conversation", "600"),
+    Variable(
+        "TRIPTYCH_TURN_WORDS_SECONDS",
+        "how long after its end a turn's journal keeps its words beside recall; then recall is asked for them",
+        "3600",
+    ),
     Variable("TRIPTYCH_MODEL_PRICES", "JSON file with models' prices, for the cost of steps (docs/context.md)"),
     # Tools of others
     Variable("TRIPTYCH_MCP_TIMEOUT_SECONDS", "longest wait for an MCP server, to connect and to answer", "60"),

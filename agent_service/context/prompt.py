@@ -1,6 +1,6 @@
-"""The system message: instructions, then the compiled blocks. Its bytes change only when one of these changes.
+"""The system message: instructions, the compiled blocks, open files. Its bytes change only when one of these changes.
 
-It is kept as segments, one a block, so that of a prompt which is stored for later only the block that changed is new.
+It is kept as segments, one a block or file, so that of a prompt which is stored for later only what changed is new.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from cachetools import LRUCache
 
 from agent_service.context import tokens
 from agent_service.context.instructions import DEFAULT_INSTRUCTIONS
-from triptych.agent.v1.agent_pb2 import Agent, Block
+from triptych.agent.v1.agent_pb2 import Agent, Block, FileView
 
 _CACHED_CHARACTERS = 32_000_000
 # Even in a small window this much of each block is shown.
 _LEAST_CHARACTERS = 100
+_TOO_LONG = "this block is too long for the context. Move parts of it to archival memory."
+_TOO_LARGE = "there is no room for them. Open a smaller part."
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Prompt:
 
     @cached_property
     def memory_tokens(self) -> int:
-        """Of the blocks alone."""
+        """Of blocks and files alone."""
         return tokens.of_text("".join(self.segments[1:]))
 
     @cached_property
@@ -56,8 +58,9 @@ class Compiler:
         )
 
     def compile(self, agent: Agent, most_tokens: int | None = None) -> Prompt:
-        """`most_tokens`: what the blocks may take; the longest are shown in part if they would take more."""
-        made_of = (agent.system, most_tokens, [_made_of(block) for block in agent.blocks])
+        """`most_tokens`: what blocks and files may take; the longest are shown in part if they would take more."""
+        open_files = [(view.document_id, view.start, view.end) for view in agent.open_files]
+        made_of = (agent.system, most_tokens, [_made_of(block) for block in agent.blocks], open_files)
         known = self._last.get(agent.id)
         if known is not None and known[0] == made_of:
             return known[1]
@@ -77,20 +80,37 @@ def instructions(agent: Agent) -> str:
 
 def compiled(agent: Agent, most_tokens: int | None = None) -> Prompt:
     """As `Compiler.compile`, made anew."""
-    if not agent.blocks:
+    if not agent.blocks and not agent.open_files:
         return Prompt((instructions(agent),))
-    shown = _fitted(agent.blocks, most_tokens)
-    return Prompt((f"{instructions(agent)}\n\n", *_memory(agent.blocks, shown)))
+    return Prompt((f"{instructions(agent)}\n\n", *_memory(agent, _fitted(agent, most_tokens))))
 
 
-def core_memory(blocks: Sequence[Block]) -> str:
-    """All of the blocks as the model would see them; '' if there are none."""
-    return "".join(_memory(blocks, [block.value for block in blocks])) if blocks else ""
+def core_memory(agent: Agent) -> str:
+    """All of its blocks and open files as the model would see them; '' if there are none."""
+    return "".join(_memory(agent, _texts(agent)))
 
 
-def _memory(blocks: Sequence[Block], shown: Sequence[str]) -> list[str]:
-    made = [_block(block, value) for block, value in zip(blocks, shown, strict=True)]
-    return ["<memory_blocks>\n", *(f"{block}\n" for block in made), "</memory_blocks>"]
+def _texts(agent: Agent) -> list[str]:
+    return [*(block.value for block in agent.blocks), *(view.text for view in agent.open_files)]
+
+
+def _memory(agent: Agent, shown: Sequence[str]) -> list[str]:
+    """`shown`: of each block, then of each file, what the model sees of it."""
+    made = [_block(block, value) for block, value in zip(agent.blocks, shown, strict=False)]
+    parts = ["<memory_blocks>\n", *(f"{block}\n" for block in made), "</memory_blocks>"] if made else []
+    files = [_file(view, text) for view, text in zip(agent.open_files, shown[len(made) :], strict=True)]
+    if files:
+        parts += [
+            "\n\n<open_files>\n" if parts else "<open_files>\n",
+            *(f"{file}\n" for file in files),
+            "</open_files>",
+        ]
+    return parts
+
+
+def _file(view: FileView, shown: str) -> str:
+    part = quoteattr(f"{view.start}-{view.end} of {view.characters}")
+    return f"<file name={quoteattr(view.file_name)} characters={part}>\n{shown}\n</file>"
 
 
 def _block(block: Block, shown: str) -> str:
@@ -100,26 +120,27 @@ def _block(block: Block, shown: str) -> str:
     return f"{head}\n{description}<value>\n{shown}\n</value>\n</block>"
 
 
-def _fitted(blocks: Sequence[Block], most_tokens: int | None) -> list[str]:
-    """Each block's value, the longest cut to a length at which all of them together fit."""
-    values = [block.value for block in blocks]
-    if most_tokens is None or tokens.of_text("".join(_memory(blocks, values))) <= most_tokens:
+def _fitted(agent: Agent, most_tokens: int | None) -> list[str]:
+    """Each block's value and file's text, the longest cut to a length at which all of them together fit."""
+    values = _texts(agent)
+    if most_tokens is None or tokens.of_text("".join(_memory(agent, values))) <= most_tokens:
         return values
     least, most = _LEAST_CHARACTERS, max(map(len, values))
     while least < most:
         middle = (least + most + 1) // 2
-        shown = [_cut(value, middle) for value in values]
-        if tokens.of_text("".join(_memory(blocks, shown))) <= most_tokens:
+        if tokens.of_text("".join(_memory(agent, _cut_all(agent, values, middle)))) <= most_tokens:
             least = middle
         else:
             most = middle - 1
-    return [_cut(value, least) for value in values]
+    return _cut_all(agent, values, least)
 
 
-def _cut(value: str, most: int) -> str:
+def _cut_all(agent: Agent, values: Sequence[str], most: int) -> list[str]:
+    advice = [_TOO_LONG] * len(agent.blocks) + [_TOO_LARGE] * len(agent.open_files)
+    return [_cut(value, most, told) for value, told in zip(values, advice, strict=True)]
+
+
+def _cut(value: str, most: int, advice: str) -> str:
     if len(value) <= most:
         return value
-    return (
-        f"{value[:most]}\n[{len(value) - most:,} characters more are not shown: this block is too long for the "
-        "context. Move parts of it to archival memory.]"
-    )
+    return f"{value[:most]}\n[{len(value) - most:,} characters more are not shown: {advice}]"

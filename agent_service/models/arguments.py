@@ -11,6 +11,7 @@ from typing import Any
 
 import json_repair
 
+from agent_service.characters import whole
 from agent_service.models.types import ModelAnswer
 
 # The one argument of a call whose own could not be read.
@@ -28,7 +29,10 @@ def settled(answer: ModelAnswer) -> ModelAnswer:
     if not answer.tool_calls:
         return answer
     cut = answer.finish_reason == "length"
-    calls = [replace(call, arguments=_object(call.arguments, cut=cut)) for call in answer.tool_calls]
+    calls = [
+        replace(call, name=whole(call.name), arguments=whole(_object(call.arguments, cut=cut)))
+        for call in answer.tool_calls
+    ]
     return replace(answer, tool_calls=calls)
 
 

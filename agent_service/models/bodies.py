@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from agent_service.models import emulation, prompted
 from agent_service.models.types import ChatMessage, ModelRequest, Quirks, ToolMode
@@ -43,6 +46,14 @@ def body(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     if limit := request.max_output_tokens or (_EMULATED_OUTPUT_TOKENS if emulated else None):
         made[quirks.limit_name] = limit
     return {name: value for name, value in made.items() if name not in quirks.without}
+
+
+def serialized(made: dict[str, Any]) -> bytes:
+    """A body's bytes: the same for the same body."""
+    try:
+        return orjson.dumps(made)
+    except TypeError:  # a number in a tool's schema that only Python's own takes
+        return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def is_emulated(request: ModelRequest, quirks: Quirks) -> bool:

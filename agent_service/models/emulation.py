@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent_service.characters import whole
 from agent_service.models.failures import garbage
 from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
 from servicekit import ids
@@ -105,12 +106,12 @@ def read(answer: ModelAnswer) -> ModelAnswer:
     try:
         call = json.loads(answer.text)
         name, arguments = str(call["name"]), call["arguments"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         if answer.finish_reason == "length" and f'"{REPLY}"' not in answer.text:
             raise garbage("it is a tool call without an end") from None
         return replace(answer, text=_cut_reply(answer.text))
     if name == REPLY:
         text = arguments.get("text", "") if isinstance(arguments, dict) else str(arguments)
-        return replace(answer, text=str(text))
+        return replace(answer, text=whole(str(text)))
     called = CalledTool(ids.new("call"), name, json.dumps(arguments, ensure_ascii=False))
     return replace(answer, text="", tool_calls=[called])

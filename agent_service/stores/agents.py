@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from agent_service import clock
 from agent_service.stores import (
@@ -20,10 +20,11 @@ from agent_service.stores import (
     tool_rules,
     views,
 )
-from agent_service.stores.rows import Window, fetch, like, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, like, mine, of_owner, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent, Block, ListAgentsRequest
 from triptych.errors import InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
@@ -32,7 +33,9 @@ MAX_NAME = 500
 MAX_SYSTEM = 200_000
 MAX_FALLBACKS = 8
 MAX_TAGS = 100
-_GET = select(agents, identity_links.OF_AGENT).where(mine(agents), agents.c.id == bindparam("agent_id"))
+_HERE = and_(mine(agents), agents.c.id == bindparam("agent_id"))
+_GET = Prepared(select(agents, identity_links.OF_AGENT).where(_HERE))
+_TOUCH = Prepared(update(agents).where(_HERE).values(last_turn_at=bindparam("at")))
 UPDATABLE = frozenset(
     {
         "name",
@@ -61,20 +64,19 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     agent = Agent()
     agent.CopyFrom(wanted)
     agent.ClearField("blocks")
+    agent.ClearField("open_files")
     agent.id = ids.new("agent")
     agent.name = agent.name or agent.id
     check(agent)
     agent.default_conversation_id = ids.derived("conv", agent.id)
     if not agent.archive_ids:
         agent.archive_ids.append(own_archive_id(agent.id))
-    at = clock.now()
-    connection.execute(
-        insert(agents).values(**owner(tenant), id=agent.id, created_at=at, updated_at=at, **_columns(agent))
-    )
+    at, columns = clock.now(), _columns(agent)
+    connection.execute(insert(agents), {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
-    for block in wanted.blocks:
-        own = blocks.create(connection, tenant, block, agent_id=agent.id)
-        blocks.attach(connection, tenant, agent.id, own.id)
+    own_blocks = blocks.create_with_agent(connection, tenant, agent.id, wanted.blocks)
+    if not (block_ids or wanted.identity_ids):
+        return _completed(Agent.FromString(columns["body"]), own_blocks, (), (at, at, None))
     for block_id in block_ids:
         blocks.attach(connection, tenant, agent.id, block_id)
     if wanted.identity_ids:
@@ -113,7 +115,7 @@ def check(agent: Agent) -> None:
 
 def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     """Raises: NotFound."""
-    row = connection.execute(_GET, {**owner(tenant), "agent_id": agent_id}).one_or_none()
+    row = _GET.first(connection, of_owner(tenant, agent_id=agent_id))
     if row is None:
         raise NotFound("agent", agent_id)
     return _to_agent(row, attached.of_agent(connection, tenant, agent_id))
@@ -124,7 +126,10 @@ def list_page(
 ) -> tuple[list[Agent], str]:
     rows, token = fetch(connection, _filtered(tenant, request), agents, tenant, window)
     by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
-    return [_to_agent(row, by_agent.get(row.id, [])) for row in rows], token
+    found = [_to_agent(row, by_agent.get(row.id, [])) for row in rows]
+    for view in (view for agent in found for view in agent.open_files):
+        view.ClearField("text")
+    return found, token
 
 
 def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
@@ -170,16 +175,21 @@ def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequenc
         agent.ClearField(path)  # type: ignore[arg-type]
         agent.MergeFrom(one)
     check(agent)
-    connection.execute(
-        update(agents)
-        .where(owned(agents, tenant), agents.c.id == agent.id)
-        .values(updated_at=clock.now(), **_columns(agent))
-    )
+    rewrite(connection, tenant, agent)
     if "sleep_time" in paths and not agent.sleep_time.enabled:
         sleeps.forget(connection, tenant, agent.id)
     if "identity_ids" in paths:
         identity_links.replace_of_agent(connection, tenant, agent.id, agent.identity_ids)
     return get(connection, tenant, agent.id)
+
+
+def rewrite(connection: Connection, tenant: Tenant, agent: Agent) -> None:
+    """Keeps the agent's own fields as they are now."""
+    connection.execute(
+        update(agents)
+        .where(owned(agents, tenant), agents.c.id == agent.id)
+        .values(updated_at=clock.now(), **_columns(agent))
+    )
 
 
 def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
@@ -199,7 +209,7 @@ def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
 
 def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> None:
     """Notes when the agent's last turn ended."""
-    connection.execute(update(agents).where(owned(agents, tenant), agents.c.id == agent_id).values(last_turn_at=at))
+    _TOUCH.run(connection, of_owner(tenant, agent_id=agent_id, at=at))
 
 
 def _columns(agent: Agent) -> dict[str, Any]:
@@ -212,12 +222,19 @@ def _columns(agent: Agent) -> dict[str, Any]:
 
 
 def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
-    agent = Agent.FromString(row.body)
+    times = (row.created_at, row.updated_at, row.last_turn_at)
+    return _completed(Agent.FromString(row.body), its_blocks, identity_links.split(row.identity_ids), times)
+
+
+def _completed(
+    agent: Agent, its_blocks: Sequence[Block], identity_ids: Sequence[str], times: tuple[int, int, int | None]
+) -> Agent:
+    """Adds what its body does not have. `times`: made, changed, last turn; in microseconds."""
     agent.blocks.extend(its_blocks)
-    agent.identity_ids.extend(identity_links.split(row.identity_ids))
+    agent.identity_ids.extend(identity_ids)
     agent.sleep_time.conversation_id = sleeps.conversation_of(agent.id)
-    agent.create_time.CopyFrom(clock.timestamp(row.created_at))
-    agent.update_time.CopyFrom(clock.timestamp(row.updated_at))
-    if row.last_turn_at is not None:
-        agent.last_turn_time.CopyFrom(clock.timestamp(row.last_turn_at))
+    clock.put(agent.create_time, times[0])
+    clock.put(agent.update_time, times[1])
+    if times[2] is not None:
+        clock.put(agent.last_turn_time, times[2])
     return agent

@@ -10,9 +10,10 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import Connection, bindparam, select
 
 from agent_service import clock
-from agent_service.stores.rows import mine, owned, owner
+from agent_service.stores.rows import mine, of_owner, owned
 from agent_service.stores.tables import agent_blocks, blocks
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Block
 
 _ATTACHED = (
@@ -26,18 +27,19 @@ _ATTACHED = (
     )
     .order_by(agent_blocks.c.position)
 )
-_OF_AGENT = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent"))
+_OF_AGENT = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent")))
+
+_OF_AGENTS = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(bindparam("of_agents", expanding=True)))
 
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    return [to_block(row._mapping) for row in connection.execute(_OF_AGENT, {**owner(tenant), "of_agent": agent_id})]
+    return [to_block(row._asdict()) for row in _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
-    query = _ATTACHED.where(owned(agent_blocks, tenant), agent_blocks.c.agent_id.in_(agent_ids))
     found: dict[str, list[Block]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids))):
         found.setdefault(row.attached_to, []).append(to_block(row._mapping))
     return found
 
@@ -56,11 +58,12 @@ def to_block(row: Any) -> Block:
         description=row["description"],
         limit=row["character_limit"],
         read_only=row["read_only"],
-        tags=row["tags"],
         etag=str(row["revision"]),
-        create_time=clock.timestamp(row["created_at"]),
-        update_time=clock.timestamp(row["updated_at"]),
     )
+    clock.put(block.create_time, row["created_at"])
+    clock.put(block.update_time, row["updated_at"])
+    if row["tags"]:
+        block.tags.extend(row["tags"])
     if row["metadata"]:
         block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
     return block

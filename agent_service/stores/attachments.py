@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from agent_service import clock
@@ -23,6 +26,12 @@ def began(connection: Connection, tenant: Tenant, agent_id: str, block_id: str, 
             **owner(tenant), agent_id=agent_id, block_id=block_id, attached_at=at, position=position
         )
     )
+
+
+def began_first(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """The same for blocks that were never attached. `rows`: of `agent_blocks`."""
+    at = clock.now()
+    connection.execute(insert(block_attachments), [{**row, "attached_at": at} for row in rows])
 
 
 def ended(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -36,11 +37,45 @@ def create(
     connection: Connection, tenant: Tenant, block: Block, *, agent_id: str | None = None, origin: Origin = USER
 ) -> Block:
     """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
+    row = _new_row(tenant, block, agent_id)
+    connection.execute(insert(blocks), row)
+    made = to_block(row)
+    revisions.add(connection, tenant, [made], origin)
+    return made
+
+
+def create_with_agent(connection: Connection, tenant: Tenant, agent_id: str, wanted: Sequence[Block]) -> list[Block]:
+    """Makes the blocks that a new agent comes with, and attaches them in their order.
+
+    Raises: InvalidArgument; AlreadyExists for two of one label; FailedPrecondition for more than 100.
+    """
+    if not wanted:
+        return []
+    if len(wanted) > MAX_BLOCKS:
+        raise _too_many()
+    rows = [_new_row(tenant, block, agent_id) for block in wanted]
+    for number, block in enumerate(wanted):
+        if any(other.label == block.label for other in wanted[:number]):
+            raise _label_taken(block.label)
+    attached = [
+        {**owner(tenant), "agent_id": agent_id, "block_id": row["id"], "position": position}
+        for position, row in enumerate(rows)
+    ]
+    connection.execute(insert(blocks), rows)
+    connection.execute(insert(agent_blocks), attached)
+    attachments.began_first(connection, attached)
+    made = [to_block(row) for row in rows]
+    revisions.add(connection, tenant, made, USER)
+    return made
+
+
+def _new_row(tenant: Tenant, block: Block, agent_id: str | None) -> dict[str, Any]:
+    """Raises: InvalidArgument."""
     check(block)
     at = clock.now()
-    block_id = ids.new("block")
-    row = {
-        "id": block_id,
+    return {
+        **owner(tenant),
+        "id": ids.new("block"),
         "agent_id": agent_id,
         "label": block.label,
         "value": block.value,
@@ -53,10 +88,6 @@ def create(
         "created_at": at,
         "updated_at": at,
     }
-    connection.execute(insert(blocks).values(**owner(tenant), **row))
-    made = to_block(row)
-    revisions.add(connection, tenant, made, origin)
-    return made
 
 
 def check(block: Block) -> None:
@@ -183,9 +214,9 @@ def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str)
     if any(other.id == block_id for other in attached):
         return
     if any(other.label == block.label for other in attached):
-        raise AlreadyExists(f"the agent already has a block labelled {block.label}")
+        raise _label_taken(block.label)
     if len(attached) >= MAX_BLOCKS:
-        raise FailedPrecondition(f"an agent has at most {MAX_BLOCKS} blocks")
+        raise _too_many()
     last = connection.execute(
         select(func.max(agent_blocks.c.position)).where(
             owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id
@@ -203,6 +234,14 @@ def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str)
         .where(blocks.c.agent_id != agent_id)
         .values(agent_id=None)
     )
+
+
+def _too_many() -> FailedPrecondition:
+    return FailedPrecondition(f"an agent has at most {MAX_BLOCKS} blocks")
+
+
+def _label_taken(label: str) -> AlreadyExists:
+    return AlreadyExists(f"the agent already has a block labelled {label}")
 
 
 def detach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:
@@ -248,5 +287,5 @@ def _store(connection: Connection, tenant: Tenant, block: Block, origin: Origin)
     block.limit = block.limit or DEFAULT_LIMIT
     block.etag = str(revision)
     block.update_time.CopyFrom(clock.timestamp(at))
-    revisions.add(connection, tenant, block, origin)
+    revisions.add(connection, tenant, [block], origin)
     return block

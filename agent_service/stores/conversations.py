@@ -12,11 +12,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select,
 
 from agent_service import clock
 from agent_service.stores import replicas, unfinished
-from agent_service.stores.rows import Window, fetch, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, mine, of_owner, owned, owner
 from agent_service.stores.tables import conversations
 from agent_service.stores.views import View
 from servicekit import ids, structs
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Conversation
 from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
@@ -25,8 +26,8 @@ MAX_TITLE = 500
 MAX_SUMMARY = 200_000
 UPDATABLE = frozenset({"summary", "title", "metadata"})
 _HERE = and_(mine(conversations), conversations.c.id == bindparam("conversation_id"))
-_GET = select(conversations).where(_HERE)
-_FENCE = select(conversations.c.fence).where(_HERE)
+_GET = Prepared(select(conversations).where(_HERE))
+_FENCE = Prepared(select(conversations.c.fence).where(_HERE))
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,19 @@ def change(connection: Connection, tenant: Tenant, wanted: Conversation, paths: 
 def insert_row(
     connection: Connection, tenant: Tenant, conversation_id: str, agent_id: str, summary: str, at: int
 ) -> None:
-    connection.execute(
-        insert(conversations).values(
-            **owner(tenant),
-            id=conversation_id,
-            agent_id=agent_id,
-            summary=summary,
-            lease_owner=None,
-            fence=0,
-            window_start=0,
-            notice_step="",
-            created_at=at,
-            updated_at=at,
-        )
-    )
+    row = {
+        **owner(tenant),
+        "id": conversation_id,
+        "agent_id": agent_id,
+        "summary": summary,
+        "lease_owner": None,
+        "fence": 0,
+        "window_start": 0,
+        "notice_step": "",
+        "created_at": at,
+        "updated_at": at,
+    }
+    connection.execute(insert(conversations), row)
 
 
 def get(connection: Connection, tenant: Tenant, conversation_id: str) -> Conversation:
@@ -160,8 +160,8 @@ def check_here(connection: Connection, tenant: Tenant, conversation_id: str, me:
 
 def check_lease(connection: Connection, tenant: Tenant, lease: Lease) -> None:
     """Raises: FailedPrecondition FENCED if somebody else has taken the lease, or the conversation is gone."""
-    held = connection.execute(_FENCE, {**owner(tenant), "conversation_id": lease.conversation_id}).scalar()
-    if held != lease.fence:
+    held = _FENCE.first(connection, of_owner(tenant, conversation_id=lease.conversation_id))
+    if held is None or held.fence != lease.fence:
         raise FailedPrecondition(
             "another process has taken over this conversation", reason=type_pb2.ERROR_REASON_FENCED
         )
@@ -172,8 +172,8 @@ def view(connection: Connection, tenant: Tenant, conversation_id: str) -> View:
     return View.of(_row(connection, tenant, conversation_id))
 
 
-def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Row[Any]:
-    row = connection.execute(_GET, {**owner(tenant), "conversation_id": conversation_id}).one_or_none()
+def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Any:
+    row = _GET.first(connection, of_owner(tenant, conversation_id=conversation_id))
     if row is None:
         raise NotFound("conversation", conversation_id)
     return row

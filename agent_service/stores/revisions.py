@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,22 +37,24 @@ class Origin:
 USER = Origin()
 
 
-def add(connection: Connection, tenant: Tenant, block: Block, origin: Origin) -> None:
-    """Notes the block, as it now is, as the revision that its etag says."""
-    connection.execute(
-        insert(block_revisions).values(
+def add(connection: Connection, tenant: Tenant, blocks: Sequence[Block], origin: Origin) -> None:
+    """Notes each block, as it now is, as the revision that its etag says."""
+    rows = [
+        {
             **owner(tenant),
-            block_id=block.id,
-            revision=int(block.etag),
-            value=block.value,
-            author=origin.author,
-            agent_id=origin.agent_id,
-            label=block.label,
-            undone_revision=origin.undone_revision,
-            sources=list(origin.sources),
-            created_at=clock.microseconds(block.update_time),
-        )
-    )
+            "block_id": block.id,
+            "revision": int(block.etag),
+            "value": block.value,
+            "author": origin.author,
+            "agent_id": origin.agent_id,
+            "label": block.label,
+            "undone_revision": origin.undone_revision,
+            "sources": list(origin.sources),
+            "created_at": clock.microseconds(block.update_time),
+        }
+        for block in blocks
+    ]
+    connection.execute(insert(block_revisions), rows)
 
 
 def get(connection: Connection, tenant: Tenant, block_id: str, revision: int) -> BlockRevision:

@@ -20,8 +20,13 @@ def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
 
 
 def mine(table: Table) -> ColumnElement[bool]:
-    """The owner's rows in a statement that is built once: run it with the parameters of `owner`."""
-    return and_(table.c.account_id == bindparam("account_id"), table.c.user_id == bindparam("user_id"))
+    """The owner's rows in a statement that is built once: run it with the parameters of `of_owner`."""
+    return and_(table.c.account_id == bindparam("owner_account"), table.c.user_id == bindparam("owner_user"))
+
+
+def of_owner(tenant: Tenant, **more: Any) -> Parameters:
+    """The parameters of `mine`, with others that the statement has."""
+    return {"owner_account": tenant.account_id, "owner_user": tenant.user_id, **more}
 
 
 def readable(table: Table, tenant: Tenant) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
@@ -18,12 +18,16 @@ from agent_service import clock
 from agent_service.stores.rows import Window, fetch, owned, owner
 from agent_service.stores.tables import step_texts, steps
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.step_pb2 import SetStepFeedbackRequest, Step
 from triptych.errors import NotFound
 
 # What is there already stays. Two conversations of an agent may send the same text for the first time at once.
 _INSERT = {
-    name: (insert(steps).on_conflict_do_nothing(), insert(step_texts).on_conflict_do_nothing())
+    name: (
+        Prepared(insert(steps).on_conflict_do_nothing()),
+        Prepared(insert(step_texts).on_conflict_do_nothing()),
+    )
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
@@ -57,8 +61,8 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
     A step that is there already stays as it is.
     """
     insert_step, insert_texts = _INSERT[connection.dialect.name]
-    connection.execute(
-        insert_step,
+    insert_step.run(
+        connection,
         {
             **owner(tenant),
             "id": step.id,
@@ -67,7 +71,7 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
             "turn_id": step.turn_id,
             "created_at": clock.microseconds(step.create_time),
             "body": step.SerializeToString(),
-            "reference": asdict(reference),
+            "reference": vars(reference),
         },
     )
     if texts:
@@ -81,7 +85,7 @@ def add(connection: Connection, tenant: Tenant, step: Step, reference: Reference
             }
             for name, text in texts.items()
         ]
-        connection.execute(insert_texts, rows)
+        insert_texts.run(connection, *rows)
 
 
 def get(connection: Connection, tenant: Tenant, step_id: str) -> tuple[Step, Reference]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -152,7 +153,11 @@ turns = Table(
     Column("state", Integer, nullable=False),
     # Whether recall has yet to acknowledge messages of this turn.
     Column("recall_pending", Boolean, nullable=False),
+    # False in rows older than this column.
+    Column("background", Boolean, nullable=False, server_default=false()),
     Column("attempt", Integer, nullable=False),
+    # When it ended, as long as its journal has the words that recall has too; else null.
+    Column("words_since", BigInteger),
     # triptych.agent.v1.StartTurnRequest, and triptych.agent.v1.Turn as it stands
     Column("request", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -168,6 +173,12 @@ Index(
     turns.c.position,
     sqlite_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
     postgresql_where=turns.c.state.in_((1, 2, 6)) | turns.c.recall_pending,
+)
+Index(
+    "turns_with_words",
+    turns.c.words_since,
+    sqlite_where=turns.c.words_since.is_not(None),
+    postgresql_where=turns.c.words_since.is_not(None),
 )
 
 journal = Table(

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, insert, select, update
 
 from agent_service import clock
 from agent_service.stores import agents, conversations
 from agent_service.stores.conversations import Lease
 from agent_service.stores.requests import check_same, digest
-from agent_service.stores.rows import Window, fetch, mine, owned, owner
+from agent_service.stores.rows import Window, fetch, mine, of_owner, owned, owner
 from agent_service.stores.tables import journal, turns
 from agent_service.stores.unfinished import LIVE
 from servicekit import ids
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import (
     TURN_STATE_QUEUED,
@@ -32,21 +33,37 @@ from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-_BY_REQUEST = select(turns).where(
-    mine(turns), turns.c.agent_id == bindparam("of_agent"), turns.c.request_id == bindparam("of_request")
+_BY_REQUEST = Prepared(
+    select(turns).where(
+        mine(turns), turns.c.agent_id == bindparam("of_agent"), turns.c.request_id == bindparam("of_request")
+    )
 )
-_INSERT, _WRITE_EVENTS = insert(turns), insert(journal)
+_THIS = and_(mine(turns), turns.c.id == bindparam("of_turn"))
+_FIND = Prepared(select(turns).where(_THIS))
+_INSERT, _WRITE_EVENTS = Prepared(insert(turns)), Prepared(insert(journal))
+_UPDATE = Prepared(
+    update(turns)
+    .where(_THIS)
+    .values(
+        state=bindparam("now"),
+        body=bindparam("as_it_stands"),
+        attempt=func.coalesce(bindparam("new_attempt", type_=Integer), turns.c.attempt),
+        words_since=func.coalesce(bindparam("ended", type_=BigInteger), turns.c.words_since),
+    )
+)
+_ACKNOWLEDGED = Prepared(update(turns).where(_THIS).values(recall_pending=False))
 
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """A turn as stored. `attempt`: how often a process has begun to run it."""
+    """A turn as stored. `attempt`: how often a process has begun to run it. `thinned`: its journal is without words."""
 
     tenant: Tenant
     turn: Turn
     request: StartTurnRequest
     attempt: int
     recall_pending: bool
+    thinned: bool = False
 
     @property
     def live(self) -> bool:
@@ -112,11 +129,12 @@ def accept(connection: Connection, tenant: Tenant, request: StartTurnRequest, cl
         "request_hash": digest(_content(request)),
         "state": turn.state,
         "recall_pending": True,
+        "background": request.background,
         "attempt": 1 if lease else 0,
         "request": request.SerializeToString(),
         "body": turn.SerializeToString(),
     }
-    connection.execute(_INSERT, row)
+    _INSERT.run(connection, row)
     _write_events(connection, tenant, turn.id, [event])
     record = TurnRecord(tenant, turn, request, 1 if lease else 0, True)
     return Accepted(record, event, True, Claimed(record, agent, lease, [event]) if lease else None)
@@ -171,7 +189,7 @@ def commit(connection: Connection, tenant: Tenant, lease: Lease, turn: Turn, new
     conversations.check_lease(connection, tenant, lease)
     _write_events(connection, tenant, turn.id, new)
     if turn.state not in LIVE:
-        _update(connection, tenant, turn)
+        _update(connection, tenant, turn, words_since=clock.microseconds(turn.end_time))
         agents.touch(connection, tenant, turn.agent_id, clock.microseconds(turn.end_time))
 
 
@@ -183,12 +201,12 @@ def mark(connection: Connection, tenant: Tenant, turn: Turn) -> None:
 def end_without_lease(connection: Connection, tenant: Tenant, turn: Turn, new: Sequence[TurnEvent]) -> None:
     """Ends a turn that nobody has begun to run."""
     _write_events(connection, tenant, turn.id, new)
-    _update(connection, tenant, turn)
+    _update(connection, tenant, turn, words_since=clock.microseconds(turn.end_time))
 
 
 def recall_acknowledged(connection: Connection, tenant: Tenant, turn_ids: Sequence[str]) -> None:
     """Notes that recall has all messages of these turns."""
-    connection.execute(update(turns).where(owned(turns, tenant), turns.c.id.in_(turn_ids)).values(recall_pending=False))
+    _ACKNOWLEDGED.run(connection, *(of_owner(tenant, of_turn=turn_id) for turn_id in turn_ids))
 
 
 def get(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord:
@@ -221,37 +239,35 @@ def list_page(
         query = query.where(turns.c.conversation_id == request.conversation_id)
     if request.states:
         query = query.where(turns.c.state.in_(list(request.states)))
+    if request.background_only:
+        query = query.where(turns.c.background)
     rows, token = fetch(connection, query, turns, tenant, window, turns.c.position)
     return [Turn.FromString(row.body) for row in rows], token
 
 
 def find(connection: Connection, tenant: Tenant, turn_id: str) -> TurnRecord | None:
-    row = connection.execute(select(turns).where(owned(turns, tenant), turns.c.id == turn_id)).one_or_none()
+    row = _FIND.first(connection, of_owner(tenant, of_turn=turn_id))
     return _to_record(row) if row is not None else None
 
 
-def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Row[Any] | None:
-    parameters = {**owner(tenant), "of_agent": agent_id, "of_request": request_id}
-    return connection.execute(_BY_REQUEST, parameters).one_or_none()
+def _by_request(connection: Connection, tenant: Tenant, agent_id: str, request_id: str) -> Any | None:
+    return _BY_REQUEST.first(connection, of_owner(tenant, of_agent=agent_id, of_request=request_id))
 
 
 def _write_events(connection: Connection, tenant: Tenant, turn_id: str, new: Sequence[TurnEvent]) -> None:
-    if new:
-        connection.execute(
-            _WRITE_EVENTS,
-            [
-                {**owner(tenant), "turn_id": turn_id, "sequence": e.sequence, "event": e.SerializeToString()}
-                for e in new
-            ],
-        )
+    of_turn = {**owner(tenant), "turn_id": turn_id}
+    _WRITE_EVENTS.run(connection, *({**of_turn, "sequence": e.sequence, "event": e.SerializeToString()} for e in new))
 
 
-def _update(connection: Connection, tenant: Tenant, turn: Turn, **more: Any) -> None:
-    values = {"state": turn.state, "body": turn.SerializeToString(), **more}
-    connection.execute(update(turns).where(owned(turns, tenant), turns.c.id == turn.id).values(**values))
+def _update(
+    connection: Connection, tenant: Tenant, turn: Turn, *, attempt: int | None = None, words_since: int | None = None
+) -> None:
+    """`attempt`, `words_since`: None leaves them as they are."""
+    values = {"now": turn.state, "as_it_stands": turn.SerializeToString(), "new_attempt": attempt, "ended": words_since}
+    _UPDATE.run(connection, of_owner(tenant, of_turn=turn.id, **values))
 
 
-def _to_record(row: Row[Any]) -> TurnRecord:
+def _to_record(row: Any) -> TurnRecord:
     turn = Turn.FromString(row.body)
     turn.state = TurnState.ValueType(row.state)
     return TurnRecord(
@@ -260,4 +276,5 @@ def _to_record(row: Row[Any]) -> TurnRecord:
         request=StartTurnRequest.FromString(row.request),
         attempt=row.attempt,
         recall_pending=row.recall_pending,
+        thinned=row.state not in LIVE and row.words_since is None,
     )

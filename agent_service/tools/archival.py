@@ -78,11 +78,11 @@ def _shown(hit: PassageHit, context: CallContext, newer: PassageHit | None) -> d
     if newer is not None:
         fields["no_longer_true_since"] = newer.passage.create_time.ToDatetime(UTC).isoformat(timespec="seconds")
     if hit.passage.HasField("source"):
-        fields["source"] = _place(hit.passage.source)
+        fields["source"] = place(hit.passage.source)
     return fields
 
 
-def _place(source: Source) -> str:
+def place(source: Source) -> str:
     """Where it stands, so that the agent can say where it has it from."""
     page = f", page {source.page}" if source.page else ""
     headings = f", under {' > '.join(source.headings)}" if source.headings else ""

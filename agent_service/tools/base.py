@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from agent_service import characters
 from agent_service.models.arguments import UNREADABLE
 from agent_service.models.types import ToolSchema
+from agent_service.store import Store
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent, Block
@@ -97,6 +99,7 @@ class CallContext:
     key: str
     fence: Fence
     tiers: Tiers
+    store: Store
     now: datetime
 
 
@@ -187,4 +190,4 @@ def parse_object(name: str, raw: str) -> dict[str, Any]:
         raise ToolError(f"The arguments of {name} must be one JSON object.")
     if set(given) == {UNREADABLE}:
         raise ToolError(f"The arguments of {name} are not valid JSON, or were cut off. Send one JSON object.")
-    return given
+    return dict(characters.whole_value(given)) if "\\u" in raw else given

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from agent_service.models.types import ToolSchema
-from agent_service.tools import archival, memory, omni, patching, recall, speech
+from agent_service.tools import archival, files, memory, omni, patching, recall, speech
 from agent_service.tools.base import BuiltIn, schema
 from servicekit import ids
 from triptych.agent.v1 import agent_pb2
@@ -16,6 +16,7 @@ _BY_TIER: dict[str, tuple[BuiltIn, ...]] = {
     "core": (*memory.TOOLS, *omni.TOOLS, *patching.TOOLS),
     "recall": recall.TOOLS,
     "archival": archival.TOOLS,
+    "files": files.TOOLS,
     "speech": speech.TOOLS,
 }
 TOOLS: dict[str, BuiltIn] = {tool.name: tool for tools in _BY_TIER.values() for tool in tools}

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from agent_service.stores import turns
 from agent_service.stores.rows import Window
 from agent_service.stores.turns import TurnRecord
+from agent_service.turns import words
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from servicekit import ids, paging
@@ -61,7 +62,7 @@ class Continuer:
 
         wait = self._parts.waits.of_turn(tenant, turn_id)
         record, events = await self._parts.store.read(work)
-        known = _answered(events, response)
+        known = _answered(events, response, thinned=record.thinned)
         if known:
             return known
         if wait is None and record.turn.state == pb.TURN_STATE_WAITING:
@@ -80,11 +81,14 @@ class Continuer:
         return found[0].id
 
 
-def _answered(events: Sequence[TurnEvent], response: pb.ApprovalResponse) -> int:
+def _answered(events: Sequence[TurnEvent], response: pb.ApprovalResponse, *, thinned: bool) -> int:
     """The number of the event with this answer; 0 if there is none. Raises: FailedPrecondition REQUEST_ID_REUSED."""
+    wanted = TurnEvent(approval_response=response)
+    if thinned:
+        wanted = words.without(wanted)
     for event in events:
         if event.HasField("approval_response") and event.approval_response.request_id == response.request_id:
-            if event.approval_response != response:
+            if event.approval_response != wanted.approval_response:
                 raise FailedPrecondition(
                     "request_id: was used before for another answer", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
                 )

@@ -17,6 +17,7 @@ from agent_service.stores import conversations, replicas, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.stores.unfinished import Unfinished
+from agent_service.turns import reading
 from agent_service.turns.feed import Feed, Reader
 from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
@@ -111,20 +112,24 @@ class TurnEngine:
     ) -> AsyncGenerator[TurnEvent, None]:
         """Every journalled event after that sequence, then what happens live.
 
-        Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn.
+        Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn, or if recall is away that has its words.
         """
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant:
             async for event in live.feed.read(live.feed.attach(after_sequence, deltas=deltas)):
                 yield event
             return
-        record, journalled = await self._parts.store.read(
-            lambda c: (turns.get(c, tenant, turn_id), turns.events(c, tenant, turn_id, after_sequence))
-        )
+        record, journalled = await self.journalled(tenant, turn_id, after_sequence)
         if record.live:
             await self.refuse(tenant, record.turn)
         for event in journalled:
             yield event
+
+    async def journalled(
+        self, tenant: Tenant, turn_id: str, after_sequence: int = 0, most: int | None = None
+    ) -> tuple[TurnRecord, list[TurnEvent]]:
+        """A turn, and what of it is journalled by now. Raises: NotFound; Unavailable if recall is needed and away."""
+        return await reading.journalled(self._parts, tenant, turn_id, after_sequence, most)
 
     async def refuse(self, tenant: Tenant, turn: Turn) -> None:
         """Raises what there is to say of a turn that is not over, and that this process does not run."""

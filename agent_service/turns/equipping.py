@@ -1,15 +1,17 @@
-"""Gives a turn its tools."""
+"""Gives a turn its tools and files."""
 
 from __future__ import annotations
 
 from agent_service.stores import sleeps, tools
 from agent_service.tools import definitions, registry, sleep, toolbox
+from agent_service.tools.desk import Desk
 from agent_service.turns.running import Running
 
 
 async def equip(running: Running) -> None:
-    """Sets the turn's toolbox. An agent with built-in tools alone costs no read."""
+    """Sets the turn's toolbox, and tidies its files up. Built-in tools alone, and no open file, cost no read."""
     tenant, turn = running.tenant, running.turn
+    await Desk(running.parts.store, running.parts.tiers).tidy(running.principal, running.agent)
     if running.sleeping:
         running.toolbox = sleep.toolbox(await running.parts.store.read(lambda c: sleeps.sources(c, tenant, turn.id)))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent_service.turns.rules import Done
@@ -11,6 +11,9 @@ from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
+
+# A gRPC message may have 4 MiB, and one of ours about one.
+_MAX_BATCH_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def steps_taken(events: Sequence[TurnEvent]) -> int:
 
 
 def batches(turn_id: str, events: Sequence[TurnEvent], *, ended: bool) -> list[Batch]:
-    """The turn's messages as appends, one a step, the first with the input.
+    """The turn's messages as appends, one a step (more if it is large), the first with the input.
 
     Of a turn that goes on, the last step is left out while calls of it are open: a batch never changes once sent.
     """
@@ -101,6 +104,19 @@ def batches(turn_id: str, events: Sequence[TurnEvent], *, ended: bool) -> list[B
                 steps.append([])
             answered = True
         steps[-1].append(message)
-    whole = [Batch(f"{turn_id}/{number}", step) for number, step in enumerate(steps) if step]
-    complete = answered and not open_calls(events)
-    return whole if ended or complete else whole[:-1]
+    if not ended and not (answered and not open_calls(events)):
+        steps.pop()
+    return [batch for number, step in enumerate(steps) for batch in _parts(f"{turn_id}/{number}", step)]
+
+
+def _parts(request_id: str, step: Sequence[Message]) -> Iterator[Batch]:
+    """A step's messages, in order, in appends that are not too large to be sent."""
+    parts, size = list[list[Message]](), 0
+    for message in step:
+        size += message.ByteSize()
+        if not parts or size > _MAX_BATCH_BYTES:
+            parts.append([])
+            size = message.ByteSize()
+        parts[-1].append(message)
+    for number, part in enumerate(parts):
+        yield Batch(f"{request_id}/{number}" if number else request_id, part)

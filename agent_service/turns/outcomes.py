@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent_service import characters
 from triptych.agent.v1.turn_pb2 import MemoryEdit
 
 MAX_RESULT_CHARACTERS = 100_000
@@ -24,6 +25,7 @@ def failure(problem: object) -> Outcome:
 
 def bounded(text: str, limit: int = 0) -> str:
     """At most `limit` characters (0, or more than 100,000: 100,000), and a word about the rest."""
+    text = characters.whole(text)
     limit = min(limit or MAX_RESULT_CHARACTERS, MAX_RESULT_CHARACTERS)
     if len(text) <= limit:
         return text

@@ -89,6 +89,7 @@ class SingleCalls:
             key=f"run/{request.request_id or ids.new('call')}",
             fence=type_pb2.Fence(),
             tiers=self.tiers,
+            store=self.store,
             now=datetime.now(UTC),
         )
         try:

@@ -88,6 +88,7 @@ class Caller:
             key=key,
             fence=Fence(scope=running.lease.conversation_id, token=running.lease.fence),
             tiers=running.parts.tiers,
+            store=running.parts.store,
             now=self.now,
         )
 

@@ -26,7 +26,7 @@ async def exported(back: Backends, known: Catalogue, agent_id: str, *, with_mess
     agent = (await back.agent_peer.unary(back.agents.GetAgent, agent_pb2.GetAgentRequest(agent_id=agent_id))).agent
     shown = await known.agent(agent)
     blocks = [{**block, "id": f"block-{number}"} for number, block in enumerate(shown["blocks"])]
-    tools = [{**tool, "id": f"tool-{number}"} for number, tool in enumerate(shown["tools"])]
+    tools = [{**tool, "id": f"tool-{number}"} for number, tool in enumerate(await known.tools_of(agent))]
     archives, passages = await _archival(back, agent)
     conversations, said = await _recall(back, agent) if with_messages else ([], [])
     return {

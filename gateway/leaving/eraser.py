@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.backends import Backends
 from gateway.store import Store
-from gateway.stores import erasures, keys, usage, users
+from gateway.stores import batches, erasures, groups, keys, usage, users
 from gateway.usage.book import UsageBook
 from servicekit import deadline
 from servicekit.principal import Principal, Tenant
@@ -107,6 +107,8 @@ class Eraser:
 def _purge_access(connection: Connection, tenant: Tenant) -> None:
     """What the gateway has of the user. Of the audit log the events stay: who did what, and no words."""
     removed = {
+        "access.batches": batches.remove_of(connection, tenant),
+        "access.groups": groups.remove_of(connection, tenant),
         "access.keys": keys.remove_of(connection, *tenant),
         "access.usage": usage.remove(connection, tenant),
         "access.users": users.remove(connection, *tenant),

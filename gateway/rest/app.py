@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -12,7 +12,9 @@ from starlette.types import ASGIApp
 from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.backends import Backends
+from gateway.batches.batches import Batches
 from gateway.config import Settings
+from gateway.groups.groups import Groups
 from gateway.mcp.door import McpDoor
 from gateway.rest import (
     admin,
@@ -28,6 +30,7 @@ from gateway.rest import (
     memory,
     messages,
     models,
+    open_files,
     own_memory,
     providers,
     runs,
@@ -38,6 +41,12 @@ from gateway.rest import (
     traces,
     unsupported,
     windows,
+)
+from gateway.rest import (
+    batches as batch_routes,
+)
+from gateway.rest import (
+    groups as group_routes,
 )
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.door import Door, error_answer, error_response
@@ -60,6 +69,8 @@ def make_app(
     audit: AuditLog,
     servicer: GatewayServicer,
     mcp: McpDoor,
+    batches: Batches,
+    groups: Groups,
     settings: Settings,
 ) -> ASGIApp:
     """The app behind its door."""
@@ -67,6 +78,8 @@ def make_app(
     app.state.backends = backends
     app.state.catalogue = Catalogue(backends)
     app.state.servicer = servicer
+    app.state.batches = batches
+    app.state.groups = groups
     app.router.routes.extend(mcp.routes)
     door = OpenAiForm(Door(app, authenticator, admission, audit, secure=settings.tls is not None))
     if not settings.cors_origins:
@@ -89,10 +102,13 @@ def make_api() -> FastAPI:
         agent_files,
         agents,
         memory,
+        batch_routes,  # before messages, one of which could be called so
         messages,
         blocks,
         archives,
         folders,
+        group_routes,
+        open_files,
         identities,
         search,
         conversations,
@@ -106,14 +122,19 @@ def make_api() -> FastAPI:
         traces,
         mcp_servers,
     ):
-        app.include_router(module.router)
+        _add(app, module.router)
     for module in (openai_chat, openai_models, docs, admin, providers, unsupported):
-        app.include_router(module.router)
+        _add(app, module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+def _add(app: FastAPI, router: APIRouter) -> None:
+    """As the app's own routes: those of an included router are looked through three times for each request."""
+    app.router.routes.extend(router.routes)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

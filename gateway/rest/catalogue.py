@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
 
 from gateway.backends import Backends
 from gateway.rest import shapes
@@ -23,6 +25,7 @@ class Catalogue:
         self._fetched = float("-inf")
         self._lock = asyncio.Lock()
         self._built_in: dict[str, Json] = {}
+        self._encoded: dict[str, orjson.Fragment] = {}
         self.models = agent_pb2.ListModelsResponse()
 
     async def load(self) -> Catalogue:
@@ -36,6 +39,7 @@ class Catalogue:
                     self._listed(built_in),
                     self._backends.agent_peer.unary(self._backends.agents.ListModels, models),
                 )
+                self._encoded = _encoded(self._built_in)
                 self._fetched = time.monotonic()
         return self
 
@@ -44,15 +48,22 @@ class Catalogue:
         return await self._listed(agent_pb2.ListToolsRequest())
 
     async def agents(self, agents: Sequence[agent_pb2.Agent]) -> list[Json]:
+        """As they are shown. Their tools are encoded already: they are most of it, and mostly the same."""
         default = self.models.default_handle
         window = next((model.context_window for model in self.models.models), 32_768)
-        tools = await self._named(name for agent in agents for name in agent.tools)
+        own = await self._named(name for agent in agents for name in agent.tools)
+        tools = self._encoded if own is self._built_in else _encoded(own)
         identities = await self._identities({each for agent in agents for each in agent.identity_ids})
         return [shapes.agent(agent, tools, identities, window, default) for agent in agents]
 
     async def agent(self, agent: agent_pb2.Agent) -> Json:
         (shown,) = await self.agents([agent])
         return shown
+
+    async def tools_of(self, agent: agent_pb2.Agent) -> list[Json]:
+        """Those that there are, in the agent's order."""
+        tools = await self._named(agent.tools)
+        return [tools[name] for name in agent.tools if name in tools]
 
     async def tool_names(self, tool_ids: Sequence[str]) -> list[str]:
         """Raises: InvalidArgument for an id that there is none of."""
@@ -84,3 +95,7 @@ class Catalogue:
             request.page_token = response.next_page_token
             if not request.page_token:
                 return found
+
+
+def _encoded(tools: Mapping[str, Json]) -> dict[str, orjson.Fragment]:
+    return {name: orjson.Fragment(orjson.dumps(tool)) for name, tool in tools.items()}

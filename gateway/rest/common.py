@@ -21,7 +21,9 @@ from triptych.type.v1 import type_pb2
 T = TypeVar("T")
 
 
-def _backends(request: Request) -> Backends:
+# Dependencies are `async` though they wait for nothing: what is not, FastAPI calls in a thread, and the way there and
+# back takes longer than all else that the door does.
+async def _backends(request: Request) -> Backends:
     backends: Backends = request.app.state.backends
     return backends
 
@@ -65,7 +67,7 @@ class Listing(NamedTuple):
 
 
 def _listing(default: Literal["asc", "desc"]) -> Any:
-    def read(
+    async def read(
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         before: str | None = None,
         after: str | None = None,

@@ -18,6 +18,7 @@ from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import AlreadyExists, NotFound
 
+FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
 router = APIRouter(prefix="/v1", tags=["folders"])
 
 _PIECE_BYTES = 512 * 1024
@@ -122,7 +123,7 @@ async def upload(
 @router.get("/folders/{folder_id}/files")
 async def list_files(folder_id: str, back: Back, listing: NewestFirst) -> Response:
     await _fetch(back, folder_id)
-    return answer(listing.part([_file(each) for each in await _documents(back, [folder_id], listing)], _id))
+    return answer(listing.part([_file(each) for each in await documents_of(back, [folder_id], listing)], _id))
 
 
 @router.get("/folders/{folder_id}/files/{file_id}")
@@ -151,29 +152,14 @@ async def list_agents_folders(agent_id: str, back: Back, listing: NewestFirst) -
 
 @router.patch("/agents/{agent_id}/folders/{verb}/{folder_id}")
 async def attach_or_detach(agent_id: str, verb: Literal["attach", "detach"], folder_id: str, back: Back) -> Response:
-    await change_archives(back, agent_id, verb, folder_id)
+    """With its first folder an agent gets the tools that read files."""
+    agent = await change_archives(back, agent_id, verb, folder_id)
+    missing = [name for name in FILE_TOOLS if name not in agent.tools]
+    if verb == "attach" and missing:
+        wanted = agent_pb2.Agent(id=agent_id, tools=[*agent.tools, *missing])
+        update = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["tools"]))
+        await back.agent_peer.unary(back.agents.UpdateAgent, update)
     return answer(None)
-
-
-@router.get("/agents/{agent_id}/files")
-async def list_agents_files(agent_id: str, back: Back, listing: NewestFirst) -> Response:
-    """None of them is ever open: they are searched, and what is found stands in the context."""
-    agent = await fetch_agent(back, agent_id)
-    documents = await _documents(back, list(agent.archive_ids), listing)
-    shown = [
-        {
-            "id": each.id,
-            "file_id": each.id,
-            "file_name": each.file_name,
-            "folder_id": each.archive_id,
-            "folder_name": each.archive_id,
-            "is_open": False,
-        }
-        for each in documents
-    ]
-    page = listing.part(shown, _id)
-    more = bool(page) and page[-1]["id"] != shown[-1]["id"]
-    return answer({"files": page, "next_cursor": page[-1]["id"] if more else None, "has_more": more})
 
 
 async def _fetch(back: Back, folder_id: str) -> pb.Archive:
@@ -192,7 +178,7 @@ async def _document(back: Back, folder_id: str, file_id: str) -> pb.Document:
     return document
 
 
-async def _documents(back: Back, folder_ids: list[str], listing: Listing) -> list[pb.Document]:
+async def documents_of(back: Back, folder_ids: list[str], listing: Listing) -> list[pb.Document]:
     request = pb.ListDocumentsRequest(archive_ids=folder_ids, page_size=_PAGE, order=listing.order)
     found: list[pb.Document] = []
     while True:

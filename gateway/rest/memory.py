@@ -141,7 +141,9 @@ async def attach_or_detach_archive(
     return answer(None)
 
 
-async def change_archives(back: Back, agent_id: str, verb: Literal["attach", "detach"], archive_id: str) -> None:
+async def change_archives(
+    back: Back, agent_id: str, verb: Literal["attach", "detach"], archive_id: str
+) -> agent_pb2.Agent:
     """The first of an agent's archives is the one that it inserts into. Raises: NotFound."""
     agent = await fetch_agent(back, agent_id)
     kept = [each for each in agent.archive_ids if each != archive_id]
@@ -150,4 +152,4 @@ async def change_archives(back: Back, agent_id: str, verb: Literal["attach", "de
         kept = list(dict.fromkeys([*agent.archive_ids, archive_id]))
     wanted = agent_pb2.Agent(id=agent_id, archive_ids=kept)
     request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["archive_ids"]))
-    await back.agent_peer.unary(back.agents.UpdateAgent, request)
+    return (await back.agent_peer.unary(back.agents.UpdateAgent, request)).agent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 
 from gateway.rest import letta_messages, shapes, turns
@@ -9,6 +11,7 @@ from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer
 from gateway.rest.schemas import MessagesCreate, MessageUpdate
 from gateway.rest.starting import start_request
+from servicekit import ids
 from triptych.agent.v1 import turn_pb2
 from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2
@@ -53,9 +56,11 @@ async def cancel(agent_id: str, back: Back) -> Response:
 async def list_messages(
     agent_id: str, back: Back, listing: NewestFirst, conversation_id: str | None = None
 ) -> Response:
-    agent = await fetch_agent(back, agent_id)
-    conversation_id = conversation_id or agent.default_conversation_id
-    return await messages_page(back, listing, agent_id=agent_id, conversation_id=conversation_id)
+    # Side by side. Which conversation is an agent's default one is known by its id; whether there is that agent is not.
+    wanted = conversation_id or ids.derived("conv", agent_id)
+    page = messages_page(back, listing, agent_id=agent_id, conversation_id=wanted)
+    _, shown = await asyncio.gather(fetch_agent(back, agent_id), page)
+    return shown
 
 
 @router.patch("/agents/{agent_id}/messages/{message_id}")

@@ -75,7 +75,7 @@ class MemorySearch(Body):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-def _servicer(back: Back) -> MemoryServicer:
+async def _servicer(back: Back) -> MemoryServicer:
     return MemoryServicer(back)
 
 

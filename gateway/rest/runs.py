@@ -11,12 +11,11 @@ from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers
 from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
-_STATES = {
+STATES = {
     "created": pb.TURN_STATE_QUEUED,
     "running": pb.TURN_STATE_RUNNING,
     "completed": pb.TURN_STATE_COMPLETED,
@@ -36,10 +35,10 @@ async def list_runs(
 ) -> Response:
     wanted = ["created", "running"] if active else statuses or []
     request = pb.ListTurnsRequest(
+        **listing.paging,
         agent_id=agent_id or "",
         conversation_id=conversation_id or "",
-        **listing.paging,
-        states=[_STATES[status] for status in wanted if status in _STATES],
+        states=[STATES[status] for status in wanted if status in STATES],
     )
     response = await back.agent_peer.unary(back.turns.ListTurns, request)
     return answers(response.turns, shapes.run)
@@ -68,13 +67,7 @@ async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Resp
 @router.get("/{run_id}/messages")
 async def list_messages(run_id: str, back: Back, listing: OldestFirst) -> Response:
     """The input, and what the run's steps have said and done by now."""
-    messages: list[Message] = []
-    for event in await traces.events(back, run_id):
-        kind = event.WhichOneof("event")
-        if kind == "accepted":
-            messages.extend(event.accepted.messages)
-        elif kind in ("message", "tool_result"):
-            messages.append(getattr(event, kind))
+    messages = turns.said(await traces.events(back, run_id))
     if listing.order == type_pb2.SORT_ORDER_DESCENDING:
         messages.reverse()
     return answer(letta_messages.expanded(listing.part(messages, lambda message: message.id)))

@@ -25,6 +25,7 @@ class HttpServer:
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,  # who calls is told by a key, and by no header
             http=BoundedProtocol,
             timeout_keep_alive=75,
             ssl_certfile=tls.certificate if tls else None,

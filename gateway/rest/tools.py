@@ -107,7 +107,7 @@ async def delete_tool(tool_id: str, back: Back) -> Response:
 
 @router.get("/agents/{agent_id}/tools")
 async def list_agent_tools(agent_id: str, back: Back, known: Known, listing: NewestFirst) -> Response:
-    return answer(_part((await known.agent(await fetch_agent(back, agent_id)))["tools"], listing))
+    return answer(_part(await known.tools_of(await fetch_agent(back, agent_id)), listing))
 
 
 @router.patch("/agents/{agent_id}/tools/approval/{tool_name}")
@@ -137,12 +137,12 @@ async def run_tool(
     agent_id: str, tool_name: str, request: Request, back: Back, known: Known, body: RunArguments | None = None
 ) -> Response:
     """Calls a tool of the agent's, as the agent would, outside of any turn."""
-    shown = await known.agent(await fetch_agent(back, agent_id))
-    tool_id = next((tool["id"] for tool in shown["tools"] if tool["name"] == tool_name), "")
-    if not tool_id:
+    agent = await fetch_agent(back, agent_id)
+    tool = (await known.tools()).get(tool_name) if tool_name in agent.tools else None
+    if tool is None:
         raise NotFound("tool", tool_name)
     arguments = json.dumps(body.args if body else {})
-    run = pb.RunToolRequest(tool_id=tool_id, agent_id=agent_id, arguments=arguments, request_id=request_id(request))
+    run = pb.RunToolRequest(tool_id=tool["id"], agent_id=agent_id, arguments=arguments, request_id=request_id(request))
     ran = await back.agent_peer.unary(back.agents.RunTool, run)
     return answer({**result(ran), "agent_state": await known.agent(await fetch_agent(back, agent_id))})
 

@@ -9,17 +9,11 @@ from gateway.rest.door import error_response
 
 router = APIRouter(include_in_schema=False)
 
-_FILES = "files are not opened: an agent searches them, and what it finds stands in its context"
 _HOSTED = "it belongs to Letta's hosted service"
-_LATER = "it is not there yet"
 # The beginning of a path → why.
 REASONS = {
     "/v1/sources": "sources are folders by an older name: use /v1/folders",
     "/v1/agents/{agent_id}/sources": "sources are folders by an older name: use /v1/agents/{agent_id}/folders",
-    "/v1/agents/{agent_id}/files": _FILES,
-    "/v1/groups": "groups are not served: agents of a user share blocks and archives",
-    "/v1/messages/batches": _LATER,
-    "/v1/jobs": "there are no jobs: runs in the background are at /v1/runs",
     "/v1/providers": "the server's endpoint is its operator's, your own are at /v1/model-providers",
     "/v1/sandbox-config": "the server's sandbox is set by its operator",
     "/v1/voice-beta": "voice was given up by Letta",

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -132,4 +133,97 @@ erasures = Table(
     # Rows removed, by tier and kind.
     Column("removed", JSON, nullable=False),
     UniqueConstraint("account_id", "user_id", name="erasures_by_user"),
+)
+
+# Many turns that are to be run in the background.
+batches = Table(
+    "batches",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    # Null while it is under way.
+    Column("ended_at", BigInteger),
+    Column("cancelled", Boolean, nullable=False),
+    Column("request_id", String(200)),
+    Column("request_hash", String(64), nullable=False),
+    UniqueConstraint("account_id", "user_id", "request_id", name="batches_by_request"),
+    Index("batches_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("batch_id", String(64), primary_key=True),
+    # In the order in which they were given, from 0.
+    Column("position", Integer, primary_key=True),
+    Column("agent_id", String(64), nullable=False),
+    # gateway.stores.batches.State
+    Column("state", Integer, nullable=False),
+    # triptych.agent.v1.StartTurnRequest, until the turn is accepted: from then on agent_service has what was said.
+    Column("start", LargeBinary),
+    Column("turn_id", String(64)),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("manager_type", String(20), nullable=False),
+    # Those of gateway.stores.groups.Group that are neither searched nor compared.
+    Column("settings", JSON, nullable=False),
+    Column("request_id", String(200)),
+    UniqueConstraint("account_id", "user_id", "request_id", name="groups_by_request"),
+    Index("groups_by_time", "account_id", "user_id", "created_at", "id"),
+)
+
+
+def _of_group() -> tuple[Column[str], Column[str], Column[str]]:
+    return (
+        Column("account_id", String(100), primary_key=True),
+        Column("user_id", String(100), primary_key=True),
+        Column("group_id", String(64), primary_key=True),
+    )
+
+
+# Who is in a group, its manager too, and the conversation that each has for it.
+group_members = Table(
+    "group_members",
+    metadata,
+    *_of_group(),
+    Column("agent_id", String(64), primary_key=True),
+    # -1: the manager, who is not one of those it manages.
+    Column("position", Integer, nullable=False),
+    Column("conversation_id", String(64), nullable=False),
+)
+
+# What was sent to a group: 1, 2, 3, …
+group_messages = Table(
+    "group_messages",
+    metadata,
+    *_of_group(),
+    Column("sequence", Integer, primary_key=True),
+    Column("request_id", String(200), nullable=False),
+    # How many messages it was.
+    Column("inputs", Integer, nullable=False),
+    UniqueConstraint("account_id", "user_id", "group_id", "request_id", name="group_messages_by_request"),
+)
+
+# The turns that were run for it, in the order in which they began.
+group_turns = Table(
+    "group_turns",
+    metadata,
+    *_of_group(),
+    Column("sequence", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    # Which turn of those it takes: a replay finds it by that.
+    Column("key", String(64), nullable=False),
+    Column("agent_id", String(64), nullable=False),
+    Column("turn_id", String(64), nullable=False),
 )

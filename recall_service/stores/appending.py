@@ -14,12 +14,13 @@ from recall_service.stores.tables import appends, conversations, messages, owned
 from recall_service.times import microseconds, timestamp
 from servicekit import ids
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 from triptych.type.v1 import type_pb2
 
 # The conversation's counter, and what the request wrote if it came before.
-_COUNTER = (
+_COUNTER = Prepared(
     select(conversations, appends.c.request_hash, appends.c.first_sequence, appends.c.number)
     .join_from(
         conversations,
@@ -34,15 +35,18 @@ _COUNTER = (
     .where(owned(conversations), conversations.c.id == bindparam("conversation"))
     .with_for_update(of=conversations)  # SQLite has one writer and needs no lock
 )
-_ADVANCE = (
+_ADVANCE = Prepared(
     update(conversations)
     .where(owned(conversations), conversations.c.id == bindparam("conversation"))
     .values(last_sequence=bindparam("new_last"), fence=bindparam("new_fence"))
 )
-_START = insert(conversations)
-_NOTE = insert(appends)
+_START = Prepared(insert(conversations))
+_NOTE = Prepared(insert(appends))
 _TAKEN = select(messages.c.n).where(owned(messages), messages.c.id.in_(bindparam("ids", expanding=True))).limit(1)
-_INSERT = insert(messages)
+_HAS = Prepared(select(messages.c.n).where(owned(messages), messages.c.id == bindparam("one_id")))
+# So many ids are looked up one by one, which costs less than a list of them.
+_FEW = 4
+_INSERT = Prepared(insert(messages))
 # As they were appended: what was changed since is in the first revision.
 _SPAN = (
     select(func.coalesce(revisions.c.body, messages.c.body))
@@ -76,7 +80,7 @@ def append(
     number = 0 if known else len(request.messages)
     # A replay moves the fence too: it comes from the conversation's new owner.
     moved = {"new_last": counter.last_sequence + number, "new_fence": max(counter.fence, request.fence.token)}
-    connection.execute(_ADVANCE, {**here, **moved})
+    _ADVANCE.run(connection, {**here, **moved})
     if known:
         span = {"first": counter.first_sequence, "last": counter.first_sequence + counter.number - 1}
         return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
@@ -93,7 +97,7 @@ def append(
         first_sequence=first,
         number=number,
     )
-    connection.execute(_NOTE, note)
+    _NOTE.run(connection, note)
     return stored
 
 
@@ -110,10 +114,10 @@ class _Counter(NamedTuple):
 def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest) -> Any:
     """The conversation's counter, which is locked, or a new one. Gives a `_Counter` or a row with its columns."""
     here = owner(tenant, conversation=request.conversation_id, request=request.request_id)
-    counter = connection.execute(_COUNTER, here).one_or_none()
+    counter = _COUNTER.first(connection, here)
     if counter is None:
         new = row(tenant, id=request.conversation_id, agent_id=request.agent_id, last_sequence=0, fence=0)
-        connection.execute(_START, new)
+        _START.run(connection, new)
         return _Counter(0, 0)
     if counter.agent_id != request.agent_id:
         raise InvalidArgument.of("conversation_id", "is a conversation of another agent")
@@ -126,7 +130,11 @@ def _check_ids(connection: Connection, here: dict[str, Any], request: AppendMess
     """No key says it: PostgreSQL's are of one agent. Nobody else of the user's writes meanwhile."""
     chosen = [message.id for message in request.messages if message.id]
     taken = len(set(chosen)) < len(chosen)
-    if taken or (chosen and connection.execute(_TAKEN, {**here, "ids": chosen}).first() is not None):
+    if len(chosen) <= _FEW:
+        taken = taken or any(_HAS.first(connection, {**here, "one_id": each}) is not None for each in chosen)
+    else:
+        taken = taken or connection.execute(_TAKEN, {**here, "ids": chosen}).first() is not None
+    if taken:
         raise AlreadyExists("a message of one of these ids is already there")
 
 
@@ -165,5 +173,5 @@ def _insert(connection: Connection, index: MessageIndex, tenant: Tenant, stored:
         )
         for n, message in numbered.items()
     ]
-    connection.execute(_INSERT, rows)
+    _INSERT.run(connection, *rows)
     index.add(connection, tenant, numbered)

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, bindparam, text
 
 from recall_service.store import ALL_ROLES, Filters
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-_ADD = text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)")
+_ADD = Prepared(text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)"))
 _SECONDS_OF_A_DAY = 86_400
 _SPOKEN = set(ALL_ROLES) - {type_pb2.ROLE_TOOL}
 _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bindparam("numbers", expanding=True))
@@ -28,7 +29,7 @@ def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message])
         if message.text
     ]
     if rows:
-        connection.execute(_ADD, rows)
+        _ADD.run(connection, *rows)
 
 
 def remove(connection: Connection, numbers: Sequence[int]) -> None:

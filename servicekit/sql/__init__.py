@@ -2,7 +2,8 @@
 
 from servicekit.sql.database import Database, StoreError, T, Work
 from servicekit.sql.opening import open_database
+from servicekit.sql.prepared import Prepared
 from servicekit.sql.presence import Presence, present
 from servicekit.sql.sqlite import hold
 
-__all__ = ["Database", "Presence", "StoreError", "T", "Work", "hold", "open_database", "present"]
+__all__ = ["Database", "Prepared", "Presence", "StoreError", "T", "Work", "hold", "open_database", "present"]

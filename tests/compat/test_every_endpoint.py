@@ -28,7 +28,7 @@ def test_the_page_names_every_endpoint() -> None:
     assert all(f"`{method} {path}`" in shown for method, path in endpoints())
 
 
-@pytest.mark.parametrize("path", ["/v1/groups", "/v1/agents/x/files/y/open"])
+@pytest.mark.parametrize("path", ["/v1/templates", "/v1/agents/x/files/y/open"])
 async def test_only_who_has_a_key_is_told(door: Door, path: str) -> None:
     async with httpx.AsyncClient(base_url=door.http_url) as http:
         assert (await http.get(path)).status_code == 401

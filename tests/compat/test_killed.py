@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import pytest_asyncio
@@ -44,6 +45,13 @@ class Processes:
     async def killed_and_back(self) -> None:
         self.services["agent_service"].kill()
         await self.start_agent_service()
+
+    async def all_killed_and_back(self) -> None:
+        """The gateway too, which then is at another port."""
+        for name in ("gateway", "agent_service"):
+            self.services[name].kill()
+        await self.start_agent_service()
+        self.services["gateway"] = await asyncio.to_thread(Service, "gateway", self.environ)
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +141,49 @@ def test_it_starts_in_seconds_on_embedded_stores(tmp_path: Path, model: Scripted
             agent = letta.agents.create(name="a")
             assert letta.agents.messages.create(agent.id, input="hello").stop_reason.stop_reason == "end_turn"
     assert {each.name for each in tmp_path.glob("*.db")} == {"agent.db", "archival.db", "gateway.db", "recall.db"}
+
+
+async def test_a_batch_is_finished_though_the_gateway_and_the_agents_were_killed(
+    letta: AsyncLetta, processes: Processes, model: ScriptedModel
+) -> None:
+    agents = [await letta.agents.create(name=f"a{number}") for number in range(6)]
+    requests = [{"agent_id": agent.id, "input": "[[wait]] hello"} for agent in agents]
+    batch = await letta.post("/v1/messages/batches", cast_to=httpx.Response, body={"requests": requests})
+    path = f"/v1/messages/batches/{batch.json()['id']}"
+
+    async def shown(client: AsyncLetta = letta) -> dict[str, Any]:
+        return (await client.get(path, cast_to=httpx.Response)).json()  # type: ignore[no-any-return]
+
+    # Four run, and two have not begun.
+    await eventually(shown, lambda found: found["metadata"]["running"] == 4)
+    await processes.all_killed_and_back()
+    model.release()
+    async with AsyncLetta(base_url=processes.url, api_key=FIRST_KEY) as after:
+        over = await eventually(lambda: shown(after), lambda found: bool(found["completed_at"]), seconds=_SECONDS)
+        assert over["metadata"]["completed"] == 6
+        for agent in agents:
+            assert await _said(after, agent.id) == ["[[wait]] hello", "ok: hello"]
+
+
+async def test_a_round_that_was_cut_short_goes_on_when_its_message_is_sent_again(
+    letta: AsyncLetta, processes: Processes, model: ScriptedModel
+) -> None:
+    agents = [await letta.agents.create(name=name) for name in ("ann", "bob")]
+    body: dict[str, Any] = {"agent_ids": [agent.id for agent in agents], "description": "d"}
+    path = f"/v1/groups/{(await letta.post('/v1/groups', cast_to=httpx.Response, body=body)).json()['id']}/messages"
+    once: Any = {"headers": {"idempotency-key": "once"}}
+    said: dict[str, Any] = {"input": "[[wait]] hello"}
+    sending = asyncio.create_task(letta.post(path, cast_to=object, body=said, options=once))
+    assert await asyncio.to_thread(model.waiting.wait, _SECONDS)
+    await processes.all_killed_and_back()
+    with pytest.raises(APIError):
+        await sending
+    model.release()
+    async with AsyncLetta(base_url=processes.url, api_key=FIRST_KEY) as after:
+        answer = (await after.post(path, cast_to=httpx.Response, body=said, options=once)).json()
+        assert [(each["name"], each["content"]) for each in answer["messages"]] == [
+            ("ann", "ok: hello"),
+            ("bob", "ok: hello"),
+        ]
+        listed = (await after.get(path, cast_to=httpx.Response)).json()
+        assert len(listed) == 3

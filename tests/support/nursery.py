@@ -135,6 +135,6 @@ def _become(name: str, environ: dict[str, str], stdout: int) -> NoReturn:
 if __name__ == "__main__":
     for service in _SERVICES:
         __import__(f"{service}.server")
-    import openai.resources.chat  # noqa: F401  agent_service imports it behind its first answer
+    import aiohttp  # noqa: F401  agent_service imports it behind its first answer
 
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -64,6 +64,8 @@ class ScriptedModel:
         self.holds_summaries = False
         # Texts to answer with, as a model does whose endpoint reads no calls in them.
         self.printed: list[str] = []
+        # Streams to answer with, byte for byte, one an answer: `chunk` makes their parts.
+        self.streams: list[AsyncIterator[bytes]] = []
         # Of each answer: how many pieces of it come before the connection breaks off. None: all.
         self.cuts: list[int | None] = []
         # Answered before anything else: status and headers, one a request.
@@ -131,6 +133,8 @@ class ScriptedModel:
             if not self.summary:
                 return JSONResponse({"error": {"message": "no summary, as scripted"}}, 400)
             return StreamingResponse(_stream({"content": self.summary}), media_type="text/event-stream")
+        if self.streams:
+            return StreamingResponse(self.streams.pop(0), media_type="text/event-stream")
         said = self.asleep if is_asleep(body) else _newest_user_text(body["messages"])
         directives = _DIRECTIVE.findall(said)
         names = {name for name, _ in directives}
@@ -192,16 +196,17 @@ async def _stream(delta: Json, *, cut: int | None = None, prompt_tokens: int | N
     for number, piece in enumerate(pieces):
         if number == cut:
             raise ConnectionResetError("as scripted")
-        yield _chunk({"choices": [{"index": 0, "delta": piece, "finish_reason": None}]})
+        yield chunk({"choices": [{"index": 0, "delta": piece, "finish_reason": None}]})
     finish = "tool_calls" if text is None else "stop"
-    yield _chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    yield chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if prompt_tokens is not None:
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "total_tokens": prompt_tokens + 10}
-        yield _chunk({"choices": [], "usage": usage})
+        yield chunk({"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
 
 
-def _chunk(content: Json) -> bytes:
+def chunk(content: Json) -> bytes:
+    """A server-sent event with a part of an answer."""
     return (
         b"data: "
         + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": MODEL, **content}).encode()

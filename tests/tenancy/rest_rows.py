@@ -24,6 +24,9 @@ PARAMETERS = {
     "key_id": "{key}",
     "erasure_id": "{erased}",
     "identity_id": "{identity}",
+    "batch_id": "{batch}",
+    "group_id": "{group}",
+    "job_id": "{turn}",
     "mcp_server_id": "{server}",
     "label": "human",
 }
@@ -112,6 +115,27 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/identities/{identity_id}": Row(path={"identity_id": "{+identity}"}),
     "PATCH /v1/agents/{agent_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
     "PATCH /v1/blocks/{block_id}/identities/{verb}/{identity_id}": Row(path={"verb": "attach"}),
+    "POST /v1/groups": Row(
+        {
+            "agent_ids": ["{agent}"],
+            "description": "d",
+            "manager_config": {"manager_type": "supervisor", "manager_agent_id": "{sleeper}"},
+        }
+    ),
+    "GET /v1/groups": Row(query={"after": "{group}"}),
+    "PATCH /v1/groups/{group_id}": Row({"agent_ids": ["{agent}"]}),
+    "DELETE /v1/groups/{group_id}": Row(path={"group_id": "{+group}"}),
+    "POST /v1/groups/{group_id}/messages": Row({"input": "hello"}),
+    "POST /v1/groups/{group_id}/messages/stream": Row({"input": "hello"}),
+    "GET /v1/groups/{group_id}/messages": Row(query={"after": "{message}"}),
+    "PATCH /v1/groups/{group_id}/reset-messages": Row({}, path={"group_id": "{+group}"}),
+    "POST /v1/messages/batches": Row({"requests": [{"agent_id": "{agent}", "input": "hello"}]}),
+    "GET /v1/messages/batches": Row(query={"after": "{batch}"}),
+    "GET /v1/messages/batches/{batch_id}/messages": Row(query={"agent_id": "{agent}"}),
+    "PATCH /v1/messages/batches/{batch_id}/cancel": Row({}),
+    "GET /v1/jobs": Row(query={"after": "{turn}"}),
+    "PATCH /v1/jobs/{job_id}/cancel": Row({}),
+    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}", "after": "{turn}"}),
     "POST /v1/folders": Row({"name": "n"}),
     "GET /v1/folders": Row(query={"after": "{archive}"}),
     "PATCH /v1/folders/{folder_id}": Row({"name": "n"}),
@@ -119,6 +143,13 @@ ROWS: dict[str, Row] = {
     # A file, and no JSON.
     "POST /v1/folders/{folder_id}/upload": Row(status=(422,)),
     "DELETE /v1/folders/{folder_id}/{file_id}": Row(path={"file_id": "{+document}"}),
+    "PATCH /v1/agents/{agent_id}/files/close-all": Row({}, path={"agent_id": "{reader}"}),
+    "PATCH /v1/agents/{agent_id}/files/{file_id}/open": Row(
+        {}, path={"agent_id": "{reader}", "file_id": "{+document}"}
+    ),
+    "PATCH /v1/agents/{agent_id}/files/{file_id}/close": Row(
+        {}, path={"agent_id": "{reader}", "file_id": "{+document}"}
+    ),
     "PATCH /v1/agents/{agent_id}/folders/{verb}/{folder_id}": Row(path={"agent_id": "{+agent}", "verb": "attach"}),
     "POST /v1/archives": Row({"name": "n"}),
     "GET /v1/archives": Row(query={"after": "{archive}", "agent_id": "{agent}"}),
@@ -141,7 +172,6 @@ ROWS: dict[str, Row] = {
     "POST /v1/archives/{archive_id}/passages/batch": Row({"passages": [{"text": "a fact"}]}),
     "POST /v1/conversations/{conversation_id}/cancel": Row({}),
     "POST /v1/conversations/{conversation_id}/messages": Row({"input": "hello"}),
-    "GET /v1/runs": Row(query={"agent_id": "{agent}", "conversation_id": "{conversation}", "after": "{turn}"}),
     "GET /v1/steps": Row(query={"agent_id": "{agent}", "before": "{step}"}),
     "POST /v1/agents/{agent_id}/summarize": Row({}),
     "POST /v1/conversations/{conversation_id}/compact": Row({}),

@@ -52,6 +52,8 @@ ROWS: dict[str, Any] = {
     "AgentService/DeleteTool": {"tool_id": "{+own_tool}"},
     "AgentService/AttachTool": {"agent_id": "{+agent}", "tool_id": "{own_tool}"},
     "AgentService/DetachTool": {"agent_id": "{agent}", "tool_id": "{own_tool}"},
+    "AgentService/OpenFile": {"agent_id": "{reader}", "document_id": "{+document}"},
+    "AgentService/CloseFiles": {"agent_id": "{reader}", "document_id": "{+document}"},
     "AgentService/RunTool": {
         "tool_id": "{server_tool}",
         "agent_id": "{equipped}",

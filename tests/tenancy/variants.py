@@ -10,12 +10,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tests.tenancy.world import CANARIES, MAKING, OF_ACCOUNT, World
+from tests.tenancy.world import CANARIES, MAKING, MAKING_BY_REST, OF_ACCOUNT, World
 
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
 _PLACEHOLDER = re.compile(r"\{\+?(\w+)\}")
-KINDS = (*MAKING, "agent_archive", "agent_block", "step")
+KINDS = (*MAKING, *MAKING_BY_REST, "agent_archive", "agent_block", "step")
 
 
 def kinds_in(template: Any) -> list[str]:

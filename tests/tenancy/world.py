@@ -109,6 +109,7 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         ],
         "document.id",
     ),
+    "reader": ("AgentService/CreateAgent", {"agent": {"name": "{words}", "archive_ids": ["{archive}"]}}, "agent.id"),
     "own_tool": (
         "AgentService/CreateTool",
         {"tool": {"name": "t-{uuid}", "description": "{words}", "json_schema": _SCHEMA}},
@@ -145,6 +146,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         "key.id",
     ),
     "erased": ("GatewayService/DeleteUser", {"user_id": "{+user}"}, "erasure.id"),
+}
+# The same for what is made by REST alone; its id is `id`.
+MAKING_BY_REST: dict[str, tuple[str, Any]] = {
+    "group": ("/v1/groups", {"agent_ids": ["{agent}"], "description": "{words}"}),
+    "batch": ("/v1/messages/batches", {"requests": [{"agent_id": "{agent}", "input": "{words}"}]}),
 }
 # These belong to an account, so the stranger's are another account's.
 OF_ACCOUNT = ("user", "key", "erased")
@@ -184,7 +190,17 @@ class World:
                 if kind == "turn":
                     steps = await world.ask(user, "StepService/ListSteps", {"turn_id": "{turn}"})
                     world.ids[user]["step"] = steps.steps[0].id
+            for kind in MAKING_BY_REST:
+                world.ids[user][kind] = await world.make_by_rest(user, kind)
         return world
+
+    async def make_by_rest(self, user: str, kind: str) -> str:
+        path, template = MAKING_BY_REST[kind]
+        async with self._door.http(self._keys[user]) as http:
+            made = (await http.post(path, json=await self.fill(user, template))).raise_for_status().json()
+            if kind == "batch":
+                await eventually(lambda: http.get(f"{path}/{made['id']}"), lambda got: bool(got.json()["completed_at"]))
+        return str(made["id"])
 
     async def slept(self, user: str) -> str:
         """The id of a sleep-time turn that is over."""
@@ -220,6 +236,9 @@ class World:
         for kind in MAKING:
             while f"{{+{kind}}}" in text:
                 text = text.replace(f"{{+{kind}}}", await self.make(user, kind), 1)
+        for kind in MAKING_BY_REST:
+            while f"{{+{kind}}}" in text:
+                text = text.replace(f"{{+{kind}}}", await self.make_by_rest(user, kind), 1)
         for kind, its_id in self.ids.get(user, {}).items():
             text = text.replace(f"{{{kind}}}", its_id)
         while "{uuid}" in text:
@@ -258,6 +277,8 @@ class World:
             for key in getattr(answer, "keys", ()):
                 key.ClearField("last_use_time")
             seen.append(str(answer))
+        async with self._door.http(self._keys["bob"]) as http:
+            seen += [(await http.get(path)).text for path, _ in MAKING_BY_REST.values()]
         return "\n".join(seen)
 
 

@@ -38,6 +38,26 @@ def test_text_and_calls_are_put_together_from_their_pieces() -> None:
     assert (answer.usage.prompt, answer.usage.completion) == (5, 2)
 
 
+def test_strange_numbers_and_places_are_taken_for_what_they_can_be() -> None:
+    assembly = Assembly(None)
+    calls = [{"index": index, "function": {"name": name}} for index, name in ((None, "f"), ("1", "g"), (2, "h"))]
+    assembly.add(chunk(tool_calls=calls))
+    assembly.add({"usage": {"prompt_tokens": 1e300, "completion_tokens": -3}})
+    assembly.add({"choices": [{"index": 0, "delta": {}, "finish_reason": {"odd": 1}}]})
+    answer = assembly.answer()
+    assert [call.name for call in answer.tool_calls] == ["f", "g", "h"]
+    assert (answer.usage.prompt, answer.usage.completion) == (1_000_000_000, 0)
+
+
+def test_a_content_of_parts_is_text_and_thoughts() -> None:
+    assembly = Assembly(None)
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    assembly.add(chunk(content=[thinking, {"type": "text", "text": "hel"}]))
+    assembly.add(chunk(content=[{"type": "text", "text": "lo"}]))
+    answer = assembly.answer()
+    assert (answer.reasoning, answer.text) == ("hm", "hello")
+
+
 @pytest.mark.parametrize(
     "bad", ["x", 5, None, {"choices": "x"}, {"choices": [{"delta": "x"}]}, {"choices": [{"delta": {"content": 5}}]}]
 )
@@ -53,8 +73,8 @@ def test_an_empty_stream_is_garbage() -> None:
 
 def test_an_answer_without_end_is_cut_off() -> None:
     assembly = Assembly(None)
-    for _ in range(40):
-        assembly.add(chunk(content="x" * 100_000))
+    for _ in range(16):
+        assembly.add(chunk(content="x" * 65_536))
     with pytest.raises(Unavailable, match="longer than"):
         assembly.add(chunk(content="x"))
 

@@ -49,6 +49,19 @@ def test_a_batch_never_changes_once_it_may_have_been_sent() -> None:
     assert ids(final)[: len(sent)] == sent
 
 
+def test_a_step_that_is_too_large_for_one_append_goes_in_several_that_never_change() -> None:
+    large = "x" * 900_000
+    events = [accepted(), answer("s1", *"abcde")]
+    events += [result("s1", call) for call in "abcde"]
+    for event in events[2:]:
+        event.tool_result.text = large
+    found = journal.batches("t", [*events, answer("s2")], ended=True)
+    assert ids(found) == [["in", "s1", "a", "b"], ["c", "d"], ["e"], ["s2"]]
+    assert [batch.request_id for batch in found] == ["t/0", "t/0/1", "t/0/2", "t/1"]
+    assert journal.batches("t", events, ended=False) == found[:3]
+    assert journal.batches("t", events[:-1], ended=False) == []
+
+
 def test_a_turn_that_failed_at_once_still_tells_what_the_user_said() -> None:
     assert ids(journal.batches("t", [accepted()], ended=False)) == []
     assert ids(journal.batches("t", [accepted()], ended=True)) == [["in"]]

@@ -196,6 +196,7 @@ class Agent(_message.Message):
     TOOL_RULES_FIELD_NUMBER: _builtins.int
     SLEEP_TIME_FIELD_NUMBER: _builtins.int
     IDENTITY_IDS_FIELD_NUMBER: _builtins.int
+    OPEN_FILES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -244,6 +245,10 @@ class Agent(_message.Message):
     def identity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The identities that it has."""
 
+    @_builtins.property
+    def open_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileView]:
+        """What stands in its context of files in its archives, the longest unused first. Set by the server, see OpenFile."""
+
     def __init__(
         self,
         *,
@@ -268,14 +273,61 @@ class Agent(_message.Message):
         tool_rules: _abc.Iterable[Global___ToolRule] | None = ...,
         sleep_time: Global___SleepTimeSettings | None = ...,
         identity_ids: _abc.Iterable[_builtins.str] | None = ...,
+        open_files: _abc.Iterable[Global___FileView] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "sleep_time", b"sleep_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "open_files", b"open_files", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class FileView(_message.Message):
+    """A part of a document's text, in view."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    ARCHIVE_ID_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    """`document-<uuid>`."""
+    archive_id: _builtins.str
+    file_name: _builtins.str
+    text: _builtins.str
+    """At most 10,000 characters. Empty in lists of agents."""
+    start: _builtins.int
+    """Its first character in the document's text, and the one behind its last; and how long that text is."""
+    end: _builtins.int
+    characters: _builtins.int
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.str = ...,
+        archive_id: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "characters", b"characters", "document_id", b"document_id", "end", b"end", "file_name", b"file_name", "open_time", b"open_time", "start", b"start", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileView: _TypeAlias = FileView  # noqa: Y015
 
 @_typing.final
 class SleepTimeSettings(_message.Message):
@@ -2755,6 +2807,115 @@ class DetachToolResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetachToolResponse: _TypeAlias = DetachToolResponse  # noqa: Y015
+
+@_typing.final
+class OpenFileRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    document_id: _builtins.str
+    """Of a document in one of the agent's archives."""
+    start: _builtins.int
+    """The first character in view, counted from 0, and how many. 0: 10,000, which is the most."""
+    characters: _builtins.int
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+        start: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "characters", b"characters", "document_id", b"document_id", "request_id", b"request_id", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenFileRequest: _TypeAlias = OpenFileRequest  # noqa: Y015
+
+@_typing.final
+class OpenFileResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    CLOSED_FILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    @_builtins.property
+    def closed_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileView]:
+        """What was closed for it."""
+
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        closed_files: _abc.Iterable[Global___FileView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "closed_files", b"closed_files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenFileResponse: _TypeAlias = OpenFileResponse  # noqa: Y015
+
+@_typing.final
+class CloseFilesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    document_id: _builtins.str
+    """Empty: all that are open."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "document_id", b"document_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseFilesRequest: _TypeAlias = CloseFilesRequest  # noqa: Y015
+
+@_typing.final
+class CloseFilesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    CLOSED_FILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> Global___Agent: ...
+    @_builtins.property
+    def closed_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileView]: ...
+    def __init__(
+        self,
+        *,
+        agent: Global___Agent | None = ...,
+        closed_files: _abc.Iterable[Global___FileView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "closed_files", b"closed_files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseFilesResponse: _TypeAlias = CloseFilesResponse  # noqa: Y015
 
 @_typing.final
 class RunToolRequest(_message.Message):

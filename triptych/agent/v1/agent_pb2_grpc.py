@@ -225,6 +225,16 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
                 _registered_method=True)
+        self.OpenFile = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/OpenFile',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileResponse.FromString,
+                _registered_method=True)
+        self.CloseFiles = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/CloseFiles',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesResponse.FromString,
+                _registered_method=True)
         self.RunTool = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/RunTool',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.RunToolRequest.SerializeToString,
@@ -514,6 +524,20 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenFile(self, request, context):
+        """Has a part of a document's text stand in the agent's context. Of more than five files the longest unused is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseFiles(self, request, context):
+        """Takes one file out of the context, or all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RunTool(self, request, context):
         """Calls one tool, outside of any turn. What goes wrong in the tool is its answer, with the status of an error.
         """
@@ -760,6 +784,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.DetachTool,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.SerializeToString,
+            ),
+            'OpenFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenFile,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileResponse.SerializeToString,
+            ),
+            'CloseFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseFiles,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesResponse.SerializeToString,
             ),
             'RunTool': grpc.unary_unary_rpc_method_handler(
                     servicer.RunTool,
@@ -1829,6 +1863,60 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/DetachTool',
             triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/OpenFile',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/CloseFiles',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.CloseFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,10 @@ class AgentServiceStub:
     """Deletes a tool and takes it from every agent of the user."""
     AttachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachToolRequest, _agent_pb2.AttachToolResponse]
     DetachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachToolRequest, _agent_pb2.DetachToolResponse]
+    OpenFile: _aio.UnaryUnaryMultiCallable[_agent_pb2.OpenFileRequest, _agent_pb2.OpenFileResponse]
+    """Has a part of a document's text stand in the agent's context. Of more than five files the longest unused is closed."""
+    CloseFiles: _aio.UnaryUnaryMultiCallable[_agent_pb2.CloseFilesRequest, _agent_pb2.CloseFilesResponse]
+    """Takes one file out of the context, or all of them."""
     RunTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.RunToolRequest, _agent_pb2.RunToolResponse]
     """Calls one tool, outside of any turn. What goes wrong in the tool is its answer, with the status of an error."""
     CreateMcpServer: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateMcpServerRequest, _agent_pb2.CreateMcpServerResponse]
@@ -367,6 +371,22 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.DetachToolRequest,
         context: _aio.ServicerContext[_agent_pb2.DetachToolRequest, _abc.Awaitable[_agent_pb2.DetachToolResponse]],
     ) -> _abc.Awaitable[_agent_pb2.DetachToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def OpenFile(
+        self,
+        request: _agent_pb2.OpenFileRequest,
+        context: _aio.ServicerContext[_agent_pb2.OpenFileRequest, _abc.Awaitable[_agent_pb2.OpenFileResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.OpenFileResponse]:
+        """Has a part of a document's text stand in the agent's context. Of more than five files the longest unused is closed."""
+
+    @_abc_1.abstractmethod
+    def CloseFiles(
+        self,
+        request: _agent_pb2.CloseFilesRequest,
+        context: _aio.ServicerContext[_agent_pb2.CloseFilesRequest, _abc.Awaitable[_agent_pb2.CloseFilesResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.CloseFilesResponse]:
+        """Takes one file out of the context, or all of them."""
 
     @_abc_1.abstractmethod
     def RunTool(

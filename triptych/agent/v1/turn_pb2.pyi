@@ -932,6 +932,7 @@ class ListTurnsRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
+    BACKGROUND_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Empty: all the user's agents."""
     conversation_id: _builtins.str
@@ -941,7 +942,10 @@ class ListTurnsRequest(_message.Message):
     page_token: _builtins.str
     order: _type_pb2.SortOrder.ValueType
     before_id: _builtins.str
+    """Only what comes before / after this turn in the list's order. An id that is not there gives an empty list."""
     after_id: _builtins.str
+    background_only: _builtins.bool
+    """Only turns whose caller does not wait for their events."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TurnState.ValueType]:
         """Empty: every state."""
@@ -957,10 +961,11 @@ class ListTurnsRequest(_message.Message):
         states: _abc.Iterable[Global___TurnState.ValueType] | None = ...,
         before_id: _builtins.str = ...,
         after_id: _builtins.str = ...,
+        background_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "background_only", b"background_only", "before_id", b"before_id", "conversation_id", b"conversation_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

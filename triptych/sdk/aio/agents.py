@@ -124,6 +124,31 @@ class AsyncAgents:
         request = pb.UndoSleepTimeTurnRequest(turn_id=turn_id, request_id=request_id or str(uuid.uuid4()))
         return await self._transport.unary(_SERVICE + "UndoSleepTimeTurn", request, pb.UndoSleepTimeTurnResponse)
 
+    async def open_file(
+        self, agent_id: str, document_id: str, *, start: int = 0, characters: int = 0, request_id: str | None = None
+    ) -> pb.OpenFileResponse:
+        """Has a part of a document stand in the agent's context, at most 10,000 characters; of five files at the most.
+
+        `closed_files` of what it gives were closed for it. Raises: NotFound, InvalidArgument.
+        """
+        request = pb.OpenFileRequest(
+            agent_id=agent_id,
+            document_id=document_id,
+            start=start,
+            characters=characters,
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        return await self._transport.unary(_SERVICE + "OpenFile", request, pb.OpenFileResponse)
+
+    async def close_files(
+        self, agent_id: str, document_id: str = "", *, request_id: str | None = None
+    ) -> pb.CloseFilesResponse:
+        """Takes a file, or all of them, out of the agent's context. Raises: NotFound."""
+        request = pb.CloseFilesRequest(
+            agent_id=agent_id, document_id=document_id, request_id=request_id or str(uuid.uuid4())
+        )
+        return await self._transport.unary(_SERVICE + "CloseFiles", request, pb.CloseFilesResponse)
+
     async def delete(self, agent_id: str, *, request_id: str | None = None) -> None:
         """Deletes the agent with its own blocks, its messages and its archive. Raises: NotFound."""
         request = pb.DeleteAgentRequest(agent_id=agent_id, request_id=request_id or str(uuid.uuid4()))

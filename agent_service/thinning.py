@@ -1,0 +1,65 @@
+"""Lets the journals of turns that ended a while ago go of the words that recall has too, some turns at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy import Connection
+
+from agent_service import clock
+from agent_service.store import Store
+from agent_service.stores import thinning, turns
+from agent_service.turns import sleeping, words
+from servicekit import deadline
+from triptych.errors import TriptychError
+
+_log = structlog.get_logger("thinning")
+_LONGEST_PAUSE_SECONDS = 30.0
+# Turns in one commit: about ten milliseconds.
+_AT_ONCE = 50
+
+
+class Thinner:
+    """`seconds`: how long a turn's journal keeps them, so that who comes back soon is served without recall."""
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self._store, self._microseconds = store, int(seconds * 1_000_000)
+        self._pause = min(max(seconds / 2, 0.1), _LONGEST_PAUSE_SECONDS)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        deadline.bind(None)
+        while True:
+            more = False
+            try:
+                more = await self.thin() == _AT_ONCE
+            except TriptychError as error:
+                _log.warning("journals stay as they are for now", reason=error.reason_name)
+            await asyncio.sleep(0.1 if more else self._pause)
+
+    async def thin(self) -> int:
+        """Thins the journals that have been due longest; gives their number."""
+        before = clock.now() - self._microseconds
+        found = await self._store.read(lambda c: thinning.due(c, before, _AT_ONCE))
+        if found:
+            await self._store.write(lambda c: _thin(c, found))
+        return len(found)
+
+
+def _thin(connection: Connection, ended: Sequence[thinning.Wordy]) -> None:
+    for turn in ended:
+        record = turns.find(connection, turn.tenant, turn.turn_id)
+        # What a sleep-time turn says to itself is nowhere else.
+        told = record is not None and not sleeping.is_sleeping(record.turn)
+        events = turns.events(connection, turn.tenant, turn.turn_id) if told else []
+        thinning.thin(connection, turn, [thin for event in events if (thin := words.without(event)) != event])

@@ -1,0 +1,96 @@
+"""Prepared statements do on every backend what SQLAlchemy does with the same statement."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import CompileError, IntegrityError
+
+from gateway.store import MIGRATIONS
+from servicekit.sql import Database, Prepared, open_database
+
+THINGS = Table(
+    "things",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("told", JSON),
+    Column("is_new", Boolean, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+ADD = Prepared(insert(THINGS))
+ALL = Prepared(select(THINGS, (THINGS.c.id + 1).label("next_id")).order_by(THINGS.c.id))
+ONE = Prepared(select(THINGS).where(THINGS.c.id == bindparam("of_id"), THINGS.c.id > 0))
+OLD = Prepared(update(THINGS).where(THINGS.c.id >= bindparam("least")).values(is_new=False, raw=bindparam("now")))
+
+
+def thing(number: int) -> dict[str, Any]:
+    return {"id": number, "told": {"n": [number, "é"]}, "is_new": True, "raw": bytes([number])}
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    opened = open_database(dsn, MIGRATIONS)
+    await opened.write(THINGS.metadata.create_all)
+    yield opened
+    await opened.close()
+
+
+async def test_values_are_of_the_columns_types(database: Database) -> None:
+    await database.write(lambda c: ADD.run(c, thing(1)))
+    await database.write(lambda c: ADD.run(c, thing(2), {**thing(3), "told": None}))
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.id, row.told, row.is_new, bytes(row.raw), row.next_id) for row in rows] == [
+        (1, {"n": [1, "é"]}, True, b"\1", 2),
+        (2, {"n": [2, "é"]}, True, b"\2", 3),
+        (3, None, True, b"\3", 4),
+    ]
+    first = await database.read(lambda c: ONE.first(c, {"of_id": 2}))
+    assert first is not None
+    assert first._asdict()["told"] == {"n": [2, "é"]}
+    assert await database.read(lambda c: ONE.first(c, {"of_id": 9})) is None
+
+
+async def test_an_update_says_how_many_rows_it_changed(database: Database) -> None:
+    await database.write(lambda c: ADD.run(c, thing(1), thing(2), thing(3)))
+    assert await database.write(lambda c: OLD.run(c, {"least": 2, "now": b"x"})) == 2
+    assert await database.write(lambda c: OLD.run(c)) == 0
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.is_new, bytes(row.raw)) for row in rows] == [(True, b"\1"), (False, b"x"), (False, b"x")]
+
+
+async def test_an_error_is_sqlalchemys_and_does_not_tell_what_was_written(database: Database) -> None:
+    await database.write(lambda c: ADD.run(c, thing(1)))
+    with pytest.raises(IntegrityError) as raised:
+        await database.write(lambda c: ADD.run(c, {**thing(1), "told": {"n": "secret"}}))
+    assert "secret" not in str(raised.value)
+
+
+async def test_an_update_that_would_set_what_it_looks_for_is_refused(database: Database) -> None:
+    wrong = Prepared(update(THINGS).where(THINGS.c.id == bindparam("id")).values(is_new=False))
+    with pytest.raises((ValueError, CompileError)):
+        await database.write(lambda c: wrong.run(c, {"id": 1}))
+
+
+async def test_a_read_sees_one_state_of_things(database: Database) -> None:
+    await database.write(lambda c: ADD.run(c, thing(1)))
+
+    def twice(connection: Connection) -> tuple[int, bool, int]:
+        return len(ALL.all(connection, {})), connection.in_transaction(), len(ALL.all(connection, {}))
+
+    assert await database.read(twice) == (1, True, 1)

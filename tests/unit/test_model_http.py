@@ -1,0 +1,128 @@
+"""How an endpoint is reached: what is tried again, and what an answer may look like on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from agent_service.models import failures
+from agent_service.models.http import Http
+from agent_service.models.sse import Reader
+from triptych.errors import Unavailable
+
+EVENTS = b'data: {"n": 1}\r\n\r\n: a comment\nevent: x\ndata: {"n":\ndata: 2}\n\ndata:{"n": 3}\n\ndata: [DONE]\n\n'
+
+
+class Endpoint:
+    """Answers each request with the next of `answers` (bytes; None hangs up), and counts its connections."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.answers, self.requests, self.connections = list(answers), 0, 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while self.answers:
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
+            lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
+            self.requests += 1
+            answer = self.answers.pop(0)
+            if answer is None:
+                break
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def endpoint(*answers: bytes | None) -> AsyncIterator[tuple[Endpoint, Http]]:
+    served = Endpoint(*answers)
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    http = Http(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "")
+    try:
+        yield served, http
+    finally:
+        await http.close()
+        server.close()
+
+
+def answer(body: bytes, status: str = "200 OK", kind: str = "text/event-stream", more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+async def told(http: Http) -> list[Any]:
+    return [chunk async for chunk in http.stream("/chat/completions", b"{}")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, len(EVENTS)])
+def test_events_are_the_same_in_whatever_pieces_they_come(size: int) -> None:
+    reader = Reader()
+    pieces = [EVENTS[at : at + size] for at in range(0, len(EVENTS), size)]
+    found = [data for piece in pieces for data in reader.feed(piece)]
+    assert found == [b'{"n": 1}', b'{"n":\n2}', b'{"n": 3}', b"[DONE]"]
+
+
+def test_an_event_that_never_ends_is_cut_off() -> None:
+    reader = Reader()
+    for _ in range(32):
+        assert list(reader.feed(b"x" * 1_000_000)) == []
+    with pytest.raises(Unavailable, match="too long"):
+        list(reader.feed(b"x"))
+
+
+async def test_a_connection_serves_for_one_answer_after_the_other() -> None:
+    async with endpoint(answer(EVENTS), answer(EVENTS)) as (served, http):
+        assert await told(http) == await told(http) == [{"n": 1}, {"n": 2}, {"n": 3}]
+        assert (served.requests, served.connections) == (2, 1)
+
+
+async def test_an_answer_that_is_no_stream_is_one_event() -> None:
+    async with endpoint(answer(b'{"choices": []}', kind="application/json")) as (_, http):
+        assert await told(http) == [{"choices": []}]
+
+
+@pytest.mark.parametrize("failed", [None, answer(b"busy", "503 Busy"), answer(b"slow", "429 Slow")])
+async def test_a_failure_is_tried_again_twice(failed: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_service.models.http._FIRST_PAUSE_SECONDS", 0.01)
+    async with endpoint(failed, failed, answer(EVENTS)) as (served, http):
+        assert len(await told(http)) == 3
+        assert served.requests == 3
+    async with endpoint(failed, failed, failed, answer(EVENTS)) as (served, http):
+        with pytest.raises(Unavailable):
+            await told(http)
+        assert served.requests == 3
+
+
+async def test_what_the_endpoint_says_of_trying_again_is_heeded() -> None:
+    never = answer(b"quota", "429 Slow", more="x-should-retry: false\r\n")
+    soon = answer(b"slow", "503 Busy", more="retry-after: 0\r\n")
+    async with endpoint(never) as (served, http):
+        with pytest.raises(failures.Throttled, match="quota"):
+            await told(http)
+        assert served.requests == 1
+    async with endpoint(soon, soon, answer(EVENTS)) as (served, http):
+        async with asyncio.timeout(0.4):  # less than the first pause would be
+            assert len(await told(http)) == 3
+
+
+async def test_a_refusal_is_told_in_the_endpoints_words_and_not_tried_again() -> None:
+    async with endpoint(answer(b'{"error": "no such model"}', "404 Not Found")) as (served, http):
+        with pytest.raises(failures.Refused, match="no such model"):
+            await told(http)
+        assert served.requests == 1
+
+
+async def test_an_answer_that_breaks_off_is_cut_off() -> None:
+    broken = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    broken += b'10\r\ndata: {"n": 1}\n\n\r\n'
+    async with endpoint(broken) as (_, http):
+        with pytest.raises(failures.CutOff):
+            await told(http)
