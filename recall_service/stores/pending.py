@@ -16,7 +16,7 @@ from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
-_ADD = Prepared(insert(pending), pending.c.keys())
+_ADD = Prepared(insert(pending))
 _WAITING = (
     select(messages.c.n, messages.c.body)
     .join_from(pending, messages, pending.c.n == messages.c.n)
