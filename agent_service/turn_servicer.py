@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
@@ -26,6 +27,9 @@ MAX_TEXT = 1_000_000
 # What recall keeps of one message.
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_NAME = 200
+MAX_IMAGES = 10
+MAX_IMAGE_BYTES = 2 * 1024 * 1024
+_IMAGE = re.compile(r"https?://[^\s\0]+\Z|data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}\Z")
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
 MAX_REASON = 10_000
@@ -112,8 +116,13 @@ def _check(request: pb.StartTurnRequest) -> None:
 
 def _check_message(field: str, message: pb.InputMessage) -> None:
     """What is accepted has to be something that recall takes. Raises: InvalidArgument."""
-    if not message.text or len(message.text) > MAX_TEXT:
+    if not (message.text or message.image_urls) or len(message.text) > MAX_TEXT:
         raise InvalidArgument.of(f"{field}.text", f"must be 1 to {MAX_TEXT:,} characters")
+    if len(message.image_urls) > MAX_IMAGES or sum(map(len, message.image_urls)) > MAX_IMAGE_BYTES:
+        raise InvalidArgument.of(f"{field}.image_urls", f"must be at most {MAX_IMAGES} of {MAX_IMAGE_BYTES:,} bytes")
+    for url in message.image_urls:
+        if not _IMAGE.match(url):
+            raise InvalidArgument.of(f"{field}.image_urls", "must be http(s) URLs, or base64 data URLs of images")
     if 4 * len(message.text) > MAX_TEXT_BYTES and len(message.text.encode()) > MAX_TEXT_BYTES:
         raise InvalidArgument.of(f"{field}.text", f"must be at most {MAX_TEXT_BYTES:,} bytes")
     for name in ("name", "otid"):

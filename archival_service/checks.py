@@ -131,6 +131,27 @@ def document(header: pb.DocumentHeader) -> None:
     request_id(header.request_id)
 
 
+def restored(wanted: pb.Document) -> None:
+    """A document as an export has it."""
+    if not wanted.id:
+        raise InvalidArgument.of("document.id", "must be given")
+    _id("document", "document.id", wanted.id)
+    _id("archive", "document.archive_id", wanted.archive_id)
+    if not wanted.file_name.strip():
+        raise InvalidArgument.of("document.file_name", "must be given")
+    _characters("document.file_name", wanted.file_name, MAX_FILE_NAME)
+    _characters("document.media_type", wanted.media_type, MAX_MEDIA_TYPE)
+    _tags("document.tags", wanted.tags)
+    structs.check("document.metadata", wanted.metadata)
+    if not _SHA256.fullmatch(wanted.content_sha256):
+        raise InvalidArgument.of("document.content_sha256", "must be 64 lower-case hex digits")
+    if min(wanted.size_bytes, wanted.characters, wanted.pages) < 0:
+        raise InvalidArgument.of("document", "must have figures that are not negative")
+    for name in ("create_time", "update_time"):
+        if wanted.HasField(name):
+            _time(f"document.{name}", getattr(wanted, name))
+
+
 def list_documents(request: pb.ListDocumentsRequest) -> None:
     archive_ids(request.archive_ids)
     _characters("file_name", request.file_name, MAX_FILE_NAME)

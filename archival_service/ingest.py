@@ -22,6 +22,7 @@ from archival_service.readers import formats
 from archival_service.reading import Reader, Reading
 from archival_service.store import ArchivalStore, Begun
 from archival_service.stores.documents import batch_request_id
+from archival_service.stores.rows import not_changed_here
 from servicekit import ids
 from servicekit.principal import Tenant
 from triptych.archival.v1 import archival_pb2 as pb
@@ -101,7 +102,9 @@ class Ingest:
         if header.size_bytes > self._reader.limits.document_bytes:
             raise _too_large(self._reader.limits.document_bytes)
         if not header.create_archive_name:
-            await self._store.get_archive(tenant, header.archive_id)
+            archive = await self._store.get_archive(tenant, header.archive_id)
+            if archive.shared and not tenant.is_account:  # refused before the bytes come; the store would do it after
+                raise not_changed_here("archive")
         return header
 
     async def _known(self, tenant: Tenant, header: pb.DocumentHeader, sha256: str) -> pb.Document | None:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,8 @@ LARGE = 10_000
 # Passages that have come since the graph was built are looked at one by one. It is built anew of so many times as many.
 _GROWTH = 1.5
 _BATCH = 200
+# Each takes memory, threads and maps of its files. Who comes later stays in the shared shard.
+MOST_SHARDS = 64
 
 
 class Promoter:
@@ -55,7 +58,8 @@ class Promoter:
         """What fails is left as it is: the owner is looked at again when they have grown."""
         try:
             count = await self._sql.read(lambda c: passages.count(c, tenant, []))
-            if count >= max(LARGE, _GROWTH * self._index.own_passages(tenant)):
+            before = self._index.own_passages(tenant)
+            if count >= max(LARGE, _GROWTH * before) and (before or self._index.own_shards < MOST_SHARDS):
                 await self._promote(tenant, count)
         except (Unavailable, SQLAlchemyError, OSError, subprocess.CalledProcessError) as error:
             _log.warning("a shard of an owner's own could not be built", problem=str(error))
@@ -82,7 +86,7 @@ class Promoter:
     async def _fill(self, own: OwnShard) -> None:
         shard = await self._index.run(lambda: Shard.create(own.folder, self._index.dimensions, alone=True))
         after = ("", 0)
-        while entries := await self._sql.read(lambda c, at=after: outbox.entries_of(c, own.tenant, at, _BATCH)):  # type: ignore[misc]
+        while entries := await self._sql.read(partial(outbox.entries_of, tenant=own.tenant, after=after, most=_BATCH)):
             await self._index.run(shard.put, entries)
             after = (entries[-1].archive_id, entries[-1].n)
         await self._index.run(shard.close)
@@ -92,7 +96,7 @@ class Promoter:
         while noted.numbers:
             while noted.numbers:
                 numbers = [noted.numbers.pop() for _ in range(min(_BATCH, len(noted.numbers)))]
-                entries = await self._sql.read(lambda c, part=numbers: outbox.entries(c, part))  # type: ignore[misc]
+                entries = await self._sql.read(partial(outbox.entries, numbers=numbers))
                 mine = [entry for entry in entries if Tenant(entry.account_id, entry.user_id) == noted.tenant]
                 await self._index.run(shard.put, mine)
                 await self._index.run(shard.forget, sorted(set(numbers) - {entry.n for entry in mine}))

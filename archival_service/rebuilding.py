@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -82,7 +83,7 @@ class Rebuilding:
         if progress.total:
             _log.warning("the index is built anew: meanwhile searches take longer", passages=progress.total)
         unflushed = 0
-        while entries := await self._sql.read(lambda c, span=left: outbox.entries_after(c, span, _BATCH)):  # type: ignore[misc]
+        while entries := await self._sql.read(partial(outbox.entries_after, span=left, most=_BATCH)):
             await self._put(entries)
             progress.add(len(entries))
             unflushed += len(entries)

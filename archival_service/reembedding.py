@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from archival_service import claiming
 from archival_service.keeper import Keeper, bring
 from archival_service.progress import Progress
 from archival_service.store import PassageIndex
@@ -29,6 +30,8 @@ from triptych.errors import Unavailable
 _log = structlog.get_logger("reembedding")
 _BATCH = 64
 _RETRY_SECONDS = 5.0
+# Of several replicas one does it.
+_CLAIM = "reembedding-until"
 
 
 async def use(sql: Database, embedder: Embedder) -> bool:
@@ -92,11 +95,16 @@ class Reembedder:
 
     async def _embed_all(self) -> None:
         await self._index.built()  # else what it is told of there could be what was before the new vector
-        total = await self._sql.read(awaiting.count)
-        if not total:
-            return
-        progress = Progress(_log, "embedding anew", total)
-        _log.warning("another embedder: meanwhile passages are found by their words", passages=total)
+        while await self._sql.read(awaiting.count):
+            if await claiming.claim(self._sql, _CLAIM):
+                async with claiming.holding(self._sql, _CLAIM):
+                    await self._work()
+            else:
+                await asyncio.sleep(claiming.POLL_SECONDS)
+
+    async def _work(self) -> None:
+        progress = Progress(_log, "embedding anew", await self._sql.read(awaiting.count))
+        _log.warning("another embedder: meanwhile passages are found by their words", passages=progress.total)
         while made := await _make(self._sql, self._embedder):
             changes = await self._keeper.write(_keep(made))
             progress.add(len(made))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import nlargest
 
 import numpy as np
@@ -29,9 +30,10 @@ async def candidates(
 ) -> tuple[list[Found], list[Found]]:
     """As `PassageIndex.candidates`."""
     terms = points.bm25().embed_query(words).indices
-    looked = [await sql.read(lambda c: _look(c, tenant, filters, _FIRST, vector, terms))]
+    look = partial(_look, tenant=tenant, filters=filters, vector=vector, terms=terms)
+    looked = [await sql.read(partial(look, after=_FIRST))]
     while (last := looked[-1].last) is not None:
-        looked.append(await sql.read(lambda c, at=last: _look(c, tenant, filters, at, vector, terms)))  # type: ignore[misc]
+        looked.append(await sql.read(partial(look, after=last)))
     near = [found for part in looked for found in part.near]
     return nlargest(most, near, key=_score), nlargest(most, _matching(looked), key=_score)
 

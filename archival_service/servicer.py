@@ -30,9 +30,9 @@ class ArchivalServicer(ArchivalServiceServicer):
     async def ListArchives(self, request: pb.ListArchivesRequest, context: Context) -> pb.ListArchivesResponse:
         tenant = principal.tenant()
         checks.order(request.order)
-        query = ("ListArchives", *tenant, request.name, request.after_id, request.before_id)
+        query = ("ListArchives", *tenant, request.name, request.after_id, request.before_id, request.shared)
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
-        found, token = await self._store.list_archives(tenant, request, page)
+        found, token = await self._store.list_archives(tenant.account if request.shared else tenant, request, page)
         return pb.ListArchivesResponse(archives=found, next_page_token=token)
 
     async def UpdateArchive(self, request: pb.UpdateArchiveRequest, context: Context) -> pb.UpdateArchiveResponse:
@@ -107,6 +107,11 @@ class ArchivalServicer(ArchivalServiceServicer):
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
         found, token = await self._store.list_documents(tenant, request, page)
         return pb.ListDocumentsResponse(documents=found, next_page_token=token)
+
+    async def RestoreDocument(self, request: pb.RestoreDocumentRequest, context: Context) -> pb.RestoreDocumentResponse:
+        checks.restored(request.document)
+        kept = await self._store.restore_document(principal.tenant(), request.document)
+        return pb.RestoreDocumentResponse(document=kept)
 
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Context) -> pb.DeleteDocumentResponse:
         checks.request_id(request.request_id)

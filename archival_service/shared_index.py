@@ -8,7 +8,6 @@ again. One replica builds, the others wait for it; the old collection goes when 
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from contextlib import AsyncExitStack
 
@@ -16,9 +15,8 @@ import grpc
 import numpy as np
 import structlog
 from qdrant_client import AsyncQdrantClient
-from sqlalchemy import Connection
 
-from archival_service import reembedding
+from archival_service import claiming, reembedding
 from archival_service.keeper import heal
 from archival_service.qdrant_settings import QdrantSettings
 from archival_service.store import Filters, PassageIndex
@@ -31,9 +29,6 @@ from triptych.errors import Unavailable
 
 _log = structlog.get_logger("shared_index")
 _BUILDING = "building-until"
-# A replica that builds says so again and again; one that has died is believed for so long.
-_CLAIM_SECONDS = 15
-_POLL_SECONDS = 1.0
 _SAMPLE = 50
 _THE_SAME = 0.99
 
@@ -77,10 +72,10 @@ async def _open(sql: Database, client: AsyncQdrantClient, settings: QdrantSettin
         index = await _known(sql, client, settings, mark, dimensions) if mark else None
         if index is not None:
             return index
-        if await sql.write(_claim):
+        if await claiming.claim(sql, _BUILDING):
             return await _build(sql, client, settings, mark, dimensions)
         _log.info("another replica builds the index: waiting for it")
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(claiming.POLL_SECONDS)
 
 
 async def _known(
@@ -105,16 +100,12 @@ async def _build(
     """A new collection of all passages. The mark is written last: a build that was cut short starts over."""
     mark = str(uuid.uuid4())
     name = _name(settings, mark)
-    keeping = asyncio.get_running_loop().create_task(_keep_claim(sql))
-    try:
+    async with claiming.holding(sql, _BUILDING):
         await answer(qdrant_set_up.create(client, settings, name, dimensions))
         index = QdrantIndex(client, settings, name)
         await sql.write(outbox.enqueue_all)
         await heal(sql, index)
         await sql.write(lambda c: vectors.set_setting(c, vectors.MARK, mark))
-    finally:
-        keeping.cancel()
-        await sql.write(lambda c: vectors.set_setting(c, _BUILDING, ""))
     # The mark may be of an index of Qdrant Edge.
     before = _name(settings, old)
     is_there = await answer(client.collection_exists(before)) if old else False
@@ -122,24 +113,6 @@ async def _build(
         await answer(client.delete_collection(before))
     _log.info("built the index", collection=name)
     return index
-
-
-def _claim(connection: Connection) -> bool:
-    """Whether it is this replica that builds."""
-    if float(vectors.setting(connection, _BUILDING) or 0) > time.time():
-        return False
-    _claim_longer(connection)
-    return True
-
-
-def _claim_longer(connection: Connection) -> None:
-    vectors.set_setting(connection, _BUILDING, str(time.time() + _CLAIM_SECONDS))
-
-
-async def _keep_claim(sql: Database) -> None:
-    while True:
-        await asyncio.sleep(_CLAIM_SECONDS / 3)
-        await sql.write(_claim_longer)
 
 
 def _name(settings: QdrantSettings, mark: str) -> str:

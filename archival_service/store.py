@@ -1,4 +1,7 @@
-"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there."""
+"""What archival memory does, whatever it is kept in. The owner comes first; another's data is simply not there.
+
+What the owner's account has, it can read where it names it, and not change (PermissionDenied).
+"""
 
 from __future__ import annotations
 
@@ -156,6 +159,10 @@ class ArchivalStore(Protocol):
         self, tenant: Tenant, request: ListDocumentsRequest, page: Page
     ) -> tuple[list[Document], str]:
         """A page in the order of creation, and the next one's token. Raises: InvalidArgument for a forged token."""
+        ...
+
+    async def restore_document(self, tenant: Tenant, wanted: Document) -> Document:
+        """Lists a document of whose passages some are there. Raises: NotFound if none is; it has no other archive's."""
         ...
 
     async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:

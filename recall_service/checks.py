@@ -12,6 +12,8 @@ MAX_ID = 100
 MAX_REQUEST_ID = 200
 MAX_BATCH = 1_000
 MAX_TEXT_BYTES = 1024 * 1024
+MAX_IMAGES = 10
+MAX_IMAGE_BYTES = 2 * 1024 * 1024
 MAX_QUERY = 10_000
 MAX_LIMIT = 100
 # 0001-01-01 and 9999-12-31T23:59:59, the range of google.protobuf.Timestamp, in seconds since 1970.
@@ -76,4 +78,6 @@ def _message(field: str, given: pb.Message) -> None:
     text(f"{field}.reasoning", given.reasoning)
     for position, call in enumerate(given.tool_calls):
         text(f"{field}.tool_calls[{position}].arguments", call.arguments)
+    if len(given.image_urls) > MAX_IMAGES or sum(map(len, given.image_urls)) > MAX_IMAGE_BYTES:
+        raise InvalidArgument.of(f"{field}.image_urls", f"must be at most {MAX_IMAGES} of {MAX_IMAGE_BYTES:,} bytes")
     time(f"{field}.create_time", given.create_time)

@@ -44,6 +44,7 @@ VARIABLES = _variables(
     Variable("TRIPTYCH_DATA", "directory of `triptych up`", "~/.triptych"),
     Variable("TRIPTYCH_ADDRESS", "host:port of the gateway's gRPC, for the SDK and the command"),
     Variable("TRIPTYCH_API_KEY", "key for the SDK and the command", secret=True),
+    Variable("TRIPTYCH_USER", "whom they act for: a user, with an application key; user-account for the account"),
     # Where services listen and find each other
     Variable("TRIPTYCH_RECALL_LISTEN", "host:port that recall_service binds", "127.0.0.1:7411"),
     Variable("TRIPTYCH_ARCHIVAL_LISTEN", "host:port that archival_service binds", "127.0.0.1:7412"),

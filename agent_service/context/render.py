@@ -12,7 +12,7 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 from agent_service.context import tokens
-from agent_service.models.types import ChatMessage
+from agent_service.models.types import IMAGES, ChatMessage
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -120,6 +120,8 @@ def _spoken(message: Message) -> ChatMessage:
     rendered: ChatMessage = {"role": _ROLES.get(message.role, "user"), "content": message.text}
     if message.name:
         rendered["name"] = message.name
+    if message.image_urls:
+        rendered[IMAGES] = list(message.image_urls)
     if message.tool_calls:
         rendered["content"] = message.text or None
         rendered["tool_calls"] = [

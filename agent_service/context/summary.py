@@ -88,7 +88,8 @@ def _day(said: Message) -> str:
 def _line(said: Message) -> str:
     who = said.name or type_pb2.Role.Name(said.role).removeprefix("ROLE_").lower()
     calls = "".join(f" [calls {call.name} {call.arguments}]" for call in said.tool_calls)
-    return f"{said.create_time.ToDatetime(UTC):%Y-%m-%d %H:%M} {who}: {said.text}{calls}"
+    images = " [an image]" * len(said.image_urls)
+    return f"{said.create_time.ToDatetime(UTC):%Y-%m-%d %H:%M} {who}: {said.text}{images}{calls}"
 
 
 def _fitted(lines: list[str], room: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from agent_service.models import emulation, prompted
-from agent_service.models.types import ChatMessage, ModelRequest, Quirks, ToolMode
+from agent_service.models.types import IMAGES, ChatMessage, ModelRequest, Quirks, ToolMode
 
 # A small model that a grammar keeps inside a JSON string may never find the end of it.
 _EMULATED_OUTPUT_TOKENS = 512
@@ -67,7 +67,21 @@ def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> list[
         messages = emulation.messages(messages, request.tools)
     elif quirks.tools is ToolMode.PROMPTED:
         messages = prompted.messages(messages, request.tools)
-    return alternating(messages) if quirks.strict_roles else messages
+    messages = alternating(messages) if quirks.strict_roles else messages
+    return [_with_images(message, shown=IMAGES not in quirks.without) for message in messages]
+
+
+def _with_images(message: ChatMessage, *, shown: bool) -> ChatMessage:
+    """The message in the API's form: with images its content is a list of parts."""
+    if IMAGES not in message:
+        return message
+    made = dict(message)
+    urls, text = made.pop(IMAGES), made["content"]
+    if not shown:
+        told = ["[an image, which you can't be shown]"] * len(urls)
+        return {**made, "content": "\n".join([*([text] if text else []), *told])}
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return {**made, "content": [{"type": "text", "text": text}, *parts] if text else parts}
 
 
 def alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -88,5 +102,8 @@ def alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _joins(before: ChatMessage, message: ChatMessage) -> bool:
-    plain = all(isinstance(each.get("content"), str) and not each.get("tool_calls") for each in (before, message))
+    plain = all(
+        isinstance(each.get("content"), str) and not each.get("tool_calls") and IMAGES not in each
+        for each in (before, message)
+    )
     return plain and before["role"] == message["role"] != "tool"

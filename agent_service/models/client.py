@@ -51,7 +51,11 @@ class ModelClient:
             try:
                 return await self._complete(request, as_known, deltas)
             except (failures.Refused, failures.Failed) as error:
-                learned = quirks.learned(as_known, bodies.body(request, as_known), error.told)
+                body = bodies.body(request, as_known)
+                learned = quirks.learned(as_known, body, error.told)
+                if learned is None and quirks.is_about_an_image(body, error.told):
+                    # It may be this one (gone, too large, broken): others are shown.
+                    return await self._complete(request, quirks.without_images(as_known), deltas)
                 if learned is None:
                     raise
                 self._quirks[request.model] = learned

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, replace
 from typing import Any
 
-from agent_service.models.types import Quirks, ToolMode
+from agent_service.models.types import IMAGES, Quirks, ToolMode
 
 # Parameters without which a request means the same, or nearly.
 _OPTIONAL = ("stream_options", "parallel_tool_calls", "temperature")
@@ -23,6 +23,12 @@ _ROLES = re.compile(
     r"system message must be (at the|the first)|unexpected role|role .{0,20}not supported",
     re.IGNORECASE,
 )
+# As OpenAI, vLLM, llama.cpp, Ollama, OpenRouter and DeepSeek say it.
+_NO_IMAGES = re.compile(
+    r"image_url is only supported|not a multimodal|image input is not supported|required for image input|"
+    r"support image|unknown variant .?image_url|does not (have|support) vision|images? (is|are) not supported",
+    re.IGNORECASE,
+)
 
 
 def learned(quirks: Quirks, body: dict[str, Any], message: str) -> Quirks | None:
@@ -34,9 +40,24 @@ def learned(quirks: Quirks, body: dict[str, Any], message: str) -> Quirks | None
         return replace(quirks, limit_name="max_completion_tokens")
     if "tools" in body and _NO_TOOLS.search(message):
         return replace(quirks, tools=ToolMode.PROMPTED)
+    if _has_images(body) and _NO_IMAGES.search(message):
+        return without_images(quirks)
     if not quirks.strict_roles and _ROLES.search(message):
         return replace(quirks, strict_roles=True)
     return None
+
+
+def is_about_an_image(body: dict[str, Any], message: str) -> bool:
+    """Whether a refusal of `body` is because of an image in it."""
+    return _has_images(body) and "image" in message.lower()
+
+
+def without_images(quirks: Quirks) -> Quirks:
+    return replace(quirks, without=quirks.without | {IMAGES})
+
+
+def _has_images(body: dict[str, Any]) -> bool:
+    return any(isinstance(message.get("content"), list) for message in body["messages"])
 
 
 def to_json(quirks: Quirks) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-# A message of the OpenAI chat format.
+# A message of the OpenAI chat format, but for its images: their URLs stand here until the body is made, so that content
+# is text everywhere else.
 ChatMessage = dict[str, Any]
+IMAGES = "images"
 
 
 class ToolMode(StrEnum):

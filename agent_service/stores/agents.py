@@ -124,7 +124,7 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
 def list_page(
     connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
 ) -> tuple[list[Agent], str]:
-    rows, token = fetch(connection, _filtered(tenant, request), agents, tenant, window)
+    rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
     by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
     found = [_to_agent(row, by_agent.get(row.id, [])) for row in rows]
     for view in (view for agent in found for view in agent.open_files):
@@ -132,7 +132,7 @@ def list_page(
     return found, token
 
 
-def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
+def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
     query = select(agents, identity_links.OF_AGENT).where(
         owned(agents, tenant),
         *identity_links.having(agents, tenant, request.identity_id, request.identifier_keys),
@@ -150,7 +150,8 @@ def _filtered(tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
             )
         )
     if request.tags:
-        each = func.json_each(agents.c.tags).table_valued("value")
+        elements = func.json_array_elements_text if connection.dialect.name == "postgresql" else func.json_each
+        each = elements(agents.c.tags).table_valued("value")
         has = [exists(select(1).select_from(each).where(each.c.value == tag)) for tag in request.tags]
         wanted = has if request.tag_match == type_pb2.TAG_MATCH_ALL else [or_(*has)]
         query = query.where(*wanted)

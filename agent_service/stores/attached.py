@@ -7,14 +7,16 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from agent_service import clock
-from agent_service.stores.rows import mine, of_owner, owned
+from agent_service.stores.rows import mine, of_owner, owned, readable
 from agent_service.stores.tables import agent_blocks, blocks
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
+from triptych import ACCOUNT
 from triptych.agent.v1.agent_pb2 import Block
+from triptych.errors import NotFound
 
 _ATTACHED = (
     select(agent_blocks.c.agent_id.label("attached_to"), blocks)
@@ -22,7 +24,8 @@ _ATTACHED = (
         agent_blocks,
         blocks,
         (agent_blocks.c.account_id == blocks.c.account_id)
-        & (agent_blocks.c.user_id == blocks.c.user_id)
+        # The user's own, or one that its account shares.
+        & blocks.c.user_id.in_((agent_blocks.c.user_id, literal_column(f"'{ACCOUNT}'")))
         & (agent_blocks.c.block_id == blocks.c.id),
     )
     .order_by(agent_blocks.c.position)
@@ -34,13 +37,14 @@ _OF_AGENTS = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(bin
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    return [to_block(row._asdict()) for row in _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))]
+    rows = _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))
+    return [to_block(row._asdict(), tenant) for row in rows]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
     found: dict[str, list[Block]] = {}
     for row in connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids))):
-        found.setdefault(row.attached_to, []).append(to_block(row._mapping))
+        found.setdefault(row.attached_to, []).append(to_block(row._mapping, tenant))
     return found
 
 
@@ -49,15 +53,33 @@ def agents_with(connection: Connection, tenant: Tenant, block_id: str) -> Sequen
     return connection.execute(query).scalars().all()
 
 
-def to_block(row: Any) -> Block:
-    """A row (a mapping of the table's columns) as the contract's message."""
+def is_with_users(connection: Connection, account: Tenant, block_id: str) -> bool:
+    """Whether an agent of a user of the account has the account's block."""
+    theirs = (agent_blocks.c.account_id == account.account_id) & (agent_blocks.c.user_id != account.user_id)
+    query = select(agent_blocks.c.agent_id).where(theirs, agent_blocks.c.block_id == block_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def whose(connection: Connection, tenant: Tenant, block_id: str) -> Tenant:
+    """The owner of a block that the user may read: itself, or its account. Raises: NotFound."""
+    query = select(blocks.c.user_id).where(readable(blocks, tenant), blocks.c.id == block_id)
+    user_id: str | None = connection.execute(query).scalar_one_or_none()
+    if user_id is None:
+        raise NotFound("block", block_id)
+    return Tenant(tenant.account_id, user_id)
+
+
+def to_block(row: Any, tenant: Tenant) -> Block:
+    """A row (a mapping of the table's columns) as the contract's message. What the account shares is read-only."""
+    shared = row["user_id"] == ACCOUNT
     block = Block(
         id=row["id"],
         label=row["label"],
         value=row["value"],
         description=row["description"],
         limit=row["character_limit"],
-        read_only=row["read_only"],
+        read_only=row["read_only"] or (shared and not tenant.is_account),
+        shared=shared,
         etag=str(row["revision"]),
     )
     clock.put(block.create_time, row["created_at"])

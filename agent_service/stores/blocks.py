@@ -9,10 +9,10 @@ from google.protobuf.json_format import MessageToDict
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
-from agent_service.stores import attachments, identity_links, revisions
+from agent_service.stores import attached, attachments, identity_links, revisions
 from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
 from agent_service.stores.revisions import USER, Origin
-from agent_service.stores.rows import Window, fetch, like, owned, owner
+from agent_service.stores.rows import Window, fetch, like, not_changed_here, owned, owner, readable
 from agent_service.stores.tables import agent_blocks, block_attachments, block_revisions, blocks
 from servicekit import ids, structs
 from servicekit.principal import Tenant
@@ -39,7 +39,7 @@ def create(
     """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
     row = _new_row(tenant, block, agent_id)
     connection.execute(insert(blocks), row)
-    made = to_block(row)
+    made = to_block(row, tenant)
     revisions.add(connection, tenant, [made], origin)
     return made
 
@@ -64,7 +64,7 @@ def create_with_agent(connection: Connection, tenant: Tenant, agent_id: str, wan
     connection.execute(insert(blocks), rows)
     connection.execute(insert(agent_blocks), attached)
     attachments.began_first(connection, attached)
-    made = [to_block(row) for row in rows]
+    made = [to_block(row, tenant) for row in rows]
     revisions.add(connection, tenant, made, USER)
     return made
 
@@ -113,18 +113,25 @@ def check_value(label: str, value: str, limit: int) -> None:
 
 
 def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
-    """Raises: NotFound."""
-    row = connection.execute(select(blocks).where(owned(blocks, tenant), blocks.c.id == block_id)).one_or_none()
+    """The user's, or one that its account shares. Raises: NotFound."""
+    row = connection.execute(select(blocks).where(readable(blocks, tenant), blocks.c.id == block_id)).one_or_none()
     if row is None:
         raise NotFound("block", block_id)
-    return to_block(row._mapping)
+    return to_block(row._mapping, tenant)
+
+
+def check_own(connection: Connection, tenant: Tenant, block_id: str) -> None:
+    """Raises: NotFound; PermissionDenied for one that the account shares with the user."""
+    if attached.whose(connection, tenant, block_id) != tenant:
+        raise not_changed_here("block")
 
 
 def list_page(
     connection: Connection, tenant: Tenant, request: ListBlocksRequest, window: Window
 ) -> tuple[list[Block], str]:
+    whose = tenant.account if request.shared else tenant
     query = select(blocks).where(
-        owned(blocks, tenant),
+        owned(blocks, whose),
         *identity_links.having(blocks, tenant, request.identity_id, request.identifier_keys),
     )
     if request.label:
@@ -133,8 +140,8 @@ def list_page(
         query = query.where(blocks.c.label.like(like(request.label_contains), escape="\\"))
     if request.value_contains:
         query = query.where(blocks.c.value.like(like(request.value_contains), escape="\\"))
-    rows, token = fetch(connection, query, blocks, tenant, window)
-    return [to_block(row._mapping) for row in rows], token
+    rows, token = fetch(connection, query, blocks, whose, window)
+    return [to_block(row._mapping, tenant) for row in rows], token
 
 
 def count(connection: Connection, tenant: Tenant) -> int:
@@ -149,6 +156,7 @@ def change(
     Raises: NotFound; Aborted ETAG_MISMATCH; InvalidArgument; FailedPrecondition BLOCK_READ_ONLY for a new value of a
     block that is read-only and stays so.
     """
+    check_own(connection, tenant, wanted.id)
     block = get(connection, tenant, wanted.id)
     if wanted.etag and wanted.etag != block.etag:
         raise Aborted("etag: the block has changed since; read it again", reason=type_pb2.ERROR_REASON_ETAG_MISMATCH)
@@ -172,6 +180,8 @@ def change(
 
 def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -> None:
     """Raises: AlreadyExists if an agent that has the block has another one of its new label."""
+    if tenant.is_account and attached.is_with_users(connection, tenant, block.id):
+        raise FailedPrecondition("users' agents know the block by its label: detach it, or make another one")
     for others in of_agents(connection, tenant, agents_with(connection, tenant, block.id)).values():
         if any(other.label == block.label and other.id != block.id for other in others):
             raise AlreadyExists(f"an agent with this block already has one labelled {block.label}")
@@ -192,15 +202,17 @@ def read_only_error(label: str) -> FailedPrecondition:
 
 
 def remove(connection: Connection, tenant: Tenant, block_id: str) -> None:
-    """Deletes a block with its history, and detaches it everywhere. Raises: NotFound."""
-    get(connection, tenant, block_id)
+    """Deletes a block with its history, and detaches it everywhere. Raises: NotFound, PermissionDenied."""
+    check_own(connection, tenant, block_id)
     for table, column in (
         (agent_blocks, agent_blocks.c.block_id),
         (block_revisions, block_revisions.c.block_id),
         (block_attachments, block_attachments.c.block_id),
         (blocks, blocks.c.id),
     ):
-        connection.execute(delete(table).where(owned(table, tenant), column == block_id))
+        # One that the account shares stands in agents of all its users.
+        whose = table.c.account_id == tenant.account_id if tenant.is_account else owned(table, tenant)
+        connection.execute(delete(table).where(whose, column == block_id))
     identity_links.remove_of_resource(connection, tenant, block_id)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select
 
 from agent_service import clock
-from agent_service.stores.rows import owned, owner
+from agent_service.stores.rows import owned, owner, readable
 from agent_service.stores.tables import block_revisions, blocks
 from servicekit import paging
 from servicekit.principal import Tenant
@@ -102,7 +102,7 @@ def _one(connection: Connection, tenant: Tenant, block_id: str, query: Select[An
 
 def _label(connection: Connection, tenant: Tenant, block_id: str) -> str:
     """The block's label now. Raises: NotFound."""
-    query = select(blocks.c.label).where(owned(blocks, tenant), blocks.c.id == block_id)
+    query = select(blocks.c.label).where(readable(blocks, tenant), blocks.c.id == block_id)
     label: str | None = connection.execute(query).scalar_one_or_none()
     if label is None:
         raise NotFound("block", block_id)
@@ -110,7 +110,7 @@ def _label(connection: Connection, tenant: Tenant, block_id: str) -> str:
 
 
 def _of_block(tenant: Tenant, block_id: str) -> Select[Any]:
-    return select(block_revisions).where(owned(block_revisions, tenant), block_revisions.c.block_id == block_id)
+    return select(block_revisions).where(readable(block_revisions, tenant), block_revisions.c.block_id == block_id)
 
 
 def _to_revision(row: Row[Any], label: str) -> BlockRevision:

@@ -38,7 +38,12 @@ def readable(table: Table, tenant: Tenant) -> ColumnElement[bool]:
 def check_own(row: Any, tenant: Tenant, resource: str) -> None:
     """`row`: one that the owner may read. Raises: PermissionDenied for what the account shares with it."""
     if row.user_id != tenant.user_id:
-        raise PermissionDenied(f"the {resource} is the account's: it can be read here, and not changed")
+        raise not_changed_here(resource)
+
+
+def not_changed_here(resource: str) -> PermissionDenied:
+    """What there is to say to a user who would write to what the account shares."""
+    return PermissionDenied(f"the {resource} is the account's: it can be read here, and not changed")
 
 
 def owner(tenant: Tenant) -> Parameters:

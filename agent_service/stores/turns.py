@@ -159,6 +159,7 @@ def _input_messages(turn: Turn, request: StartTurnRequest) -> list[Message]:
             text=message.text,
             name=message.name,
             otid=message.otid,
+            image_urls=message.image_urls,
             create_time=turn.create_time,
             turn_id=turn.id,
         )

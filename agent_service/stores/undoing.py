@@ -27,9 +27,10 @@ class _Hunk:
 def undo(connection: Connection, tenant: Tenant, block_id: str, revision: int) -> Block:
     """Takes back what a revision changed, as a new revision.
 
-    Raises: NotFound; FailedPrecondition if it is the first, changed no text, or lines it changed were edited since;
-    as `blocks.write_value`.
+    Raises: NotFound, PermissionDenied; FailedPrecondition if it is the first, changed no text, or lines it changed were
+    edited since; as `blocks.write_value`.
     """
+    blocks.check_own(connection, tenant, block_id)
     if revision == 1:
         raise FailedPrecondition("revision 1 made the block, and can't be undone: delete the block instead")
     edited = revisions.get(connection, tenant, block_id, revision)

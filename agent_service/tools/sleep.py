@@ -64,8 +64,11 @@ class Sources:
         return replace(memory.replace(blocks, args), sources=self.ids(args.sources))
 
     async def archival_insert(self, context: CallContext, args: ArchivalInsert) -> str:
+        source_ids = list(self.ids(args.sources))
+        if known := await _same(context, args.content):
+            return f"This is in archival memory already, as {known}."
         metadata = Struct()
-        metadata.update({SOURCE_IDS: list(self.ids(args.sources)), WRITTEN_BY: context.turn_id})
+        metadata.update({SOURCE_IDS: source_ids, WRITTEN_BY: context.turn_id})
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
         request = InsertPassagesRequest(
@@ -77,6 +80,20 @@ class Sources:
         )
         await context.tiers.insert_passages(context.caller, request)
         return "Saved to archival memory."
+
+
+async def _same(context: CallContext, content: str) -> str:
+    """The id of another passage that says the same in the same words; '' if there is none."""
+    request = SearchPassagesRequest(archive_ids=context.agent.archive_ids, query=content[:1_000], limit=5)
+    own = passage_id(context.key)
+    for hit in await context.tiers.search_passages(context.caller, request):
+        if hit.passage.id != own and _words(hit.passage.text) == _words(content):
+            return hit.passage.id
+    return ""
+
+
+def _words(text: str) -> list[str]:
+    return text.casefold().strip(" .").split()
 
 
 async def archival_search(context: CallContext, args: Search) -> str:

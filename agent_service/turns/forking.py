@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from agent_service.stores import conversations
 from agent_service.stores.requests import answered, digest, once
+from agent_service.turns import journal
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
 from servicekit import ids
@@ -74,13 +75,14 @@ class Forker:
     ) -> None:
         for begin in range(0, len(messages), _PAGE):
             copies = [_copy(message, forked_id) for message in messages[begin : begin + _PAGE]]
-            request = AppendMessagesRequest(
-                agent_id=source.agent_id,
-                conversation_id=forked_id,
-                request_id=f"{forked_id}/{begin}",
-                messages=copies,
-            )
-            await self._parts.tiers.append_messages(caller, request, seconds=_SECONDS)
+            for batch in journal.parts(f"{forked_id}/{begin}", copies):
+                request = AppendMessagesRequest(
+                    agent_id=source.agent_id,
+                    conversation_id=forked_id,
+                    request_id=batch.request_id,
+                    messages=batch.messages,
+                )
+                await self._parts.tiers.append_messages(caller, request, seconds=_SECONDS)
 
 
 def _forked_id(caller: Principal, request: pb.ForkConversationRequest) -> str:

@@ -106,17 +106,17 @@ def batches(turn_id: str, events: Sequence[TurnEvent], *, ended: bool) -> list[B
         steps[-1].append(message)
     if not ended and not (answered and not open_calls(events)):
         steps.pop()
-    return [batch for number, step in enumerate(steps) for batch in _parts(f"{turn_id}/{number}", step)]
+    return [batch for number, step in enumerate(steps) for batch in parts(f"{turn_id}/{number}", step)]
 
 
-def _parts(request_id: str, step: Sequence[Message]) -> Iterator[Batch]:
-    """A step's messages, in order, in appends that are not too large to be sent."""
-    parts, size = list[list[Message]](), 0
-    for message in step:
+def parts(request_id: str, messages: Sequence[Message]) -> Iterator[Batch]:
+    """Messages in order, in appends that are not too large to be sent."""
+    found, size = list[list[Message]](), 0
+    for message in messages:
         size += message.ByteSize()
-        if not parts or size > _MAX_BATCH_BYTES:
-            parts.append([])
+        if not found or size > _MAX_BATCH_BYTES:
+            found.append([])
             size = message.ByteSize()
-        parts[-1].append(message)
-    for number, part in enumerate(parts):
+        found[-1].append(message)
+    for number, part in enumerate(found):
         yield Batch(f"{request_id}/{number}" if number else request_id, part)

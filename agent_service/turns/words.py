@@ -1,7 +1,7 @@
 """The words of a turn that has ended: recall has them, so its journal lets go of them, and asks when they are wanted.
 
-Left out are texts, thoughts and the arguments of calls. Ids, names and states stay, and so do edits of blocks and
-summaries, which recall does not have.
+Left out are texts, thoughts, images and the arguments of calls. Ids, names and states stay, and so do edits of blocks
+and summaries, which recall does not have.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def without(event: TurnEvent) -> TurnEvent:
     for message in _messages(thin):
         message.ClearField("text")
         message.ClearField("reasoning")
+        message.ClearField("image_urls")
     for call in _calls(thin):
         call.ClearField("arguments")
     for returned in thin.approval_response.tool_returns if thin.HasField("approval_response") else ():
@@ -51,6 +52,7 @@ def _filled(event: TurnEvent, known: Mapping[str, Message]) -> TurnEvent:
     for message in _messages(full):
         if (has := known.get(message.id)) is not None:
             message.text, message.reasoning = has.text, has.reasoning
+            message.image_urls[:] = has.image_urls
     of_step = [message for message in known.values() if message.step_id == event.step_id]
     arguments = {call.id: call.arguments for message in of_step for call in message.tool_calls}
     for call in _calls(full):

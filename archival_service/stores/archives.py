@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from archival_service.store import Purged
 from archival_service.stores import listing, outbox, requests
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import in_parts, now, owned, owner, timestamp
+from archival_service.stores.rows import in_parts, not_changed_here, now, owned, owner, readable, timestamp
 from archival_service.stores.tables import archives, documents, inserts, passages
 from servicekit import ids
 from servicekit.paging import Page
@@ -47,16 +47,37 @@ def create(connection: Connection, tenant: Tenant, wanted: Archive, request_id: 
 
 
 def exists(connection: Connection, tenant: Tenant, archive_id: str) -> bool:
-    query = select(archives.c.id).where(owned(archives, tenant), archives.c.id == archive_id)
-    return connection.execute(query).scalar() is not None
+    """Whether the owner has it. Raises: PermissionDenied if its account has: it is not made anew behind that."""
+    query = select(archives.c.user_id).where(readable(archives, tenant), archives.c.id == archive_id)
+    owners = connection.execute(query).scalars().all()
+    if owners and tenant.user_id not in owners:
+        raise not_changed_here("archive")
+    return bool(owners)
 
 
 def get(connection: Connection, tenant: Tenant, archive_id: str) -> Archive:
-    """Raises: NotFound."""
-    row = connection.execute(select(archives).where(owned(archives, tenant), archives.c.id == archive_id)).one_or_none()
-    if row is None:
+    """The owner's or its account's. Raises: NotFound."""
+    query = select(archives).where(readable(archives, tenant), archives.c.id == archive_id)
+    rows = connection.execute(query).all()
+    if not rows:
         raise NotFound("archive", archive_id)
-    return _to_archive(row)
+    return _to_archive(next((row for row in rows if row.user_id == tenant.user_id), rows[0]))
+
+
+def shared_among(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) -> list[str]:
+    """Those that are the account's, and not the owner's own."""
+    if tenant.is_account or not archive_ids:
+        return []
+    query = select(archives.c.id, archives.c.user_id).where(readable(archives, tenant), archives.c.id.in_(archive_ids))
+    owners = [(row.id, row.user_id == tenant.user_id) for row in connection.execute(query)]
+    own = {archive_id for archive_id, mine in owners if mine}
+    return [archive_id for archive_id, mine in owners if not mine and archive_id not in own]
+
+
+def _check_own(connection: Connection, tenant: Tenant, archive_id: str) -> None:
+    """Raises: NotFound, PermissionDenied."""
+    if not exists(connection, tenant, archive_id):
+        raise NotFound("archive", archive_id)
 
 
 def list_page(
@@ -75,7 +96,7 @@ def change(connection: Connection, tenant: Tenant, wanted: Archive, paths: Seque
     known = requests.answered(connection, tenant, request_id, content)
     if known is not None:
         return get(connection, tenant, known)
-    get(connection, tenant, wanted.id)
+    _check_own(connection, tenant, wanted.id)
     values: dict[str, Any] = {"updated_at": now()}
     for path in paths:
         values[path] = MessageToDict(wanted.metadata) if path == "metadata" else getattr(wanted, path)
@@ -89,7 +110,7 @@ def remove(connection: Connection, tenant: Tenant, archive_id: str, request_id: 
     content = requests.digest(b"delete archive", archive_id.encode())
     if requests.answered(connection, tenant, request_id, content) is not None:
         return []
-    get(connection, tenant, archive_id)
+    _check_own(connection, tenant, archive_id)
     changes = _remove(connection, tenant, [archive_id])
     requests.note(connection, tenant, request_id, content, "")
     return changes
@@ -145,6 +166,7 @@ def _to_archive(row: Row[Any]) -> Archive:
         description=row.description,
         create_time=timestamp(row.created_at),
         update_time=timestamp(row.updated_at),
+        shared=Tenant(row.account_id, row.user_id).is_account,
     )
     metadata = row._mapping["metadata"]
     if metadata:

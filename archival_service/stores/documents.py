@@ -7,12 +7,12 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from archival_service.store import Begun
 from archival_service.stores import archives, inserting, listing, outbox, requests
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import now, owned, owner, timestamp
+from archival_service.stores.rows import microseconds, not_changed_here, now, owned, owner, timestamp
 from archival_service.stores.tables import documents, inserts, passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -78,9 +78,26 @@ def finish(
     return get(connection, tenant, document.id), replaced, changes
 
 
+def restore(connection: Connection, tenant: Tenant, wanted: Document) -> Document:
+    """As `ArchivalStore.restore_document`."""
+    if _row(connection, tenant, wanted.id) is None:
+        mine = owned(passages, tenant) & (passages.c.document_id == wanted.id)
+        here = mine & (passages.c.archive_id == wanted.archive_id)
+        count = connection.execute(select(func.count()).select_from(passages).where(here)).scalar_one()
+        if not count:
+            if _row(connection, tenant.account, wanted.id) is not None:
+                raise not_changed_here("document")
+            raise NotFound("document", wanted.id)
+        columns = {**_columns(wanted), "complete": True, "passage_count": count}
+        for name, given in (("created_at", wanted.create_time), ("updated_at", wanted.update_time)):
+            columns[name] = microseconds(given) or columns[name]
+        connection.execute(insert(documents).values(**owner(tenant), **columns, fingerprint=""))
+    return get(connection, tenant, wanted.id)
+
+
 def get(connection: Connection, tenant: Tenant, document_id: str) -> Document:
-    """Raises: NotFound."""
-    row = _row(connection, tenant, document_id)
+    """The owner's or its account's. Raises: NotFound."""
+    row = _row(connection, tenant, document_id) or _row(connection, tenant.account, document_id)
     if row is None:
         raise NotFound("document", document_id)
     return _to_document(row)
@@ -96,7 +113,9 @@ def list_page(
     if request.file_name:
         where.append(documents.c.file_name == request.file_name)
     key = (documents.c.created_at, documents.c.id)
-    return listing.fetch(connection, tenant, documents, key, where, listing.Window(page, "", ""), _to_document)
+    window = listing.Window(page, "", "")
+    shared = bool(request.archive_ids)
+    return listing.fetch(connection, tenant, documents, key, where, window, _to_document, shared=shared)
 
 
 def remove(connection: Connection, tenant: Tenant, document_id: str, request_id: str) -> list[Change]:
@@ -107,6 +126,8 @@ def remove(connection: Connection, tenant: Tenant, document_id: str, request_id:
     known = _row(connection, tenant, document_id)
     changes = _forget(connection, tenant, document_id)
     if known is None and not changes:
+        if _row(connection, tenant.account, document_id) is not None:
+            raise not_changed_here("document")
         raise NotFound("document", document_id)
     inserting.next_fence(connection, tenant, document_id)
     requests.note(connection, tenant, request_id, content, "")

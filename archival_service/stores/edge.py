@@ -104,13 +104,10 @@ class EdgeIndex:
         for at in range(0, len(numbers), _AT_ONCE):
             part = numbers[at : at + _AT_ONCE]
             self._note(part)
-            for shard in self._shards():
-                await self.run(shard.forget, part)
+            await self._everywhere(Shard.forget, part)
 
     async def flush(self) -> None:
-        for shard in self._shards():
-            if shard in self._shards():  # it may have been replaced meanwhile
-                await self.run(shard.flush)
+        await self._everywhere(Shard.flush)
 
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
@@ -124,8 +121,7 @@ class EdgeIndex:
         """It is opened when it has all."""
 
     async def close(self) -> None:
-        for shard in self._shards():
-            await self.run(shard.close)
+        await self._everywhere(Shard.close)
         self._thread.shutdown()
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
@@ -136,6 +132,11 @@ class EdgeIndex:
             _log.error("the engine failed", error=str(error))
             raise Unavailable("the passage index failed: retry later") from error
 
+    async def _everywhere(self, call: Callable[..., None], *args: Any) -> None:
+        for shard in self._shards():
+            if shard in self._shards():  # it may have been replaced meanwhile, and closed
+                await self.run(call, shard, *args)
+
     def begin_noting(self, tenant: Tenant) -> Noted:
         """From here on it is noted what the index is told of, for a shard that is built beside it."""
         self._noted = Noted(tenant)
@@ -143,6 +144,11 @@ class EdgeIndex:
 
     def end_noting(self) -> None:
         self._noted = None
+
+    @property
+    def own_shards(self) -> int:
+        """How many owners have one."""
+        return len(self._own)
 
     def own_passages(self, tenant: Tenant) -> int:
         """How many passages the owner's shard was built of; 0 if they have none of their own."""
@@ -162,7 +168,7 @@ class EdgeIndex:
         """Deletes what the owner had before their present shard."""
         if replaced is not None:
             await self.run(replaced.shard.close)
-            await asyncio.to_thread(shutil.rmtree, replaced.known.folder)
+            await asyncio.to_thread(shutil.rmtree, replaced.known.folder, ignore_errors=True)
         while numbers := await self.run(self._shared.numbers_of, tenant, _AT_ONCE):
             await self.run(self._shared.forget, numbers)
 

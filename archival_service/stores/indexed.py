@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import Connection
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 from archival_service import given
 from archival_service.keeper import Keeper, bring
 from archival_service.search import Scored, fuse
-from archival_service.store import Begun, Filters, PassageIndex, Purged, Query
+from archival_service.store import Begun, Filters, Found, PassageIndex, Purged, Query
 from archival_service.stores import archives, documents, inserting, listing, passages
 from archival_service.stores.inserting import Stored
 from archival_service.stores.outbox import Change
@@ -106,12 +107,24 @@ class IndexedStore:
         vector = await self._meaning_for(query)
         words = "" if query.mode == type_pb2.SEARCH_MODE_SEMANTIC else query.text
         most = max(_CANDIDATES, limit)
-        dense, sparse = await self._index.candidates(tenant, filters, most, vector=vector, words=words)
+        dense, sparse = list[Found](), list[Found]()
+        parts = await self._parts(tenant, filters)
+        for whose, part in parts:
+            near, matching = await self._index.candidates(whose, part, most, vector=vector, words=words)
+            dense, sparse = [*dense, *near], [*sparse, *matching]
         fused = fuse(dense, sparse)
-        hits = await self._sql.read(lambda c: _best(c, tenant, fused, limit))
+        hits = await self._sql.read(lambda c: _best(c, [whose for whose, _ in parts], fused, limit))
         if sum(hit.ByteSize() for hit in hits) > listing.MOST_BYTES:
             raise ResourceExhausted(f"the hits are more than {listing.MOST_BYTES} bytes: ask for fewer at once")
         return hits
+
+    async def _parts(self, tenant: Tenant, filters: Filters) -> list[tuple[Tenant, Filters]]:
+        """What is to be searched of whom: of the account only archives that are named."""
+        named = filters.archive_ids
+        shared = await self._sql.read(lambda c: archives.shared_among(c, tenant, named)) if named else []
+        own = tuple(each for each in named if each not in shared)
+        parts = [(tenant, replace(filters, archive_ids=own))] if own or not named else []
+        return [*parts, (tenant.account, replace(filters, archive_ids=tuple(shared)))] if shared else parts
 
     async def purge(self, tenant: Tenant, archive_ids: Sequence[str] | None, request_id: str) -> Purged:
         purged, changes = await self._keeper.write(
@@ -144,6 +157,9 @@ class IndexedStore:
         self, tenant: Tenant, request: ListDocumentsRequest, page: Page
     ) -> tuple[list[Document], str]:
         return await self._sql.read(lambda c: documents.list_page(c, tenant, request, page))
+
+    async def restore_document(self, tenant: Tenant, wanted: Document) -> Document:
+        return await self._sql.write(lambda c: documents.restore(c, tenant, wanted), alone=tenant)
 
     async def delete_document(self, tenant: Tenant, document_id: str, request_id: str) -> None:
         await self._forget(
@@ -192,14 +208,16 @@ class IndexedStore:
         return archive
 
 
-def _best(connection: Connection, tenant: Tenant, fused: Sequence[Scored], limit: int) -> list[PassageHit]:
+def _best(connection: Connection, owners: Sequence[Tenant], fused: Sequence[Scored], limit: int) -> list[PassageHit]:
     """The first `limit` that are there: one whose passage is gone is one that the index has yet to forget."""
     hits: list[PassageHit] = []
     at = 0
     while at < len(fused) and len(hits) < limit:
         part = fused[at : at + limit - len(hits)]
         at += len(part)
-        found = passages.by_numbers(connection, tenant, [each.n for each in part])
+        found = dict[int, Passage]()
+        for whose in owners:
+            found |= passages.by_numbers(connection, whose, [each.n for each in part])
         hits.extend(
             PassageHit(passage=found[each.n], score=each.score, dense=each.dense, sparse=each.sparse)
             for each in part

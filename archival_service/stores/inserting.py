@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from google.protobuf.json_format import MessageToDict
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from archival_service.stores import archives, outbox, passages, requests
 from archival_service.stores.outbox import Change
@@ -21,6 +21,11 @@ from triptych.type.v1.type_pb2 import Fence
 
 Stored = tuple[list[Passage], list[Change]]
 
+# Built once: every insert asks it, twice.
+_KNOWN = select(inserts.c.request_hash, inserts.c.passage_ids).where(
+    *(inserts.c[name] == bindparam(name) for name in ("account_id", "user_id", "archive_id", "request_id"))
+)
+
 
 def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> bool:
     """Whether this `request_id` has inserted before. A new one is refused here if `insert_once` would refuse it.
@@ -30,9 +35,16 @@ def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest)
     if _known(connection, tenant, request) is not None:
         return True
     check_fence(connection, tenant, request.fence)
-    if not (request.create_archive_name or archives.exists(connection, tenant, request.archive_id)):
-        raise NotFound("archive", request.archive_id)
+    _archive_is_there(connection, tenant, request)
     return False
+
+
+def _archive_is_there(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> bool:
+    """False if it has to be made. Raises: NotFound if it may not be."""
+    there = archives.exists(connection, tenant, request.archive_id)
+    if not there and not request.create_archive_name:
+        raise NotFound("archive", request.archive_id)
+    return there
 
 
 def replay(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> Stored | None:
@@ -55,9 +67,9 @@ def insert_once(
     before = replay(connection, tenant, request)
     if before is not None:
         return before
-    seen(connection, tenant, request)
+    check_fence(connection, tenant, request.fence)
     _raise_fence(connection, tenant, request.fence)
-    if not archives.exists(connection, tenant, request.archive_id):
+    if not _archive_is_there(connection, tenant, request):
         archives.create(connection, tenant, Archive(id=request.archive_id, name=request.create_archive_name), "")
     rows = [
         {
@@ -86,13 +98,8 @@ def insert_once(
 
 def _known(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> list[str] | None:
     """The ids that this request inserted before. Raises: FailedPrecondition REQUEST_ID_REUSED."""
-    known = connection.execute(
-        select(inserts.c.request_hash, inserts.c.passage_ids).where(
-            owned(inserts, tenant),
-            inserts.c.archive_id == request.archive_id,
-            inserts.c.request_id == request.request_id,
-        )
-    ).one_or_none()
+    asked = {**owner(tenant), "archive_id": request.archive_id, "request_id": request.request_id}
+    known = connection.execute(_KNOWN, asked).one_or_none()
     if known is None:
         return None
     requests.check_same(known.request_hash, _digest(request))

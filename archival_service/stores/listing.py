@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from sqlalchemy import Column, ColumnElement, Connection, Row, Table, select, tuple_
 
-from archival_service.stores.rows import owned
+from archival_service.stores.rows import owned, readable
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.errors import InvalidArgument
@@ -38,17 +38,22 @@ def fetch(
     where: Sequence[ColumnElement[bool]],
     window: Window,
     to_message: Callable[[Row[Any]], M],
+    *,
+    shared: bool = False,
 ) -> tuple[list[M], str]:
     """The owner's rows of the window, ordered by `key` (unique for the owner), and the next page's token.
+
+    `shared`: its account's too; `key` has to be unique for both.
 
     A bound that does not exist gives an empty page. Raises: InvalidArgument for a forged token.
     """
     page = window.page
-    query = select(table).where(owned(table, tenant), *where)
+    whose = readable(table, tenant) if shared else owned(table, tenant)
+    query = select(table).where(whose, *where)
     for anchor_id, behind in ((window.after_id, True), (window.before_id, False)):
         if not anchor_id:
             continue
-        anchor = connection.execute(select(*key).where(owned(table, tenant), table.c.id == anchor_id)).one_or_none()
+        anchor = connection.execute(select(*key).where(whose, table.c.id == anchor_id)).one_or_none()
         if anchor is None:
             return [], ""
         query = query.where(_beyond(key, tuple(anchor), later=behind is not page.descending))

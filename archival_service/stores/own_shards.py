@@ -44,7 +44,8 @@ def known(index: Path) -> list[OwnShard]:
     marked = [own for folder in folders if (own := _read(folder)) is not None]
     newest = {own.tenant: own for own in sorted(marked, key=lambda own: own.made)}
     for folder in set(folders) - {own.folder for own in newest.values()}:
-        shutil.rmtree(folder)
+        # A process that builds one may outlive ours by a while, and still write.
+        shutil.rmtree(folder, ignore_errors=True)
     return list(newest.values())
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 
 from archival_service.stores import listing, outbox, requests
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import owned, owner, timestamp
+from archival_service.stores.rows import not_changed_here, owned, owner, readable, timestamp
 from archival_service.stores.tables import passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -28,11 +28,11 @@ _BY_NUMBER = select(*(column for column in passages.c if column.name != "vector"
 
 
 def get(connection: Connection, tenant: Tenant, passage_id: str) -> Passage:
-    """Raises: NotFound."""
-    found = get_many(connection, tenant, [passage_id])
-    if not found:
-        raise NotFound("passage", passage_id)
-    return found[0]
+    """The owner's or its account's. Raises: NotFound."""
+    for whose in dict.fromkeys((tenant, tenant.account)):
+        if found := get_many(connection, whose, [passage_id]):
+            return found[0]
+    raise NotFound("passage", passage_id)
 
 
 def get_many(connection: Connection, tenant: Tenant, passage_ids: Sequence[str]) -> list[Passage]:
@@ -63,7 +63,14 @@ def list_page(
         where.append(_contains(connection, request.contains))
     window = listing.Window(page, request.after_id, request.before_id)
     return listing.fetch(
-        connection, tenant, passages, (passages.c.n,), where, window, lambda row: to_passage(row._mapping)
+        connection,
+        tenant,
+        passages,
+        (passages.c.n,),
+        where,
+        window,
+        lambda row: to_passage(row._mapping),
+        shared=bool(request.archive_ids),
     )
 
 
@@ -77,16 +84,18 @@ def _contains(connection: Connection, wanted: str) -> ColumnElement[bool]:
 
 
 def count(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) -> int:
-    query = select(func.count()).select_from(passages).where(owned(passages, tenant))
+    query = select(func.count()).select_from(passages)
     if archive_ids:
-        query = query.where(passages.c.archive_id.in_(archive_ids))
+        query = query.where(readable(passages, tenant), passages.c.archive_id.in_(archive_ids))
+    else:
+        query = query.where(owned(passages, tenant))
     return connection.execute(query).scalar_one()
 
 
 def owners_of_many(connection: Connection, many: int) -> list[Tenant]:
-    """Who has so many passages, or more."""
+    """Who has so many passages, or more; who has most comes first."""
     key = (passages.c.account_id, passages.c.user_id)
-    query = select(*key).group_by(*key).having(func.count() >= many)
+    query = select(*key).group_by(*key).having(func.count() >= many).order_by(func.count().desc())
     return [Tenant(*row) for row in connection.execute(query)]
 
 
@@ -97,11 +106,14 @@ def remove(
     content = requests.digest(b"delete passage", passage_id.encode(), *(each.encode() for each in archive_ids))
     if requests.answered(connection, tenant, request_id, content) is not None:
         return []
-    this = owned(passages, tenant) & (passages.c.id == passage_id)
+    named = passages.c.id == passage_id
     if archive_ids:
-        this &= passages.c.archive_id.in_(archive_ids)
+        named &= passages.c.archive_id.in_(archive_ids)
+    this = owned(passages, tenant) & named
     changes = outbox.add(connection, this)
     if not changes:
+        if connection.execute(select(passages.c.n).where(readable(passages, tenant), named)).first():
+            raise not_changed_here("passage")
         raise NotFound("passage", passage_id)
     connection.execute(delete(passages).where(this))
     requests.note(connection, tenant, request_id, content, "")

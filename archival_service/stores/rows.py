@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ColumnElement, Table, and_
 
 from servicekit.principal import Tenant
+from triptych.errors import PermissionDenied
 
 T = TypeVar("T")
 
@@ -19,6 +20,16 @@ _AT_ONCE = 500
 
 def owned(table: Table, tenant: Tenant) -> ColumnElement[bool]:
     return and_(table.c.account_id == tenant.account_id, table.c.user_id == tenant.user_id)
+
+
+def readable(table: Table, tenant: Tenant) -> ColumnElement[bool]:
+    """The owner's rows, and those that its account shares with it."""
+    return and_(table.c.account_id == tenant.account_id, table.c.user_id.in_((tenant.user_id, tenant.account.user_id)))
+
+
+def not_changed_here(resource: str) -> PermissionDenied:
+    """What there is to say to a user who would write to what the account shares."""
+    return PermissionDenied(f"the {resource} is the account's: it can be read here, and not changed")
 
 
 def owner(tenant: Tenant) -> dict[str, Any]:

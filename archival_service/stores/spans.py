@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
-from archival_service.stores.tables import passages
-from archival_service.stores.vectors import set_setting, setting
+from archival_service.stores.tables import passages, settings
+from archival_service.stores.vectors import set_setting
 
+_SETTINGS = select(settings.c.name, settings.c.value).where(settings.c.name.in_(bindparam("names", expanding=True)))
 # The index has to be told of them.
 REBUILD = "rebuild"
 
@@ -43,7 +44,9 @@ def begin(connection: Connection, work: str) -> None:
 
 def left(connection: Connection, work: str) -> Span:
     """What is still to be done; empty when all is."""
-    return Span(int(setting(connection, f"{work}-after") or 0), int(setting(connection, f"{work}-until") or 0))
+    names = [f"{work}-after", f"{work}-until"]
+    found = {row.name: row.value for row in connection.execute(_SETTINGS, {"names": names})}
+    return Span(*(int(found.get(name) or 0) for name in names))
 
 
 def advance(connection: Connection, work: str, after: int) -> None:

@@ -28,11 +28,12 @@ async def create_archive(body: ArchiveCreate, back: Back) -> Response:
 
 @router.get("")
 async def list_archives(
-    back: Back, listing: NewestFirst, name: str | None = None, agent_id: str | None = None
+    back: Back, listing: NewestFirst, name: str | None = None, agent_id: str | None = None, shared: bool = False
 ) -> Response:
+    """The caller's own; `shared`: those that its account shares with it."""
     if agent_id is not None:
         return answer(listing.part(await _of_agent(back, agent_id, name), lambda archive: str(archive["id"])))
-    request = pb.ListArchivesRequest(**listing.paging, name=name or "")
+    request = pb.ListArchivesRequest(**listing.paging, name=name or "", shared=shared)
     response = await back.archival_peer.unary(back.archival.ListArchives, request)
     return answers(response.archives, shapes.archive)
 

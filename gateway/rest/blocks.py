@@ -31,7 +31,9 @@ async def list_blocks(
     value_search: str | None = None,
     identity_id: str | None = None,
     identifier_keys: Annotated[list[str] | None, Query()] = None,
+    shared: bool = False,
 ) -> Response:
+    """The caller's own; `shared`: those that its account shares with it."""
     request = pb.ListBlocksRequest(
         **listing.paging,
         label=label or "",
@@ -39,6 +41,7 @@ async def list_blocks(
         value_contains=value_search or "",
         identity_id=identity_id or "",
         identifier_keys=identifier_keys,
+        shared=shared,
     )
     response = await back.agent_peer.unary(back.agents.ListBlocks, request)
     return answers(response.blocks, shapes.block)

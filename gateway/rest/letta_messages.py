@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from gateway.rest import content
 from gateway.rest.shapes import Json, time
 from triptych.agent.v1.turn_pb2 import Turn
 from triptych.recall.v1.recall_pb2 import Message
@@ -32,7 +33,7 @@ def parts(m: Message) -> list[Json]:
             found.append({**_base(m, "assistant_message"), "content": m.text})
         return found + [_call(m, call) for call in m.tool_calls]
     kind = "system_message" if m.role == type_pb2.ROLE_SYSTEM else "user_message"
-    return [{**_base(m, kind), "content": m.text}]
+    return [{**_base(m, kind), "content": content.shown(m.text, m.image_urls)}]
 
 
 def approval_request(m: Message, turn: Turn) -> Json:

@@ -7,6 +7,7 @@ import uuid
 
 from fastapi import Request
 
+from gateway.rest import content
 from gateway.rest.common import Back
 from gateway.rest.schemas import Answer, InputMessage, MessagesCreate
 from triptych.agent.v1 import turn_pb2 as pb
@@ -68,10 +69,12 @@ async def _add(start: pb.StartTurnRequest, message: InputMessage, back: Back) ->
                 pb.Approval(tool_call_id=answer.tool_call_id, approve=answer.approve, reason=answer.reason or "")
             )
     if not answers:
+        text, image_urls = content.read(message.content)
         start.messages.append(
             pb.InputMessage(
                 role=type_pb2.ROLE_SYSTEM if message.role == "system" else type_pb2.ROLE_USER,
-                text=text_of(message.content),
+                text=text,
+                image_urls=image_urls,
                 name=message.name or "",
                 otid=message.otid or "",
             )
@@ -95,18 +98,5 @@ async def _for_all(start: pb.StartTurnRequest, message: InputMessage, back: Back
 
 def _returned(answer: Answer) -> pb.ClientToolReturn:
     status = type_pb2.TOOL_STATUS_ERROR if answer.status == "error" else type_pb2.TOOL_STATUS_SUCCESS
-    text = answer.tool_return if isinstance(answer.tool_return, str) else text_of(answer.tool_return or [])
+    text = answer.tool_return if isinstance(answer.tool_return, str) else content.text_of(answer.tool_return or [])
     return pb.ClientToolReturn(tool_call_id=answer.tool_call_id, text=text, status=status)
-
-
-def text_of(content: str | list[dict[str, object]]) -> str:
-    """Raises: InvalidArgument for parts that are no text."""
-    if isinstance(content, str):
-        return content
-    texts: list[str] = []
-    for part in content:
-        text = part.get("text")
-        if part.get("type", "text") != "text" or not isinstance(text, str):
-            raise InvalidArgument.of("messages.content", "only text parts are supported here")
-        texts.append(text)
-    return "\n".join(texts)

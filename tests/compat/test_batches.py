@@ -10,8 +10,10 @@ import pytest
 from letta_client import AsyncLetta
 from letta_client.types.agents import InternalMessage, Run
 
+from tests.support.door import Door
 from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
+from triptych.gateway.v1 import gateway_pb2
 
 _PATH = "/v1/messages/batches"
 
@@ -138,3 +140,29 @@ async def test_jobs_are_turns_in_the_background(letta: AsyncLetta, model: Script
     assert [job["id"] for job in await _got(letta, "/v1/jobs", statuses="cancelled")] == [ids[2]]
     # All runs, page by page.
     assert len([run async for run in letta.runs.list(agent_id=agent.id, limit=2)]) == 4
+
+
+async def test_a_batch_keeps_to_its_users_quotas_and_waits(letta: AsyncLetta, door: Door, key: str) -> None:
+    agents = [await letta.agents.create(name=f"a{number}") for number in range(3)]
+    async with door.http() as admin, door.http(key) as user:
+        me = (await user.get("/v1/me")).json()["user"]["id"]
+        limited = await admin.put(f"/v1/admin/users/{me}/limits", json={"limits": {"live_turns": 1}})
+        assert limited.status_code == 200
+    batch = await _create(letta, *({"agent_id": agent.id, "input": "hello"} for agent in agents))
+    assert (await _over(letta, batch["id"]))["metadata"]["completed"] == 3
+
+
+async def test_a_read_only_key_makes_and_stops_nothing(letta: AsyncLetta, door: Door, key: str) -> None:
+    agent = await letta.agents.create(name="a")
+    batch = await _create(letta, {"agent_id": agent.id, "input": "hello"})
+    async with door.http(key) as user, door.client() as admin:
+        me = (await user.get("/v1/me")).json()["user"]["id"]
+        reading = (await admin.keys.create(me, scope=gateway_pb2.KEY_SCOPE_READ_ONLY)).secret
+    async with AsyncLetta(base_url=door.http_url, api_key=reading) as reader:
+        assert [each["id"] for each in await _got(reader, _PATH)] == [batch["id"]]
+        with pytest.raises(letta_client.PermissionDeniedError):
+            await _create(reader, {"agent_id": agent.id, "input": "hello"})
+        for method, path in (("patch", f"{_PATH}/{batch['id']}/cancel"), ("post", "/v1/groups")):
+            body = {"agent_ids": [agent.id], "description": "d"}
+            with pytest.raises(letta_client.PermissionDeniedError):
+                await getattr(reader, method)(path, cast_to=object, body=body)

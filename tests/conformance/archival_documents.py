@@ -11,6 +11,7 @@ from servicekit.principal import Tenant
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import FailedPrecondition, NotFound
 from triptych.type.v1 import type_pb2
+from triptych.type.v1.type_pb2 import Fence
 
 ARCHIVE = ids.derived("archive", "documents")
 
@@ -31,6 +32,7 @@ async def put(store: ArchivalStore, tenant: Tenant, begun: Begun, *texts: str, n
         archive_id=begun.document.archive_id,
         request_id=batch_request_id(begun.document.id, number),
         fence=begun.fence,
+        create_archive_name="files",
     )
     for position, text in enumerate(texts):
         passage_id = ids.derived("passage", begun.document.id, number, position)
@@ -117,6 +119,23 @@ class Documents:
         again = await begin(store, tenant, document("a.txt"))
         await put(store, tenant, again, "one")
         assert await texts(store, tenant) == ["one"]
+
+    async def test_one_whose_passages_were_inserted_by_themselves_is_listed_again(
+        self, store: ArchivalStore, tenant: Tenant
+    ) -> None:
+        begun = await begin(store, tenant, document("a.txt"))
+        await put(store, tenant, begun, "a boat", "a cat")
+        finished, _ = await store.finish_document(tenant, begun, "")
+        other = Tenant(tenant.account_id, "another-user")
+        with pytest.raises(NotFound):
+            await store.restore_document(other, finished)
+        await put(store, other, Begun(finished, Fence()), "a boat", "a cat")
+        with pytest.raises(NotFound):  # of another archive
+            await store.restore_document(other, pb.Document(id=finished.id, archive_id=ids.new("archive")))
+        finished.passage_count = 2  # what is there is counted
+        assert await store.restore_document(other, finished) == finished
+        assert await store.restore_document(other, pb.Document(id=finished.id)) == finished
+        assert await store.get_document(other, finished.id) == finished
 
     async def test_another_owners_document_is_not_there(self, store: ArchivalStore, tenant: Tenant) -> None:
         begun = await begin(store, tenant, document("a.txt"))

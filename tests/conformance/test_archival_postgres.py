@@ -15,6 +15,7 @@ from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
 from tests.conformance.archival_documents import Documents
 from tests.conformance.archival_keeping import Keeping
+from tests.conformance.archival_sharing import SharingWithUsers
 from tests.support.archival import Opened, opened
 from tests.support.keys import new_user
 
@@ -35,7 +36,7 @@ def tenant() -> Tenant:
     return new_user().tenant
 
 
-class TestPostgresEdge(InsertingAndFinding, Keeping, Documents):
+class TestPostgresEdge(InsertingAndFinding, Keeping, Documents, SharingWithUsers):
     """All of them."""
 
 

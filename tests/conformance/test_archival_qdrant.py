@@ -29,6 +29,7 @@ from servicekit.sql import StoreError
 from tests.conformance.archival_contract import HYBRID, InsertingAndFinding, find
 from tests.conformance.archival_documents import Documents
 from tests.conformance.archival_keeping import Keeping
+from tests.conformance.archival_sharing import SharingWithUsers
 from tests.support.archival import FaultyIndex, Opened, insert_request, opened
 from tests.support.keys import new_user
 from tests.support.qdrant_facade import Facade, serving
@@ -78,7 +79,7 @@ def tenant() -> Tenant:
     return new_user().tenant
 
 
-class TestPostgresQdrant(InsertingAndFinding, Keeping, Documents):
+class TestPostgresQdrant(InsertingAndFinding, Keeping, Documents, SharingWithUsers):
     """All of them."""
 
 

@@ -18,6 +18,7 @@ from servicekit.principal import Tenant
 from tests.conformance.archival_contract import InsertingAndFinding
 from tests.conformance.archival_documents import Documents
 from tests.conformance.archival_keeping import Keeping
+from tests.conformance.archival_sharing import SharingWithUsers
 from tests.support.archival import Opened, insert_request, opened
 from tests.support.keys import new_user
 
@@ -38,7 +39,7 @@ def tenant() -> Tenant:
     return new_user().tenant
 
 
-class TestSqliteEdge(InsertingAndFinding, Keeping, Documents):
+class TestSqliteEdge(InsertingAndFinding, Keeping, Documents, SharingWithUsers):
     """All of them."""
 
 

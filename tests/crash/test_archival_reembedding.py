@@ -7,8 +7,12 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from archival_service import claiming
 from archival_service.reembedding import Reembedder
 from archival_service.store import Filters, Query
+from archival_service.stores import awaiting
 from embedders.openai import OpenAIEmbedder
 from embedders.wordllama import WordLlamaEmbedder
 from servicekit.channel import Peer
@@ -111,6 +115,40 @@ async def test_an_endpoint_that_dies_on_the_way_delays_and_fails_no_search(tmp_p
             endpoint.always = lambda _: (401, b"")
             assert await found(archival, tenant, type_pb2.SEARCH_MODE_HYBRID) == set(TEXTS)
             await work.close()
+        await embedder.close()
+
+
+async def test_of_two_replicas_one_embeds_and_nothing_is_embedded_twice(tmp_path: Path) -> None:
+    tenant = new_user().tenant
+    await insert(tmp_path, tenant, *TEXTS)
+    with serving() as endpoint:
+        embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
+        async with opened(tmp_path, embedder) as archival:
+            both = [Reembedder(archival.sql, archival.index, embedder, archival.keeper) for _ in range(2)]
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await asyncio.gather(*(each.finished() for each in both))
+            assert await archival.sql.read(awaiting.count) == 0
+        await embedder.close()
+    times = Counter(text for body in endpoint.asked for text in body["input"])
+    assert {times[text] for text in TEXTS} == {1}
+
+
+async def test_a_replica_goes_on_with_what_a_dead_one_had_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.5)
+    monkeypatch.setattr(claiming, "POLL_SECONDS", 0.05)
+    tenant = new_user().tenant
+    await insert(tmp_path, tenant, *TEXTS)
+    with serving() as endpoint:
+        embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
+        async with opened(tmp_path, embedder) as archival:
+            assert await claiming.claim(archival.sql, "reembedding-until")
+            assert not await claiming.claim(archival.sql, "reembedding-until")
+            work = Reembedder(archival.sql, archival.index, embedder, archival.keeper)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await work.finished()
+            assert await archival.sql.read(awaiting.count) == 0
         await embedder.close()
 
 

@@ -54,8 +54,9 @@ _AGENTS = st.builds(
     st.sampled_from([0, 0.3, 0.9]),
     st.sampled_from([0, 1_000, 100_000]),
 )
-_TOOLS = st.integers(0, 12).map(
-    lambda count: [ToolSchema(f"tool_{i}", "d" * 150, {"type": "object"}) for i in range(count)]
+# From none to more than a small window can take.
+_TOOLS = st.lists(st.integers(0, 3_000), max_size=40).map(
+    lambda lengths: [ToolSchema(f"tool_{i}", "d" * n, {"type": "object"}) for i, n in enumerate(lengths)]
 )
 
 

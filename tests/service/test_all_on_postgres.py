@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import postgres
+from tests.support.door import opened
 from tests.support.keys import ANN
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import Stack, running
 from triptych.agent.v1 import agent_pb2 as pb
@@ -61,3 +63,29 @@ async def test_what_an_agent_was_told_outlives_a_restart(
     async with running(tmp_path, *_SERVICES, model_url=model.url, more=stores) as stack:
         assert "allergic to walnuts" in await _send(stack, agent.id, "[[recite]]")
         assert "Eva is a glaciologist" in await _send(stack, agent.id, f"[[call:archival_memory_search {look}]] look")
+
+
+async def test_identities_tags_batches_and_groups_are_kept_there_too(
+    tmp_path: Path, stores: dict[str, str], model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(tmp_path, capsys, model_url=model.url, more=stores) as door, door.http() as http:
+        agents = [(await http.post("/v1/agents", json={"name": name, "tags": [name]})).json()["id"] for name in "ab"]
+        assert [each["id"] for each in (await http.get("/v1/agents", params={"tags": "a"})).json()] == agents[:1]
+        identity = {"identifier_key": "ann", "name": "Ann", "properties": [{"key": "k", "value": 1}]}
+        made = (await http.post("/v1/identities", json={**identity, "agent_ids": agents})).json()
+        found = (await http.get("/v1/agents", params={"identifier_keys": "ann", "order": "asc"})).json()
+        assert [each["id"] for each in found] == agents
+        assert found[0]["identities"] == [made]
+
+        requests = [{"agent_id": agent_id, "input": "hello"} for agent_id in agents]
+        batch = (await http.post("/v1/messages/batches", json={"requests": requests})).json()
+        path = f"/v1/messages/batches/{batch['id']}"
+        over = await eventually(lambda: http.get(path), lambda got: bool(got.json()["completed_at"]))
+        assert over.json()["metadata"]["completed"] == 2
+        assert len((await http.get("/v1/messages/batches")).json()) == 1
+
+        group = (await http.post("/v1/groups", json={"agent_ids": agents, "description": "d"})).json()
+        answer = (await http.post(f"/v1/groups/{group['id']}/messages", json={"input": "hello"})).json()
+        assert [each["name"] for each in answer["messages"]] == ["a", "b"]
+        assert len((await http.get(f"/v1/groups/{group['id']}/messages")).json()) == 3
+        assert [each["id"] for each in (await http.get("/v1/groups")).json()] == [group["id"]]

@@ -163,6 +163,28 @@ async def test_one_that_is_cut_short_leaves_everything_as_it_was(
         await until_own(archival, tenant)
 
 
+async def test_as_many_shards_as_may_be_and_no_more(
+    archival: Opened, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promoting, "MOST_SHARDS", 0)
+    looked_at = asyncio.Event()
+    get = edge(archival).grown.get
+
+    async def next_one() -> Tenant:
+        if not edge(archival).grown.qsize():
+            looked_at.set()
+        return await get()
+
+    monkeypatch.setattr(edge(archival).grown, "get", next_one)
+    await insert(archival, tenant, TEXTS)
+    looked_at.clear()
+    edge(archival).grown.put_nowait(tenant)
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        await looked_at.wait()
+    assert edge(archival).own_shards == 0
+    assert await words(archival, tenant, "7") == [TEXTS[7]]
+
+
 async def test_a_process_that_fails_leaves_everything_as_it_was(
     archival: Opened, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.door import Door, opened
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from triptych.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
 
@@ -86,14 +87,30 @@ def _files(archive: bytes) -> dict[str, list[dict[str, Any]]]:
         }
 
 
+async def _more(door: Door, key: str) -> None:
+    """What the user has beside: an identity, a batch that is over, and a group."""
+    async with door.http(key) as http:
+        agent_id = (await http.get("/v1/agents")).json()[0]["id"]
+        identity = {"identifier_key": "k", "name": WORDS, "agent_ids": [agent_id]}
+        assert (await http.post("/v1/identities", json=identity)).status_code == 200
+        batch = {"requests": [{"agent_id": agent_id, "input": WORDS}]}
+        path = f"/v1/messages/batches/{(await http.post('/v1/messages/batches', json=batch)).json()['id']}"
+        await eventually(lambda: http.get(path), lambda got: bool(got.json()["completed_at"]))
+        group = (await http.post("/v1/groups", json={"agent_ids": [agent_id], "description": WORDS})).json()
+        sent = await http.post(f"/v1/groups/{group['id']}/messages", json={"input": WORDS})
+        assert sent.status_code == 200
+
+
 async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Door, tmp_path: Path) -> None:
     bob_key, carol_key = await _user(door, "bob"), await _user(door, "carol")
+    await _more(door, bob_key)
     async with door.client() as admin:
         bob = await admin.users.get("bob")
         erasure = await admin.users.delete("bob")
         assert erasure.HasField("end_time")
         removed = dict(erasure.removed)
-        assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 2, 1)
+        assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 6, 1)
+        assert (removed["core.identities"], removed["access.batches"], removed["access.groups"]) == (1, 2, 4)
         assert (removed["access.users"], removed["access.keys"], removed["core.model_providers"]) == (1, 1, 1)
         # Asked again, it is the same receipt.
         assert (await admin.users.delete(bob.id)).removed == erasure.removed

@@ -218,6 +218,21 @@ async def test_a_fact_without_a_source_is_told_to_the_model_and_not_saved(
     assert (await world.block(agent), await world.facts(agent)) == ("Name: Ann.", [])
 
 
+async def test_a_fact_that_is_known_in_the_same_words_is_not_saved_again(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = f"{saves('Ann likes tea.', 1)} {saves('ann  likes tea', 1)} {saves('Ann likes green tea.', 1)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "tea")
+    await world.slept(agent)
+    model.asleep = f"{saves('Ann likes Tea', 3)} {END}"
+    await world.send(agent, "tea again")
+    turn = await world.slept(agent, 2)
+    assert turn.state == turn_pb2.TURN_STATE_COMPLETED
+    assert [fact.text for fact in await world.facts(agent)] == ["Ann likes tea.", "Ann likes green tea."]
+    assert "already, as passage-" in json.dumps(asked_asleep(model)[-1]["messages"])
+
+
 async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: SleepWorld, model: ScriptedModel) -> None:
     agent = await world.sleeper()
     model.asleep = f"{saves('2025: Ann works at Alpha.', 1)} {END}"

@@ -212,6 +212,75 @@ async def test_rules_decide_what_each_step_is_offered_and_a_call_outside_is_a_to
     assert "may not be called" in results(events)[0].text
 
 
+SEARCH = 'conversation_search {"query": "x"}'
+INSERT = 'memory_insert {"label": "human", "new_string": "y"}'
+FINISH = "memory_finish_edits {}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "calls", "failed", "stop"),
+    [
+        (["CONSTRAIN_CHILD_TOOLS conversation_search"], [SEARCH, SEARCH, INSERT], [False, True, False], "END_TURN"),
+        (["PARENT_LAST_TOOL conversation_search"], [INSERT, SEARCH, INSERT], [True, False, False], "END_TURN"),
+        (["CONDITIONAL conversation_search"], [SEARCH, SEARCH, INSERT], [False, True, False], "END_TURN"),
+        (["EXIT_LOOP memory_insert"], [SEARCH, INSERT, SEARCH], [False, False], "TOOL_RULE"),
+        (["CONTINUE_LOOP memory_finish_edits"], [FINISH, SEARCH], [False, False], "END_TURN"),
+        ([], [FINISH, SEARCH], [False], "TOOL_RULE"),
+    ],
+)
+async def test_a_rule_holds_in_the_loop(
+    world: ToolWorld, rules: list[str], calls: list[str], failed: list[bool], stop: str
+) -> None:
+    more: dict[str, Any] = {"children": ["memory_insert"], "child_by_output": {"No messages found.": "memory_insert"}}
+    made = [
+        rule(kind, tool, **({name: more[name] for name in _NEEDS.get(kind, ())}))
+        for kind, tool in map(str.split, rules)
+    ]
+    agent = await world.agent_with("memory_insert", "conversation_search", "memory_finish_edits", rules=made, human="a")
+    events = await world.send(agent, " ".join(f"[[call:{call}]]" for call in calls), request_id="r")
+    assert [result.tool_return.status == type_pb2.TOOL_STATUS_ERROR for result in results(events)] == failed
+    assert events[-1].done.turn.stop_reason == turn_pb2.StopReason.Value(f"STOP_REASON_{stop}")
+
+
+# The fields of rules of a kind.
+_NEEDS = {
+    "CONSTRAIN_CHILD_TOOLS": ("children",),
+    "PARENT_LAST_TOOL": ("children",),
+    "CONDITIONAL": ("child_by_output",),
+}
+
+
+async def test_an_agent_of_each_type_has_its_tools_and_the_older_ones_speak_by_one(world: ToolWorld) -> None:
+    """As LETTA has them, and the archival pair."""
+    archival = {"archival_memory_insert", "archival_memory_search"}
+    own = {
+        "letta_v1_agent": {"conversation_search", "memory_insert", "memory_replace"},
+        "memgpt_agent": {
+            *("send_message", "conversation_search", "core_memory_append", "core_memory_replace"),
+            *("memory", "memory_apply_patch"),
+        },
+        "memgpt_v2_agent": {"send_message", "conversation_search", "memory_insert", "memory_replace"},
+        "sleeptime_agent": {"memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"},
+        "react_agent": set(),
+        "workflow_agent": set(),
+    }
+    for agent_type, tools in own.items():
+        wanted = pb.Agent(agent_type=agent_type, blocks=[pb.Block(label="human")])
+        request = pb.CreateAgentRequest(agent=wanted, include_base_tools=True)
+        agent = (await world.unary("CreateAgent", request)).agent
+        searches = archival if "conversation_search" in tools else set()
+        assert set(agent.tools) - {"memory_rethink"} == (tools | searches) - {"memory_rethink"}
+        if "send_message" in tools:
+            beat = {"request_heartbeat": True, "thinking": "hm"}
+            search = json.dumps({"query": "x", **beat})
+            speak = json.dumps({"message": "hello", **beat})
+            events = await world.send(
+                agent, f"[[call:conversation_search {search}]] [[call:send_message {speak}]] never"
+            )
+            assert [r.tool_return.status == type_pb2.TOOL_STATUS_SUCCESS for r in results(events)] == [True, True]
+            assert events[-1].done.turn.stop_reason == turn_pb2.STOP_REASON_END_TURN
+
+
 async def test_a_terminal_tool_ends_the_turn_and_a_required_one_holds_it_open(
     world: ToolWorld, model: ScriptedModel
 ) -> None:

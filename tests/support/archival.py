@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -128,6 +129,17 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "TRIPTYCH_AGENT_VERIFY_KEY_FILE": str(signing_keys.ensure(folder, "agent_service")[1]),
         **more,
     }
+
+
+def index_left(folder: Path) -> int:
+    """From the store, which a service may have open: up to which number its index has yet to be told of passages.
+
+    0 when it is whole; -1 if it never had to be built of anything.
+    """
+    with sqlite3.connect(f"file:{folder}/archival.db?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT name, value FROM settings WHERE name LIKE 'rebuild-%'").fetchall()
+    span = {name: int(value) for name, value in rows}
+    return span["rebuild-until"] - span["rebuild-after"] if span else -1
 
 
 @dataclass

@@ -70,7 +70,7 @@ class ScriptedModel:
         self.cuts: list[int | None] = []
         # Answered before anything else: status and headers, one a request.
         self.failures: list[tuple[int, dict[str, str]]] = []
-        # By the parameter that a request must not have (`tools`, `stream_options`, …): what it is refused with.
+        # By what a request must not have (`tools`, `stream_options`, …; `roles`, `images`): what it is refused with.
         self.refusals: dict[str, str] = {}
         self.reports_usage = True
         self.waiting = threading.Event()
@@ -112,7 +112,7 @@ class ScriptedModel:
             status, headers = self.failures.pop(0)
             return JSONResponse({"error": {"message": "as scripted"}}, status, headers)
         for name, told in self.refusals.items():
-            if name in body or (name == "roles" and _roles_do_not_alternate(body["messages"])):
+            if name in body or (name in _REFUSED and _REFUSED[name](body["messages"])):
                 return JSONResponse({"error": {"message": told}}, 400)
         if 0 < self.context_window < _tokens(body):
             told = f"This model's maximum context length is {self.context_window} tokens"
@@ -180,7 +180,7 @@ def is_asleep(body: Json) -> bool:
 
 
 def _tokens(body: Json) -> int:
-    texts = [message.get("content") or json.dumps(message.get("tool_calls", "")) for message in body["messages"]]
+    texts = [_text(message.get("content") or json.dumps(message.get("tool_calls", ""))) for message in body["messages"]]
     return len(json.dumps(body.get("tools", [])).encode()) // 4 + sum(4 + len(text.encode()) // 4 for text in texts)
 
 
@@ -220,8 +220,22 @@ def _roles_do_not_alternate(messages: list[Json]) -> bool:
     return "system" in behind or any(one == two for one, two in itertools.pairwise(behind))
 
 
+def _shows_images(messages: list[Json]) -> bool:
+    return any(isinstance(message["content"], list) for message in messages)
+
+
+# What a request may be refused for beside its parameters.
+_REFUSED = {"roles": _roles_do_not_alternate, "images": _shows_images}
+
+
 def _newest_user_text(messages: list[Json]) -> str:
-    return next((str(m["content"]) for m in reversed(messages) if m["role"] == "user"), "")
+    return next((_text(m["content"]) for m in reversed(messages) if m["role"] == "user"), "")
+
+
+def _text(content: str | list[Json]) -> str:
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
 
 
 def _calls_since_user(messages: list[Json]) -> int:

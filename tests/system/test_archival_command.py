@@ -94,7 +94,9 @@ def test_what_is_exported_is_imported_once_into_any_place(
     file = tmp_path / "all.jsonl.gz"
     assert run("archival", "export", str(file), environ=user).stdout.startswith("3 passages in ")
     with gzip.open(file, "rt", encoding="utf-8") as lines:
-        exported = [json.loads(line) for line in lines]
+        everything = [json.loads(line) for line in lines]
+    exported, listed = everything[:3], everything[3:]
+    assert {each["document"]["fileName"] for each in listed} == {each["source"]["fileName"] for each in exported}
     assert [each["source"]["fileName"] for each in exported] == [
         "shelf/boats.md",
         "shelf/deep/book.pdf",
@@ -115,9 +117,11 @@ def test_what_is_exported_is_imported_once_into_any_place(
         (archive,) = theirs.archives.list()
         assert archive.name == "home"
         stored = {each.id: each for each in theirs.archives.passages()}
+        documents = list(theirs.documents.list())
     with Triptych(user["TRIPTYCH_ADDRESS"], user["TRIPTYCH_API_KEY"]) as mine:
         for passage in mine.archives.passages([archive.id]):
             assert stored[passage.id] == passage
+        assert documents == list(mine.documents.list([archive.id]))
 
 
 @pytest.mark.parametrize(

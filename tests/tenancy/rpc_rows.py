@@ -141,6 +141,14 @@ ROWS: dict[str, Any] = {
     ],
     "ArchivalService/GetDocument": {"document_id": "{document}"},
     "ArchivalService/ListDocuments": {"archive_ids": ["{archive}"]},
+    "ArchivalService/RestoreDocument": {
+        "document": {
+            "id": "{document}",
+            "archive_id": "{archive}",
+            "file_name": "{uuid}.txt",
+            "content_sha256": "0" * 64,
+        }
+    },
     "ArchivalService/DeleteDocument": {"document_id": "{+document}"},
     "ArchivalService/PurgeArchives": {"archive_ids": {"ids": ["{+archive}"]}, "request_id": "{uuid}"},
     # Recall, which knows no agents: a foreign conversation and one never seen are both the caller's own and empty

@@ -24,6 +24,7 @@ from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
+from triptych import ACCOUNT
 from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
@@ -128,6 +129,27 @@ MAKING: dict[str, tuple[str, Any, str]] = {
     "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
     "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
     "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
+    # What the account shares.
+    "shared_archive": ("ArchivalService/CreateArchive", {"archive": {"name": "{words}"}}, "archive.id"),
+    "shared_passage": (
+        "ArchivalService/InsertPassages",
+        {"archive_id": "{shared_archive}", "request_id": "{uuid}", "passages": [{"text": "{words}"}]},
+        "passages.id",
+    ),
+    "shared_document": (
+        "ArchivalService/AddDocument",
+        [
+            {"header": {"archive_id": "{shared_archive}", "file_name": "{uuid}.txt", "request_id": "{uuid}"}},
+            {"chunk": "V29yZHMgb2YgYSBmaWxlLg=="},
+        ],
+        "document.id",
+    ),
+    "shared_block": ("AgentService/CreateBlock", {"block": {"label": "rules", "value": "{words}"}}, "block.id"),
+    "shared_provider": (
+        "ProviderService/CreateProvider",
+        {"provider": {"name": "p-{uuid}", "base_url": "{mcp_url}", "models": ["{words}"]}},
+        "provider.id",
+    ),
     # A turn that waits for what its client's tool returns.
     "waiting": (
         "TurnService/StartTurn",
@@ -153,7 +175,8 @@ MAKING_BY_REST: dict[str, tuple[str, Any]] = {
     "batch": ("/v1/messages/batches", {"requests": [{"agent_id": "{agent}", "input": "{words}"}]}),
 }
 # These belong to an account, so the stranger's are another account's.
-OF_ACCOUNT = ("user", "key", "erased")
+SHARED = tuple(kind for kind in MAKING if kind.startswith("shared_"))
+OF_ACCOUNT = ("user", "key", "erased", *SHARED)
 
 
 class World:
@@ -181,6 +204,8 @@ class World:
         for user in CANARIES:
             world.ids[user] = {"tool": tools.tools[0].id, "mcp_url": f"{mcp_url}?of={user}"}
             for kind in MAKING:
+                if kind in SHARED and user == "bob":  # Ann's account is his
+                    continue
                 world.ids[user][kind] = await world.make(user, kind)
                 if kind == "agent":
                     agent = await world.ask(user, "AgentService/GetAgent", {"agent_id": "{agent}"})
@@ -220,7 +245,8 @@ class World:
 
     async def make(self, user: str, kind: str) -> str:
         rpc, template, where = MAKING[kind]
-        response = await self.ask(user, rpc, template)
+        request = await self.fill(user, template)
+        response: Any = (await self.call(user, rpc, request, for_account=kind in SHARED))[-1]
         for name in where.split("."):
             value = getattr(response, name)
             response = value[0] if isinstance(value, list) or hasattr(value, "add") else value
@@ -245,20 +271,22 @@ class World:
             text = text.replace("{uuid}", str(uuid.uuid4()), 1)
         return json.loads(text.replace("{words}", CANARIES.get(user, "")))
 
-    async def call(self, user: str, rpc: str, request: Any) -> list[Message]:
+    async def call(self, user: str, rpc: str, request: Any, *, for_account: bool = False) -> list[Message]:
         """All answers to a request (or to a list of them). Raises: grpc.aio.AioRpcError."""
         response_type = message_factory.GetMessageClass(METHODS[rpc].output_type)
         requests = request if isinstance(request, list) else [request]
-        raw = await self.sent(user, rpc, [self.serialized(rpc, each) for each in requests])
+        raw = await self.sent(user, rpc, [self.serialized(rpc, each) for each in requests], for_account=for_account)
         return [response_type.FromString(each) for each in raw]
 
     def serialized(self, rpc: str, request: Any) -> bytes:
         return ParseDict(request, message_factory.GetMessageClass(METHODS[rpc].input_type)()).SerializeToString()
 
-    async def sent(self, user: str, rpc: str, raw: list[bytes]) -> list[bytes]:
+    async def sent(self, user: str, rpc: str, raw: list[bytes], *, for_account: bool = False) -> list[bytes]:
         """The bytes of all answers to bytes. Raises: grpc.aio.AioRpcError."""
         method = METHODS[rpc]
-        metadata = (("authorization", f"Bearer {self._keys[user]}"),)
+        metadata = [("authorization", f"Bearer {self._keys[user]}")]
+        if for_account:
+            metadata.append(("triptych-user", ACCOUNT))
         path = f"/{method.containing_service.full_name}/{method.name}"
         call: Any
         if method.client_streaming:
@@ -299,6 +327,9 @@ OTHERS_LISTS: tuple[tuple[str, str, Any], ...] = (
     ),
     ("bob", "AgentService/ListConversations", {"agent_id": "{agent}"}),
     ("bob", "AgentService/ListBlockRevisions", {"block_id": "{block}"}),
+    ("cyd", "ArchivalService/ListArchives", {"shared": True}),
+    ("cyd", "AgentService/ListBlocks", {"shared": True}),
+    ("cyd", "ProviderService/ListProviders", {"shared": True}),
     ("cyd", "GatewayService/ListUsers", {}),
     ("cyd", "GatewayService/ListKeys", {}),
 )

@@ -20,4 +20,4 @@ ForAccount = Annotated[bool, typer.Option("--account", help="Act for the account
 
 def client(data: Path | None, address: str | None, api_key: str | None, *, for_account: bool = False) -> Triptych:
     """Raises: Unavailable, Unauthenticated; they say what to do."""
-    return Triptych(*connection.find(address, api_key, data), user=ACCOUNT if for_account else None)
+    return Triptych(*connection.find(address, api_key, data), user=ACCOUNT if for_account else connection.user())

@@ -11,6 +11,11 @@ from triptych.errors import Unauthenticated, Unavailable
 _DEFAULT_DATA = "~/.triptych"
 
 
+def user(given: str | None = None) -> str | None:
+    """Whom to act for: what was given, else TRIPTYCH_USER; None for whom the key stands for."""
+    return given or os.environ.get("TRIPTYCH_USER") or None
+
+
 def find(address: str | None = None, api_key: str | None = None, data: str | Path | None = None) -> tuple[str, str]:
     """(host:port, key): what was given, else TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else what `triptych up` left.
 

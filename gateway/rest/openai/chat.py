@@ -8,6 +8,7 @@ import uuid
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from gateway.rest import content
 from gateway.rest.common import Back, answer
 from gateway.rest.openai.chunks import completion, stream
 from gateway.rest.openai.form import PREFIX
@@ -46,20 +47,13 @@ def _start(agent_id: str, body: ChatCompletionCreate, key: str | None) -> pb.Sta
         agent_id=agent_id,
         conversation_id=body.conversation_id,
         request_id=key or str(uuid.uuid4()),
-        messages=[
-            pb.InputMessage(role=type_pb2.ROLE_USER, text=_text(message), name=message.name or "") for message in newest
-        ],
+        messages=[_input(message) for message in newest],
         deltas=body.stream,
         response_format=json.dumps(body.response_format, ensure_ascii=False) if body.response_format else "",
     )
 
 
-def _text(message: ChatMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    texts = []
-    for part in message.content or ():
-        if part.get("type") != "text" or not isinstance(part.get("text"), str):
-            raise InvalidArgument.of("messages.content", "only text parts are supported here")
-        texts.append(part["text"])
-    return "\n".join(texts)
+def _input(message: ChatMessage) -> pb.InputMessage:
+    """Raises: InvalidArgument."""
+    text, image_urls = content.read(message.content or "")
+    return pb.InputMessage(role=type_pb2.ROLE_USER, text=text, name=message.name or "", image_urls=image_urls)

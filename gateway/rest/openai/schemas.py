@@ -14,7 +14,7 @@ from gateway.rest.schemas import Body
 
 
 class ChatMessage(Body):
-    """One message; `content` is text, or parts of which only text is taken."""
+    """One message; `content` is text, or parts of text and images."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None

@@ -543,6 +543,7 @@ class Block(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`block-<uuid>`."""
     label: _builtins.str
@@ -555,6 +556,8 @@ class Block(_message.Message):
     read_only: _builtins.bool
     etag: _builtins.str
     """Changes with every write. Given in an update, it must be the current one (ETAG_MISMATCH otherwise)."""
+    shared: _builtins.bool
+    """Whether it is the account's: its users' agents read it, and it is read-only for them. Set by the server."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct: ...
     @_builtins.property
@@ -577,10 +580,11 @@ class Block(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "label", b"label", "limit", b"limit", "metadata", b"metadata", "read_only", b"read_only", "tags", b"tags", "update_time", b"update_time", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "label", b"label", "limit", b"limit", "metadata", b"metadata", "read_only", b"read_only", "shared", b"shared", "tags", b"tags", "update_time", b"update_time", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1420,6 +1424,7 @@ class ListBlocksRequest(_message.Message):
     VALUE_CONTAINS_FIELD_NUMBER: _builtins.int
     IDENTITY_ID_FIELD_NUMBER: _builtins.int
     IDENTIFIER_KEYS_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -1431,6 +1436,8 @@ class ListBlocksRequest(_message.Message):
     value_contains: _builtins.str
     identity_id: _builtins.str
     """Blocks that have this identity. Empty: any."""
+    shared: _builtins.bool
+    """Those of the account in place of the user's own."""
     @_builtins.property
     def identifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Blocks that have an identity of one of these keys. Empty: any."""
@@ -1448,10 +1455,11 @@ class ListBlocksRequest(_message.Message):
         value_contains: _builtins.str = ...,
         identity_id: _builtins.str = ...,
         identifier_keys: _abc.Iterable[_builtins.str] | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "value_contains", b"value_contains"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "identifier_keys", b"identifier_keys", "identity_id", b"identity_id", "label", b"label", "label_contains", b"label_contains", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "shared", b"shared", "value_contains", b"value_contains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

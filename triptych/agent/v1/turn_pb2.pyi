@@ -328,12 +328,19 @@ class InputMessage(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     OTID_FIELD_NUMBER: _builtins.int
+    IMAGE_URLS_FIELD_NUMBER: _builtins.int
     role: _type_pb2.Role.ValueType
     """ROLE_USER or ROLE_SYSTEM. Unspecified: user."""
     text: _builtins.str
     name: _builtins.str
     """The speaker's name, if there is one."""
     otid: _builtins.str
+    @_builtins.property
+    def image_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Images shown with the text: http(s) URLs, which the model's endpoint fetches, or
+        data:image/{png,jpeg,gif,webp};base64, URLs. At most 10, 2 MiB together.
+        """
+
     def __init__(
         self,
         *,
@@ -341,10 +348,11 @@ class InputMessage(_message.Message):
         text: _builtins.str = ...,
         name: _builtins.str = ...,
         otid: _builtins.str = ...,
+        image_urls: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "otid", b"otid", "role", b"role", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_urls", b"image_urls", "name", b"name", "otid", b"otid", "role", b"role", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

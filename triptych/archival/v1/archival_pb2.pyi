@@ -75,6 +75,7 @@ class Archive(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`archive-<uuid>`."""
     name: _builtins.str
@@ -82,6 +83,8 @@ class Archive(_message.Message):
     embedding_model: _builtins.str
     """The model and dimension its vectors were made with. Set by the service."""
     dimensions: _builtins.int
+    shared: _builtins.bool
+    """Whether it is the account's. Set by the service."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct: ...
     @_builtins.property
@@ -99,10 +102,11 @@ class Archive(_message.Message):
         dimensions: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "id", b"id", "metadata", b"metadata", "name", b"name", "shared", b"shared", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,6 +363,7 @@ class ListArchivesRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 1,000."""
     page_token: _builtins.str
@@ -367,6 +372,8 @@ class ListArchivesRequest(_message.Message):
     """Empty: any name."""
     before_id: _builtins.str
     after_id: _builtins.str
+    shared: _builtins.bool
+    """Those of the account in place of the user's own."""
     def __init__(
         self,
         *,
@@ -376,10 +383,11 @@ class ListArchivesRequest(_message.Message):
         name: _builtins.str = ...,
         before_id: _builtins.str = ...,
         after_id: _builtins.str = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "name", b"name", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -645,7 +653,7 @@ class ListPassagesRequest(_message.Message):
     """Only passages that hold this text, whatever the case. Empty: all."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     @_builtins.property
     def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -704,7 +712,7 @@ class CountPassagesRequest(_message.Message):
     ARCHIVE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     def __init__(
         self,
@@ -803,7 +811,7 @@ class SearchPassagesRequest(_message.Message):
     """Default 10, at most 100."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -1074,7 +1082,7 @@ class ListDocumentsRequest(_message.Message):
     """Empty: any name."""
     @_builtins.property
     def archive_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Empty: all the user's archives."""
+        """Empty: all the user's own archives."""
 
     def __init__(
         self,
@@ -1115,6 +1123,48 @@ class ListDocumentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class RestoreDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document:
+        """As it was listed: its id, archive, name and figures. How many passages it has is counted."""
+
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreDocumentRequest: _TypeAlias = RestoreDocumentRequest  # noqa: Y015
+
+@_typing.final
+class RestoreDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document: ...
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreDocumentResponse: _TypeAlias = RestoreDocumentResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDocumentRequest(_message.Message):

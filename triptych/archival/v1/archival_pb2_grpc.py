@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class ArchivalServiceStub(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     def __init__(self, channel):
@@ -105,6 +106,11 @@ class ArchivalServiceStub(object):
                 request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.SerializeToString,
                 response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.FromString,
                 _registered_method=True)
+        self.RestoreDocument = channel.unary_unary(
+                '/triptych.archival.v1.ArchivalService/RestoreDocument',
+                request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentRequest.SerializeToString,
+                response_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentResponse.FromString,
+                _registered_method=True)
         self.DeleteDocument = channel.unary_unary(
                 '/triptych.archival.v1.ArchivalService/DeleteDocument',
                 request_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentRequest.SerializeToString,
@@ -119,6 +125,7 @@ class ArchivalServiceStub(object):
 
 class ArchivalServiceServicer(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     def CreateArchive(self, request, context):
@@ -210,6 +217,13 @@ class ArchivalServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestoreDocument(self, request, context):
+        """Lists a document whose passages were inserted by themselves, as an import does. What is there already stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteDocument(self, request, context):
         """Deletes the document with its passages.
         """
@@ -297,6 +311,11 @@ def add_ArchivalServiceServicer_to_server(servicer, server):
                     request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.FromString,
                     response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.SerializeToString,
             ),
+            'RestoreDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreDocument,
+                    request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentRequest.FromString,
+                    response_serializer=triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentResponse.SerializeToString,
+            ),
             'DeleteDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDocument,
                     request_deserializer=triptych_dot_archival_dot_v1_dot_archival__pb2.DeleteDocumentRequest.FromString,
@@ -317,6 +336,7 @@ def add_ArchivalServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ArchivalService(object):
     """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
     """
 
     @staticmethod
@@ -687,6 +707,33 @@ class ArchivalService(object):
             '/triptych.archival.v1.ArchivalService/ListDocuments',
             triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsRequest.SerializeToString,
             triptych_dot_archival_dot_v1_dot_archival__pb2.ListDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.archival.v1.ArchivalService/RestoreDocument',
+            triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentRequest.SerializeToString,
+            triptych_dot_archival_dot_v1_dot_archival__pb2.RestoreDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,7 +13,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArchivalServiceStub:
-    """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
+    """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateArchive: _aio.UnaryUnaryMultiCallable[_archival_pb2.CreateArchiveRequest, _archival_pb2.CreateArchiveResponse]
@@ -36,13 +38,17 @@ class ArchivalServiceStub:
     """
     GetDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.GetDocumentRequest, _archival_pb2.GetDocumentResponse]
     ListDocuments: _aio.UnaryUnaryMultiCallable[_archival_pb2.ListDocumentsRequest, _archival_pb2.ListDocumentsResponse]
+    RestoreDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.RestoreDocumentRequest, _archival_pb2.RestoreDocumentResponse]
+    """Lists a document whose passages were inserted by themselves, as an import does. What is there already stays as it is."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_archival_pb2.DeleteDocumentRequest, _archival_pb2.DeleteDocumentResponse]
     """Deletes the document with its passages."""
     PurgeArchives: _aio.UnaryUnaryMultiCallable[_archival_pb2.PurgeArchivesRequest, _archival_pb2.PurgeArchivesResponse]
     """Deletes every archive and passage of the user, or those named, for good."""
 
 class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Owned by the user in the signed principal. This service knows archives and passages, and no agents."""
+    """Owned by the user in the signed principal. This service knows archives and passages, and no agents.
+    What the user's account owns the user can read too, wherever its id is given, and not change (PERMISSION_DENIED).
+    """
 
     @_abc_1.abstractmethod
     def CreateArchive(
@@ -147,6 +153,14 @@ class ArchivalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archival_pb2.ListDocumentsRequest,
         context: _aio.ServicerContext[_archival_pb2.ListDocumentsRequest, _abc.Awaitable[_archival_pb2.ListDocumentsResponse]],
     ) -> _abc.Awaitable[_archival_pb2.ListDocumentsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def RestoreDocument(
+        self,
+        request: _archival_pb2.RestoreDocumentRequest,
+        context: _aio.ServicerContext[_archival_pb2.RestoreDocumentRequest, _abc.Awaitable[_archival_pb2.RestoreDocumentResponse]],
+    ) -> _abc.Awaitable[_archival_pb2.RestoreDocumentResponse]:
+        """Lists a document whose passages were inserted by themselves, as an import does. What is there already stays as it is."""
 
     @_abc_1.abstractmethod
     def DeleteDocument(

@@ -120,7 +120,7 @@ def export_passages(
     address: Address = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Write all passages of an archive, or of all, into a file: a line of JSON each."""
+    """Write all passages and documents of an archive, or of all, into a file: a line of JSON each."""
     with client(data, address, api_key) as triptych:
         count = moving.export_to(triptych, file, find(triptych, archive))
     typer.echo(f"{count:,} passages in {file}")

@@ -1,7 +1,12 @@
-"""Passages out to a file and in again: a line of JSON each, as the contract's JSON with its archive's name."""
+"""Passages and documents out to a file and in again: a line of JSON each, as the contract's JSON.
+
+A passage's line has its archive's name too. An archive's passages come first, and then its documents, each as the
+`document` of its line.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -10,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
@@ -29,6 +34,8 @@ _COPIES = uuid.UUID("c0a5fd53-6a52-4a2c-8c5d-9a2f8a9d0f3e")
 
 @dataclass
 class Imported:
+    """How many passages."""
+
     inserted: int = 0
     existing: int = 0
 
@@ -46,11 +53,14 @@ def export_to(triptych: Triptych, path: Path, archive_ids: Sequence[str]) -> int
         with bar() as progress, _open(unfinished, "wt", compressed=path.suffix == ".gz") as file:
             task = progress.add_task("exporting", total=triptych.archives.count(archive_ids), stage="passages")
             # One archive after the other: an import sends runs of one archive.
-            for passage in itertools.chain.from_iterable(triptych.archives.passages([each]) for each in wanted):
-                line = {"archive": names.get(passage.archive_id, ""), **MessageToDict(passage)}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                count += 1
-                progress.update(task, completed=count)
+            for archive_id in wanted:
+                for passage in triptych.archives.passages([archive_id]):
+                    _write(file, {"archive": names.get(archive_id, ""), **MessageToDict(passage)})
+                    count += 1
+                    progress.update(task, completed=count)
+                for document in triptych.documents.list([archive_id]):
+                    if document.state == pb.DOCUMENT_STATE_COMPLETE:
+                        _write(file, {"document": MessageToDict(document)})
         os.replace(unfinished, path)
     except OSError as error:
         raise CommandError(f"{path} can't be written: {error.strerror}") from error
@@ -62,15 +72,20 @@ def export_to(triptych: Triptych, path: Path, archive_ids: Sequence[str]) -> int
 def import_from(triptych: Triptych, path: Path, into: Target | None) -> Imported:
     """Inserts what `export_to` wrote: back where it was, or all into one archive, as copies with ids of their own.
 
-    What is there already is left alone. Raises: CommandError naming the line that is no passage.
+    What is there already is left alone. Copies belong to no document. Raises: CommandError naming the line that is no
+    passage.
     """
     imported = Imported()
     try:
         with bar() as progress, _open(path, "rt", compressed=path.suffix == ".gz") as file:
             task = progress.add_task("importing", total=None, stage="passages")
-            for lines in _batches(_numbered(file)):
-                _insert(triptych, lines, into, imported)
-                progress.update(task, completed=imported.inserted + imported.existing)
+            for kind, lines in itertools.groupby(_numbered(file), key=type):
+                if kind is pb.Document:
+                    _restore(triptych, cast(Iterator[pb.Document], lines), into)
+                    continue
+                for batch in _batches(cast(Iterator[_Line], lines)):
+                    _insert(triptych, batch, into, imported)
+                    progress.update(task, completed=imported.inserted + imported.existing)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} can't be read: it is damaged, or no export") from error
     return imported
@@ -83,17 +98,24 @@ class _Line:
     size: int
 
 
+def _write(file: IO[str], line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
 def _open(path: Path, mode: str, *, compressed: bool) -> IO[str]:
     open_it = gzip.open if compressed else open
     return cast(IO[str], open_it(path, mode, encoding="utf-8"))
 
 
-def _numbered(file: IO[str]) -> Iterator[_Line]:
+def _numbered(file: IO[str]) -> Iterator[_Line | pb.Document]:
     for number, text in enumerate(file, start=1):
         if not text.strip():
             continue
         try:
             fields = json.loads(text)
+            if "document" in fields:
+                yield ParseDict(fields["document"], pb.Document(), ignore_unknown_fields=True)
+                continue
             name = str(fields.pop("archive", ""))
             passage = ParseDict(fields, pb.Passage(), ignore_unknown_fields=True)
         except (ValueError, ParseError, AttributeError, RecursionError):
@@ -115,6 +137,13 @@ def _batches(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
             batch.append(line)
             size += line.size
         yield batch
+
+
+def _restore(triptych: Triptych, documents: Iterator[pb.Document], into: Target | None) -> None:
+    for document in documents:
+        if into is None:
+            with contextlib.suppress(NotFound):  # of its passages none was left when it was exported
+                triptych.documents.restore(document)
 
 
 def _insert(triptych: Triptych, lines: Sequence[_Line], into: Target | None, imported: Imported) -> None:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftriptych/recall/v1/recall.proto\x12\x12triptych.recall.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btriptych/type/v1/type.proto\"\xfd\x02\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12$\n\x04role\x18\x05 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x11\n\treasoning\x18\x08 \x01(\t\x12.\n\ntool_calls\x18\t \x03(\x0b\x32\x1a.triptych.type.v1.ToolCall\x12\x31\n\x0btool_return\x18\n \x01(\x0b\x32\x1c.triptych.type.v1.ToolReturn\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07turn_id\x18\x0c \x01(\t\x12\x0f\n\x07step_id\x18\r \x01(\t\x12\x0c\n\x04otid\x18\x0e \x01(\t\x12\x10\n\x08revision\x18\x0f \x01(\x03\"\xad\x01\n\x15\x41ppendMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12&\n\x05\x66\x65nce\x18\x04 \x01(\x0b\x32\x17.triptych.type.v1.Fence\x12-\n\x08messages\x18\x05 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"G\n\x16\x41ppendMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"L\n\x14UpdateMessageRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x15UpdateMessageResponse\x12,\n\x07message\x18\x01 \x01(\x0b\x32\x1b.triptych.recall.v1.Message\")\n\x12GetMessagesRequest\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\t\"D\n\x13GetMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"\xdf\x01\n\x13ListMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12\x11\n\tbefore_id\x18\x06 \x01(\t\x12\x10\n\x08\x61\x66ter_id\x18\x07 \x01(\t\x12%\n\x05roles\x18\x08 \x03(\x0e\x32\x16.triptych.type.v1.Role\"^\n\x14ListMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x02\n\x15SearchMessagesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12*\n\x04mode\x18\x04 \x01(\x0e\x32\x1c.triptych.type.v1.SearchMode\x12%\n\x05roles\x18\x05 \x03(\x0e\x32\x16.triptych.type.v1.Role\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x08 \x01(\x05\"F\n\x16SearchMessagesResponse\x12,\n\x04hits\x18\x01 \x03(\x0b\x32\x1e.triptych.recall.v1.MessageHit\"\x91\x01\n\nMessageHit\x12,\n\x07message\x18\x01 \x01(\x0b\x32\x1b.triptych.recall.v1.Message\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07lexical\x18\x03 \x01(\x01\x12\x10\n\x08semantic\x18\x04 \x01(\x01\x12\x11\n\tneighbour\x18\x05 \x01(\x01\x12\x10\n\x08likeness\x18\x06 \x01(\x01\"A\n\x14\x43ountMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\"&\n\x15\x43ountMessagesResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\"\xa2\x01\n\x14PurgeMessagesRequest\x12\x12\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63onversation_id\x18\x02 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x03 \x01(\x08H\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12/\n\x0b\x62\x65\x66ore_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05scope\"-\n\x15PurgeMessagesResponse\x12\x14\n\x0cpurged_count\x18\x01 \x01(\x03\x32\xd6\x05\n\rRecallService\x12g\n\x0e\x41ppendMessages\x12).triptych.recall.v1.AppendMessagesRequest\x1a*.triptych.recall.v1.AppendMessagesResponse\x12\x64\n\rUpdateMessage\x12(.triptych.recall.v1.UpdateMessageRequest\x1a).triptych.recall.v1.UpdateMessageResponse\x12^\n\x0bGetMessages\x12&.triptych.recall.v1.GetMessagesRequest\x1a\'.triptych.recall.v1.GetMessagesResponse\x12\x61\n\x0cListMessages\x12\'.triptych.recall.v1.ListMessagesRequest\x1a(.triptych.recall.v1.ListMessagesResponse\x12g\n\x0eSearchMessages\x12).triptych.recall.v1.SearchMessagesRequest\x1a*.triptych.recall.v1.SearchMessagesResponse\x12\x64\n\rCountMessages\x12(.triptych.recall.v1.CountMessagesRequest\x1a).triptych.recall.v1.CountMessagesResponse\x12\x64\n\rPurgeMessages\x12(.triptych.recall.v1.PurgeMessagesRequest\x1a).triptych.recall.v1.PurgeMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftriptych/recall/v1/recall.proto\x12\x12triptych.recall.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btriptych/type/v1/type.proto\"\x91\x03\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12$\n\x04role\x18\x05 \x01(\x0e\x32\x16.triptych.type.v1.Role\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x11\n\treasoning\x18\x08 \x01(\t\x12.\n\ntool_calls\x18\t \x03(\x0b\x32\x1a.triptych.type.v1.ToolCall\x12\x31\n\x0btool_return\x18\n \x01(\x0b\x32\x1c.triptych.type.v1.ToolReturn\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07turn_id\x18\x0c \x01(\t\x12\x0f\n\x07step_id\x18\r \x01(\t\x12\x0c\n\x04otid\x18\x0e \x01(\t\x12\x10\n\x08revision\x18\x0f \x01(\x03\x12\x12\n\nimage_urls\x18\x10 \x03(\t\"\xad\x01\n\x15\x41ppendMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12&\n\x05\x66\x65nce\x18\x04 \x01(\x0b\x32\x17.triptych.type.v1.Fence\x12-\n\x08messages\x18\x05 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"G\n\x16\x41ppendMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"L\n\x14UpdateMessageRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x15UpdateMessageResponse\x12,\n\x07message\x18\x01 \x01(\x0b\x32\x1b.triptych.recall.v1.Message\")\n\x12GetMessagesRequest\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\t\"D\n\x13GetMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\"\xdf\x01\n\x13ListMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12*\n\x05order\x18\x05 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12\x11\n\tbefore_id\x18\x06 \x01(\t\x12\x10\n\x08\x61\x66ter_id\x18\x07 \x01(\t\x12%\n\x05roles\x18\x08 \x03(\x0e\x32\x16.triptych.type.v1.Role\"^\n\x14ListMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.triptych.recall.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x02\n\x15SearchMessagesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12*\n\x04mode\x18\x04 \x01(\x0e\x32\x1c.triptych.type.v1.SearchMode\x12%\n\x05roles\x18\x05 \x03(\x0e\x32\x16.triptych.type.v1.Role\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x08 \x01(\x05\"F\n\x16SearchMessagesResponse\x12,\n\x04hits\x18\x01 \x03(\x0b\x32\x1e.triptych.recall.v1.MessageHit\"\x91\x01\n\nMessageHit\x12,\n\x07message\x18\x01 \x01(\x0b\x32\x1b.triptych.recall.v1.Message\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07lexical\x18\x03 \x01(\x01\x12\x10\n\x08semantic\x18\x04 \x01(\x01\x12\x11\n\tneighbour\x18\x05 \x01(\x01\x12\x10\n\x08likeness\x18\x06 \x01(\x01\"A\n\x14\x43ountMessagesRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\"&\n\x15\x43ountMessagesResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\"\xa2\x01\n\x14PurgeMessagesRequest\x12\x12\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63onversation_id\x18\x02 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x03 \x01(\x08H\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12/\n\x0b\x62\x65\x66ore_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05scope\"-\n\x15PurgeMessagesResponse\x12\x14\n\x0cpurged_count\x18\x01 \x01(\x03\x32\xd6\x05\n\rRecallService\x12g\n\x0e\x41ppendMessages\x12).triptych.recall.v1.AppendMessagesRequest\x1a*.triptych.recall.v1.AppendMessagesResponse\x12\x64\n\rUpdateMessage\x12(.triptych.recall.v1.UpdateMessageRequest\x1a).triptych.recall.v1.UpdateMessageResponse\x12^\n\x0bGetMessages\x12&.triptych.recall.v1.GetMessagesRequest\x1a\'.triptych.recall.v1.GetMessagesResponse\x12\x61\n\x0cListMessages\x12\'.triptych.recall.v1.ListMessagesRequest\x1a(.triptych.recall.v1.ListMessagesResponse\x12g\n\x0eSearchMessages\x12).triptych.recall.v1.SearchMessagesRequest\x1a*.triptych.recall.v1.SearchMessagesResponse\x12\x64\n\rCountMessages\x12(.triptych.recall.v1.CountMessagesRequest\x1a).triptych.recall.v1.CountMessagesResponse\x12\x64\n\rPurgeMessages\x12(.triptych.recall.v1.PurgeMessagesRequest\x1a).triptych.recall.v1.PurgeMessagesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,37 +34,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.recall.v1.recall_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MESSAGE']._serialized_start=118
-  _globals['_MESSAGE']._serialized_end=499
-  _globals['_APPENDMESSAGESREQUEST']._serialized_start=502
-  _globals['_APPENDMESSAGESREQUEST']._serialized_end=675
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=677
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=748
-  _globals['_UPDATEMESSAGEREQUEST']._serialized_start=750
-  _globals['_UPDATEMESSAGEREQUEST']._serialized_end=826
-  _globals['_UPDATEMESSAGERESPONSE']._serialized_start=828
-  _globals['_UPDATEMESSAGERESPONSE']._serialized_end=897
-  _globals['_GETMESSAGESREQUEST']._serialized_start=899
-  _globals['_GETMESSAGESREQUEST']._serialized_end=940
-  _globals['_GETMESSAGESRESPONSE']._serialized_start=942
-  _globals['_GETMESSAGESRESPONSE']._serialized_end=1010
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1013
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1236
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1238
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1332
-  _globals['_SEARCHMESSAGESREQUEST']._serialized_start=1335
-  _globals['_SEARCHMESSAGESREQUEST']._serialized_end=1608
-  _globals['_SEARCHMESSAGESRESPONSE']._serialized_start=1610
-  _globals['_SEARCHMESSAGESRESPONSE']._serialized_end=1680
-  _globals['_MESSAGEHIT']._serialized_start=1683
-  _globals['_MESSAGEHIT']._serialized_end=1828
-  _globals['_COUNTMESSAGESREQUEST']._serialized_start=1830
-  _globals['_COUNTMESSAGESREQUEST']._serialized_end=1895
-  _globals['_COUNTMESSAGESRESPONSE']._serialized_start=1897
-  _globals['_COUNTMESSAGESRESPONSE']._serialized_end=1935
-  _globals['_PURGEMESSAGESREQUEST']._serialized_start=1938
-  _globals['_PURGEMESSAGESREQUEST']._serialized_end=2100
-  _globals['_PURGEMESSAGESRESPONSE']._serialized_start=2102
-  _globals['_PURGEMESSAGESRESPONSE']._serialized_end=2147
-  _globals['_RECALLSERVICE']._serialized_start=2150
-  _globals['_RECALLSERVICE']._serialized_end=2876
+  _globals['_MESSAGE']._serialized_end=519
+  _globals['_APPENDMESSAGESREQUEST']._serialized_start=522
+  _globals['_APPENDMESSAGESREQUEST']._serialized_end=695
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=697
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=768
+  _globals['_UPDATEMESSAGEREQUEST']._serialized_start=770
+  _globals['_UPDATEMESSAGEREQUEST']._serialized_end=846
+  _globals['_UPDATEMESSAGERESPONSE']._serialized_start=848
+  _globals['_UPDATEMESSAGERESPONSE']._serialized_end=917
+  _globals['_GETMESSAGESREQUEST']._serialized_start=919
+  _globals['_GETMESSAGESREQUEST']._serialized_end=960
+  _globals['_GETMESSAGESRESPONSE']._serialized_start=962
+  _globals['_GETMESSAGESRESPONSE']._serialized_end=1030
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1033
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1256
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1258
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1352
+  _globals['_SEARCHMESSAGESREQUEST']._serialized_start=1355
+  _globals['_SEARCHMESSAGESREQUEST']._serialized_end=1628
+  _globals['_SEARCHMESSAGESRESPONSE']._serialized_start=1630
+  _globals['_SEARCHMESSAGESRESPONSE']._serialized_end=1700
+  _globals['_MESSAGEHIT']._serialized_start=1703
+  _globals['_MESSAGEHIT']._serialized_end=1848
+  _globals['_COUNTMESSAGESREQUEST']._serialized_start=1850
+  _globals['_COUNTMESSAGESREQUEST']._serialized_end=1915
+  _globals['_COUNTMESSAGESRESPONSE']._serialized_start=1917
+  _globals['_COUNTMESSAGESRESPONSE']._serialized_end=1955
+  _globals['_PURGEMESSAGESREQUEST']._serialized_start=1958
+  _globals['_PURGEMESSAGESREQUEST']._serialized_end=2120
+  _globals['_PURGEMESSAGESRESPONSE']._serialized_start=2122
+  _globals['_PURGEMESSAGESRESPONSE']._serialized_end=2167
+  _globals['_RECALLSERVICE']._serialized_start=2170
+  _globals['_RECALLSERVICE']._serialized_end=2896
 # @@protoc_insertion_point(module_scope)

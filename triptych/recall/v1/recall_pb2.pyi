@@ -39,6 +39,7 @@ class Message(_message.Message):
     STEP_ID_FIELD_NUMBER: _builtins.int
     OTID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    IMAGE_URLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`message-<uuid>`. In an append: the caller's choice, or empty to derive one from the request id."""
     agent_id: _builtins.str
@@ -68,6 +69,10 @@ class Message(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was said. In an append: empty means now."""
 
+    @_builtins.property
+    def image_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Images shown with the text, as http(s) URLs or as data URLs: at most 10, 2 MiB together."""
+
     def __init__(
         self,
         *,
@@ -86,10 +91,11 @@ class Message(_message.Message):
         step_id: _builtins.str = ...,
         otid: _builtins.str = ...,
         revision: _builtins.int = ...,
+        image_urls: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "tool_return", b"tool_return"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "id", b"id", "name", b"name", "otid", b"otid", "reasoning", b"reasoning", "revision", b"revision", "role", b"role", "sequence", b"sequence", "step_id", b"step_id", "text", b"text", "tool_calls", b"tool_calls", "tool_return", b"tool_return", "turn_id", b"turn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "id", b"id", "image_urls", b"image_urls", "name", b"name", "otid", b"otid", "reasoning", b"reasoning", "revision", b"revision", "role", b"role", "sequence", b"sequence", "step_id", b"step_id", "text", b"text", "tool_calls", b"tool_calls", "tool_return", b"tool_return", "turn_id", b"turn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

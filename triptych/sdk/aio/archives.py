@@ -37,9 +37,9 @@ class AsyncArchives:
         request = pb.GetArchiveRequest(archive_id=archive_id)
         return (await self._transport.unary(_SERVICE + "GetArchive", request, pb.GetArchiveResponse)).archive
 
-    async def list(self, name: str = "") -> AsyncIterator[pb.Archive]:
-        """Of this name, or all; oldest first."""
-        request = pb.ListArchivesRequest(name=name, page_size=200)
+    async def list(self, name: str = "", *, shared: bool = False) -> AsyncIterator[pb.Archive]:
+        """Of this name, or all; oldest first. `shared`: those that your account shares with you."""
+        request = pb.ListArchivesRequest(name=name, shared=shared, page_size=200)
         while True:
             page = await self._transport.unary(_SERVICE + "ListArchives", request, pb.ListArchivesResponse)
             for archive in page.archives:

@@ -53,9 +53,9 @@ class AsyncBlocks:
         request = pb.GetBlockRequest(block_id=block_id)
         return (await self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
 
-    async def list(self, *, label: str = "") -> AsyncIterator[pb.Block]:
-        """All of the user's blocks, oldest first."""
-        request = pb.ListBlocksRequest(label=label, page_size=100)
+    async def list(self, *, label: str = "", shared: bool = False) -> AsyncIterator[pb.Block]:
+        """All of the user's blocks, oldest first; `shared`: those that its account shares with it."""
+        request = pb.ListBlocksRequest(label=label, shared=shared, page_size=100)
         while True:
             page = await self._transport.unary(_SERVICE + "ListBlocks", request, pb.ListBlocksResponse)
             for block in page.blocks:

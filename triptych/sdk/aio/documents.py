@@ -79,6 +79,15 @@ class AsyncDocuments:
             if not request.page_token:
                 return
 
+    async def restore(self, document: pb.Document) -> pb.Document:
+        """Lists a document whose passages were inserted by themselves, as it was listed where they come from.
+
+        Raises: NotFound if none of its passages is there.
+        """
+        request = pb.RestoreDocumentRequest(document=document)
+        answer = await self._transport.unary(_SERVICE + "RestoreDocument", request, pb.RestoreDocumentResponse)
+        return answer.document
+
     async def delete(self, document_id: str) -> None:
         """Deletes it with its passages. Raises: NotFound."""
         request = pb.DeleteDocumentRequest(document_id=document_id, request_id=str(uuid.uuid4()))

@@ -38,9 +38,9 @@ class Archives:
         request = pb.GetArchiveRequest(archive_id=archive_id)
         return (self._transport.unary(_SERVICE + "GetArchive", request, pb.GetArchiveResponse)).archive
 
-    def list(self, name: str = "") -> Iterator[pb.Archive]:
-        """Of this name, or all; oldest first."""
-        request = pb.ListArchivesRequest(name=name, page_size=200)
+    def list(self, name: str = "", *, shared: bool = False) -> Iterator[pb.Archive]:
+        """Of this name, or all; oldest first. `shared`: those that your account shares with you."""
+        request = pb.ListArchivesRequest(name=name, shared=shared, page_size=200)
         while True:
             page = self._transport.unary(_SERVICE + "ListArchives", request, pb.ListArchivesResponse)
             for archive in page.archives:

@@ -54,9 +54,9 @@ class Blocks:
         request = pb.GetBlockRequest(block_id=block_id)
         return (self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
 
-    def list(self, *, label: str = "") -> Iterator[pb.Block]:
-        """All of the user's blocks, oldest first."""
-        request = pb.ListBlocksRequest(label=label, page_size=100)
+    def list(self, *, label: str = "", shared: bool = False) -> Iterator[pb.Block]:
+        """All of the user's blocks, oldest first; `shared`: those that its account shares with it."""
+        request = pb.ListBlocksRequest(label=label, shared=shared, page_size=100)
         while True:
             page = self._transport.unary(_SERVICE + "ListBlocks", request, pb.ListBlocksResponse)
             for block in page.blocks:

@@ -68,12 +68,12 @@ class Triptych:
 
     @classmethod
     def from_env(cls, *, data: str | Path | None = None, user: str | None = None) -> Self:
-        """By TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else the `triptych up` of this machine.
+        """By TRIPTYCH_ADDRESS, TRIPTYCH_API_KEY and TRIPTYCH_USER, else the `triptych up` of this machine.
 
         `data`: the directory of that `triptych up`. Raises: Unavailable, Unauthenticated; they say what to do.
         """
         address, api_key = connection.find(data=data)
-        return cls(address, api_key, user=user)
+        return cls(address, api_key, user=connection.user(user))
 
     def close(self) -> None:
         self._transport.close()
