@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -49,7 +50,7 @@ class Recall:
 
     async def until_embedded(self, caller: Principal) -> None:
         """Returns when a message that is appended now is found by its meaning: the outbox is empty then."""
-        last = "the very last of all these messages says xylophone"
+        last = f"the very last of all these messages says {uuid.uuid4().hex}"
         for call in self.appends(caller, iter([last]), calls=1, size=1, conversations=1):
             await call()
         request = pb.SearchMessagesRequest(query=last, agent_id="agent-1", mode=type_pb2.SEARCH_MODE_SEMANTIC, limit=1)
