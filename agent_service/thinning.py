@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from agent_service import clock
 from agent_service.store import Store
-from agent_service.stores import thinning, turns
-from agent_service.turns import sleeping, words
+from agent_service.stores import sleeps, thinning
+from agent_service.stores.thinning import Wordy
+from agent_service.turns import words
 from servicekit import deadline
 from triptych.errors import TriptychError
 
@@ -56,10 +57,9 @@ class Thinner:
         return len(found)
 
 
-def _thin(connection: Connection, ended: Sequence[thinning.Wordy]) -> None:
+def _thin(connection: Connection, ended: Sequence[Wordy]) -> None:
     for turn in ended:
-        record = turns.find(connection, turn.tenant, turn.turn_id)
         # What a sleep-time turn says to itself is nowhere else.
-        told = record is not None and not sleeping.is_sleeping(record.turn)
-        events = turns.events(connection, turn.tenant, turn.turn_id) if told else []
-        thinning.thin(connection, turn, [thin for event in events if (thin := words.without(event)) != event])
+        asleep = turn.conversation_id == sleeps.conversation_of(turn.agent_id)
+        events = [] if asleep else thinning.events(connection, turn)
+        thinning.thin(connection, turn, [words.without(event) for event in events if words.has_any(event)])

@@ -33,7 +33,10 @@ class ArchivalServicer(ArchivalServiceServicer):
         query = ("ListArchives", *tenant, request.name, request.after_id, request.before_id, request.shared)
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
         found, token = await self._store.list_archives(tenant.account if request.shared else tenant, request, page)
-        return pb.ListArchivesResponse(archives=found, next_page_token=token)
+        model, dimensions = self._store.embedding
+        return pb.ListArchivesResponse(
+            archives=found, next_page_token=token, embedding_model=model, dimensions=dimensions
+        )
 
     async def UpdateArchive(self, request: pb.UpdateArchiveRequest, context: Context) -> pb.UpdateArchiveResponse:
         checks.request_id(request.request_id)

@@ -72,6 +72,11 @@ class ArchivalStore(Protocol):
     used for something else it raises FailedPrecondition REQUEST_ID_REUSED. Empty: the write is not remembered.
     """
 
+    @property
+    def embedding(self) -> tuple[str, int]:
+        """The model that vectors are made with, and their dimensions."""
+        ...
+
     async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
         """Raises: AlreadyExists for a chosen id that is taken."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import random
 import ssl
 import time
@@ -207,7 +208,11 @@ async def _whole(response: aiohttp.ClientResponse) -> Any:
 def _loads(data: bytes) -> Any:
     try:
         return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+    except orjson.JSONDecodeError:
+        pass
+    try:  # JSON may name halves of characters, which orjson refuses
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise failures.garbage(type(error).__name__) from None
 
 

@@ -17,6 +17,13 @@ from triptych.type.v1.type_pb2 import ToolCall
 # Of messages, of which each may have a megabyte.
 _AT_ONCE = 40
 
+_WORDY = frozenset(("accepted", "message", "tool_result", "tool_call", "approval_request", "approval_response"))
+
+
+def has_any(event: TurnEvent) -> bool:
+    """Whether it may have words that recall has too."""
+    return event.WhichOneof("event") in _WORDY
+
 
 def without(event: TurnEvent) -> TurnEvent:
     """The event as a thinned journal keeps it."""

@@ -46,6 +46,10 @@ class IndexedStore:
     def __init__(self, sql: Database, index: PassageIndex, embedder: Embedder, keeper: Keeper) -> None:
         self._sql, self._index, self._embedder, self._keeper = sql, index, embedder, keeper
 
+    @property
+    def embedding(self) -> tuple[str, int]:
+        return self._embedder.model, self._embedder.dimensions
+
     async def create_archive(self, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
         return self._described(
             await self._sql.write(lambda c: archives.create(c, tenant, wanted, request_id), alone=tenant)
@@ -204,7 +208,7 @@ class IndexedStore:
         self._keeper.note(changes)
 
     def _described(self, archive: Archive) -> Archive:
-        archive.embedding_model, archive.dimensions = self._embedder.model, self._embedder.dimensions
+        archive.embedding_model, archive.dimensions = self.embedding
         return archive
 
 

@@ -59,17 +59,21 @@ def fetch(
         query = query.where(_beyond(key, tuple(anchor), later=behind is not page.descending))
     if page.cursor is not None:
         query = query.where(_beyond(key, _checked(page.cursor, key), later=not page.descending))
-    query = query.order_by(*(column.desc() if page.descending else column for column in key)).limit(page.size + 1)
+    # With only `before_id` the rows wanted are those next to it: read backwards from it, then turn them round.
+    backwards = bool(window.before_id) and not window.after_id
+    descending = page.descending is not backwards
+    query = query.order_by(*(column.desc() if descending else column for column in key)).limit(page.size + 1)
     found: list[M] = []
     size = 0
     last: Row[Any] | None = None
     for row in connection.execute(query):
         if last is not None and (len(found) == page.size or size > MOST_BYTES):
-            return found, page.token(tuple(getattr(last, column.name) for column in key))
+            token = "" if backwards else page.token(tuple(getattr(last, column.name) for column in key))
+            return found[::-1] if backwards else found, token
         found.append(to_message(row))
         size += found[-1].ByteSize()
         last = row
-    return found, ""
+    return found[::-1] if backwards else found, ""
 
 
 def _beyond(key: Sequence[Column[Any]], values: tuple[Any, ...], *, later: bool) -> ColumnElement[bool]:

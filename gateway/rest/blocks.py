@@ -97,6 +97,7 @@ async def undo_revision(block_id: str, revision: Int32, back: Back, request_id: 
 
 @router.get("/{block_id}/agents")
 async def list_agents_with(block_id: str, back: Back, known: Known, listing: OldestFirst) -> Response:
+    await back.agent_peer.unary(back.agents.GetBlock, pb.GetBlockRequest(block_id=block_id))
     request = pb.ListAgentsRequest(**listing.paging, block_id=block_id)
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
     return answer(await known.agents(response.agents))

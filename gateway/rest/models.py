@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from gateway.rest.common import Back, answer
 from triptych.agent.v1 import agent_pb2
+from triptych.archival.v1.archival_pb2 import ListArchivesRequest
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
@@ -25,9 +26,23 @@ async def list_models(back: Back) -> Response:
 
 
 @router.get("/models/embedding")
-async def list_embedding_models() -> Response:
-    """The server embeds with one model of its own; agents may name any."""
-    return answer([])
+async def list_embedding_models(back: Back) -> Response:
+    """The one that the server embeds with, whichever an agent names."""
+    listed = await back.archival_peer.unary(back.archival.ListArchives, ListArchivesRequest(page_size=1))
+    name = listed.embedding_model
+    shown = {
+        "handle": f"triptych/{name}",
+        "name": name,
+        "display_name": name,
+        "model_type": "embedding",
+        "embedding_model": name,
+        "embedding_dim": listed.dimensions,
+        "embedding_endpoint_type": "openai",
+        "embedding_endpoint": None,
+        "provider_name": "triptych",
+        "provider_type": "openai",
+    }
+    return answer([shown])
 
 
 def _model(model: agent_pb2.Model) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from gateway.rest import shapes
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
 from gateway.rest.schemas import Body
 from triptych.agent.v1 import step_pb2 as pb
+from triptych.agent.v1.turn_pb2 import GetTurnRequest
 
 router = APIRouter(prefix="/v1", tags=["steps"])
 
@@ -65,6 +66,7 @@ async def judge(step_id: str, request: Request, body: Judgement, back: Back) -> 
 
 @router.get("/runs/{run_id}/steps")
 async def list_steps_of_run(run_id: str, back: Back, listing: NewestFirst) -> Response:
+    await back.agent_peer.unary(back.turns.GetTurn, GetTurnRequest(turn_id=run_id))
     request = pb.ListStepsRequest(turn_id=run_id, **listing.paging)
     return answers((await back.agent_peer.unary(back.steps.ListSteps, request)).steps, shown)
 

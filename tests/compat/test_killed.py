@@ -70,9 +70,14 @@ async def letta(processes: Processes, model: ScriptedModel) -> AsyncIterator[Asy
         yield client
 
 
-async def _said(letta: AsyncLetta, agent_id: str) -> list[str]:
-    said = [message async for message in letta.agents.messages.list(agent_id, order="asc")]
-    return [str(getattr(each, "content", None) or each.message_type) for each in said]
+async def _said(letta: AsyncLetta, agent_id: str, count: int) -> list[str]:
+    """What was said, when it is so much: a turn ends though recall has not yet acknowledged its messages."""
+
+    async def said() -> list[str]:
+        listed = [message async for message in letta.agents.messages.list(agent_id, order="asc")]
+        return [str(getattr(each, "content", None) or each.message_type) for each in listed]
+
+    return await eventually(said, lambda found: len(found) >= count, seconds=_SECONDS)
 
 
 async def _completed(letta: AsyncLetta, agent_id: str, count: int) -> list[Run]:
@@ -95,7 +100,7 @@ async def test_a_message_is_kept_and_answered_though_the_server_died_in_its_firs
         await sending
     model.release()
     await _completed(letta, agent.id, 1)
-    assert await _said(letta, agent.id) == ["[[wait]] remember me", "ok: remember me"]
+    assert await _said(letta, agent.id, 2) == ["[[wait]] remember me", "ok: remember me"]
 
 
 async def test_messages_that_were_acknowledged_in_the_background_are_all_answered_after_a_kill(
@@ -106,7 +111,7 @@ async def test_messages_that_were_acknowledged_in_the_background_are_all_answere
     await processes.killed_and_back()
     model.release()
     assert {run.id for run in await _completed(letta, agent.id, 2)} == {run.id for run in runs}
-    assert await _said(letta, agent.id) == ["[[wait]] one", "ok: one", "two", "ok: two"]
+    assert await _said(letta, agent.id, 4) == ["[[wait]] one", "ok: one", "two", "ok: two"]
 
 
 @pytest.mark.parametrize("place", ["step:committed", "call:effect"])
@@ -123,7 +128,7 @@ async def test_a_crash_between_a_call_and_its_return_does_not_block_the_agent(
     await processes.start_agent_service()
     await _completed(letta, agent.id, 1)
     kinds = ["tool_call_message", "tool_return_message"]
-    assert await _said(letta, agent.id) == [call, *kinds, "ok: note it"]
+    assert await _said(letta, agent.id, 4) == [call, *kinds, "ok: note it"]
     assert (await letta.agents.blocks.retrieve("human", agent_id=agent.id)).value.strip() == "Ann"
     reply = await letta.agents.messages.create(agent.id, input="still there?")
     assert [getattr(message, "content", None) for message in reply.messages] == ["ok: still there?"]
@@ -162,7 +167,7 @@ async def test_a_batch_is_finished_though_the_gateway_and_the_agents_were_killed
         over = await eventually(lambda: shown(after), lambda found: bool(found["completed_at"]), seconds=_SECONDS)
         assert over["metadata"]["completed"] == 6
         for agent in agents:
-            assert await _said(after, agent.id) == ["[[wait]] hello", "ok: hello"]
+            assert await _said(after, agent.id, 2) == ["[[wait]] hello", "ok: hello"]
 
 
 async def test_a_round_that_was_cut_short_goes_on_when_its_message_is_sent_again(

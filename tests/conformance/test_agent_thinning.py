@@ -69,6 +69,6 @@ async def test_only_what_has_ended_and_recall_has_is_thinned_and_once(store: Sto
 
 
 async def test_of_a_turn_that_is_gone_nothing_is_thinned(store: Store) -> None:
-    gone = thinning.Wordy(ANN.tenant, "run-1")
+    gone = thinning.Wordy(ANN.tenant, "run-1", "agent-1", "conv-1", b"")
     await store.write(lambda c: thinning.thin(c, gone, [TurnEvent(sequence=1)]))
     assert await store.read(lambda c: turns.find(c, ANN.tenant, "run-1")) is None

@@ -272,7 +272,13 @@ MUTATIONS = (
     ),
     Mutation(
         "the journal refuses an older fence",
-        (Change("agent_service/stores/conversations.py", "    if held != lease.fence:\n", "    if held is None:\n"),),
+        (
+            Change(
+                "agent_service/stores/conversations.py",
+                "    if held is None or held.fence != lease.fence:\n",
+                "    if held is None:\n",
+            ),
+        ),
         tests=(f"{_LEASES}::test_who_had_the_lease_before_can_journal_nothing_and_end_nothing[sqlite]",),
     ),
     Mutation(
@@ -291,8 +297,8 @@ MUTATIONS = (
         (
             Change(
                 "archival_service/stores/inserting.py",
-                "    check_fence(connection, tenant, request.fence)\n    if not (",
-                "    if not (",
+                "    if fence.token and fence.token < (_highest(connection, tenant, fence.scope) or 0):\n",
+                "    if fence.token < 0:\n",
             ),
         ),
         tests=(f"{_ZOMBIE}[step:committed:n=1]",),

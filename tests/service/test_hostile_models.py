@@ -27,8 +27,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 COMPLETED, FAILED = turn_pb2.TURN_STATE_COMPLETED, turn_pb2.TURN_STATE_FAILED
 GARBAGE = type_pb2.ERROR_REASON_MODEL_GARBAGE
 ERROR = type_pb2.TOOL_STATUS_ERROR
-# An answer may take this long; a tool of an MCP server, a second.
-_TIMEOUT_SECONDS = 2
+# An answer may take this long; a tool of an MCP server, half of it.
+_TIMEOUT_SECONDS = 6
 _HIDDEN = "quince 7719"
 _END = b"data: [DONE]\n\n"
 
@@ -45,7 +45,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) 
     more = {
         "TRIPTYCH_MODEL_TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS),
         "TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on",
-        "TRIPTYCH_MCP_TIMEOUT_SECONDS": "1",
+        "TRIPTYCH_MCP_TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS / 2),
     }
     folder = tmp_path_factory.mktemp("hostile")
     async with running(folder, *SERVICES, model_url=model.url, more=more) as stack:

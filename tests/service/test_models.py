@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 
 from tests.service.test_agent_service import World, results
 from tests.support.keys import ANN
-from tests.support.scripted_model import ScriptedModel
+from tests.support.scripted_model import ScriptedModel, chunk
 from tests.support.stack import Stack, running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import step_pb2, turn_pb2
@@ -32,6 +32,8 @@ PRINTED = {
     "llama": SAVE.replace("arguments", "parameters"),
     "llama, pythonic": '[memory_insert(label="human", new_string="likes tea")]',
     "mistral": f"[TOOL_CALLS][{SAVE}]",
+    "qwen3-coder": "<tool_call>\n<function=memory_insert>\n<parameter=label>\nhuman\n</parameter>\n"
+    "<parameter=new_string>\nlikes tea\n</parameter>\n</function>\n</tool_call>",
     "thinking": f"<think>Tea! I should save that.</think>\n<tool_call>{SAVE}</tool_call>",
 }
 COMPLETED, FAILED = turn_pb2.TURN_STATE_COMPLETED, turn_pb2.TURN_STATE_FAILED
@@ -150,6 +152,36 @@ async def test_a_refusal_that_nothing_can_be_done_about_ends_the_turn(world: Mod
     turn = ended(await world.send(await world.agent_with(), "hello"))
     assert turn.error.reason == type_pb2.ERROR_REASON_MODEL_REFUSED
     assert len(model.requests) == 1
+
+
+_PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "well"}]
+# A delta of an answer, and what it is taken for: thoughts and text.
+FORMS: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
+    "reasoning_content, as DeepSeek and vLLM have it": ({"reasoning_content": "hm", "content": "well"}, ("hm", "well")),
+    "reasoning, as OpenRouter has it": ({"reasoning": "hm", "content": "well"}, ("hm", "well")),
+    "parts, as Mistral has it": ({"content": _PARTS}, ("hm", "well")),
+    "tags": ({"content": "<think>hm</think>well"}, ("hm", "well")),
+    "a refusal, as OpenAI has it": (
+        {"content": None, "refusal": "I can't help with that."},
+        ("", "I can't help with that."),
+    ),
+}
+
+
+async def test_thoughts_and_refusals_are_read_in_each_form(world: ModelWorld, model: ScriptedModel) -> None:
+    agent = await world.agent_with()
+
+    async def stream(delta: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        yield chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+
+    for form, (delta, (reasoning, text)) in FORMS.items():
+        model.streams = [stream(delta)]
+        events = await world.send(agent, form, deltas=True)
+        (said,) = [event.message for event in events if event.HasField("message")]
+        assert (form, said.reasoning, said.text, shown(events)) == (form, reasoning, text, text)
+        assert ended(events).state == COMPLETED
+    assert [m.reasoning for m in await world.messages(agent)][1::2] == [form[1][0] for form in FORMS.values()]
 
 
 async def test_an_endpoint_that_reports_no_usage_serves(world: ModelWorld, model: ScriptedModel) -> None:

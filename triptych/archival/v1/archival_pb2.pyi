@@ -399,7 +399,12 @@ class ListArchivesResponse(_message.Message):
 
     ARCHIVES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    embedding_model: _builtins.str
+    """What the service embeds with, also where the user has no archive yet."""
+    dimensions: _builtins.int
     @_builtins.property
     def archives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Archive]: ...
     def __init__(
@@ -407,10 +412,12 @@ class ListArchivesResponse(_message.Message):
         *,
         archives: _abc.Iterable[Global___Archive] | None = ...,
         next_page_token: _builtins.str = ...,
+        embedding_model: _builtins.str = ...,
+        dimensions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "dimensions", b"dimensions", "embedding_model", b"embedding_model", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
