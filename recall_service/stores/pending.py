@@ -13,9 +13,10 @@ from recall_service.stores import words
 from recall_service.stores.matrix import VectorRow
 from recall_service.stores.tables import messages, pending, vectors
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
-_ADD = insert(pending)
+_ADD = Prepared(insert(pending))
 _WAITING = (
     select(messages.c.n, messages.c.body)
     .join_from(pending, messages, pending.c.n == messages.c.n)
@@ -40,7 +41,7 @@ def add(connection: Connection, numbered: Mapping[int, Message]) -> None:
     """Leaves messages to be embedded; one without text has no meaning to find."""
     now = _now()
     if rows := [{"n": n, "since": now} for n, message in numbered.items() if message.text]:
-        connection.execute(_ADD, rows)
+        _ADD.run(connection, *rows)
 
 
 def remove(connection: Connection, numbers: Sequence[int]) -> None:
