@@ -49,7 +49,12 @@ class Promoter:
 
     async def _loop(self, built: Callable[[], Awaitable[None]]) -> None:
         await built()
-        for tenant in await self._sql.read(lambda c: passages.owners_of_many(c, LARGE)):
+        try:
+            large = await self._sql.read(lambda c: passages.owners_of_many(c, LARGE))
+        except (Unavailable, SQLAlchemyError) as error:
+            _log.warning("who has many passages could not be counted: they are seen when they grow", problem=str(error))
+            large = []
+        for tenant in large:
             await self._look_at(tenant)
         while True:
             await self._look_at(await self._index.grown.get())
@@ -70,8 +75,7 @@ class Promoter:
         try:
             await self._fill(own)
             await _optimize(own.folder, self._index.dimensions)
-            # Not in the shards' own thread: there it would hold up the others.
-            shard = await asyncio.to_thread(Shard.load, own.folder, self._index.dimensions, alone=True)
+            shard = await self._load(own.folder)
             await self._catch_up(shard, noted)
             own_shards.mark(own)
             replaced = self._index.take(own, shard)
@@ -90,6 +94,13 @@ class Promoter:
             await self._index.run(shard.put, entries)
             after = (entries[-1].archive_id, entries[-1].n)
         await self._index.run(shard.close)
+
+    async def _load(self, folder: Path) -> Shard:
+        """Not in the shards' own thread: there it would hold up the others."""
+        try:
+            return await asyncio.to_thread(Shard.load, folder, self._index.dimensions, alone=True)
+        except Exception as error:  # the engine raises nothing more specific
+            raise Unavailable(f"what was built can't be opened: {error}") from error
 
     async def _catch_up(self, shard: Shard, noted: Noted) -> None:
         """Returns when there is nothing more to bring; whoever comes without waiting in between finds it so."""

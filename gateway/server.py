@@ -66,6 +66,8 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     runner = BatchRunner(store, backends)
     stack.push_async_callback(runner.close)
     batches = Batches(store, backends, runner)
+    groups = Groups(store, backends)
+    stack.push_async_callback(groups.detached.close)
     guard = _guard(authenticator, admission, audit, metrics)
     sessions = Sessions(backends, guard.authenticate)
     servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
@@ -74,7 +76,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(mcp.stop)
 
     server = _grpc_server(guard, servicer, backends, settings)
-    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, Groups(store, backends), settings)
+    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, groups, settings)
     http = HttpServer(app, settings.http_listen, settings.tls)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)

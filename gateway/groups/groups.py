@@ -12,11 +12,13 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection
 
 from gateway.backends import Backends
+from gateway.groups.detached import Detached
 from gateway.store import Store
 from gateway.stores import groups
 from gateway.stores.groups import Group, GroupTurn, Member
 from servicekit import ids, principal, scopes
 from triptych.agent.v1 import agent_pb2
+from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.errors import InvalidArgument, NotFound
 
 MAX_MEMBERS = 50
@@ -26,6 +28,7 @@ ROUND_ROBIN, SUPERVISOR, SLEEPTIME = "round_robin", "supervisor", "sleeptime"
 class Groups:
     def __init__(self, store: Store, backends: Backends) -> None:
         self.store, self.backends = store, backends
+        self.detached = Detached[TurnEvent]()
         # One message to a group at a time.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

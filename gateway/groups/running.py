@@ -42,6 +42,7 @@ class Run:
     turns: list[GroupTurn] = field(default_factory=list)
     # What its own turns have said so far, in their order: which agent, and the words.
     said: list[tuple[str, str]] = field(default_factory=list)
+    begun: bool = False
     # The turn that ended last, or waits, and at which of its events.
     last: pb.Turn = field(default_factory=pb.Turn)
     waits_at: int = 0
@@ -208,8 +209,11 @@ class Run:
             yield started.event
 
     def _shown(self, event: pb.TurnEvent, member: Member) -> list[pb.TurnEvent]:
-        """What of it goes to the caller: who speaks is named, and beginnings and ends of single turns are kept back."""
+        """What of it goes to the caller, with who speaks; of the turns' beginnings the first, of their ends none."""
         kind = event.WhichOneof("event")
+        if kind == "accepted" and not self.begun:
+            self.begun = True
+            return [event]
         if kind == "message":
             event.message.name = self.names[member.agent_id]
             if words := spoken(event.message):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -127,7 +128,7 @@ async def send_message(group_id: str, body: MessagesCreate, request: Request, ba
         return await messages.send_message(str(asleep["manager_agent_id"]), body, request, back)
     run = await _run(group_id, body, request, back, kept, deltas=False)
     made, turn = list[Message](), pb.Turn()
-    async for event in run.events():
+    async for event in kept.detached.items(run.events()):
         kind = event.WhichOneof("event")
         if kind in ("message", "tool_result"):
             made.append(getattr(event, kind))
@@ -144,7 +145,7 @@ async def stream_message(group_id: str, body: MessagesCreate, request: Request, 
     if asleep := await sleeping_groups.of(back, group_id):
         return await messages.stream_turn(str(asleep["manager_agent_id"]), "", body, request, back)
     run = await _run(group_id, body, request, back, kept, deltas=body.stream_tokens)
-    events = _as_responses(run)
+    events = _as_responses(kept.detached.items(run.events()))
     return turns.streamed(Events(await anext(events), events), body.include_return_message_types)
 
 
@@ -172,9 +173,10 @@ async def _run(group_id: str, body: MessagesCreate, request: Request, back: Back
     return Run(kept, group, start)
 
 
-async def _as_responses(run: Run) -> AsyncIterator[pb.StartTurnResponse]:
-    async for event in run.events():
-        yield pb.StartTurnResponse(event=event)
+async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncIterator[pb.StartTurnResponse]:
+    async with aclosing(events):
+        async for event in events:
+            yield pb.StartTurnResponse(event=event)
 
 
 def _settings(body: GroupUpdate) -> dict[str, Any]:

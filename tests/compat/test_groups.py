@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,6 +14,8 @@ from letta_client.types import AgentState
 from letta_client.types.agent_state import ManagedGroup
 from letta_client.types.agents import LettaResponse, LettaStreamingResponse
 
+from tests.support.door import Door
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 
 _ALL = "send_message_to_all_agents_in_group"
@@ -215,3 +218,17 @@ async def test_what_cant_be_a_group_is_refused_and_a_turn_that_fails_is_an_error
     await letta.agents.delete(agents[1].id)
     with pytest.raises(letta_client.NotFoundError):
         await _said(letta, group.id, "hello")
+
+
+async def test_a_group_goes_on_though_its_reader_has_gone(
+    letta: AsyncLetta, door: Door, key: str, model: ScriptedModel
+) -> None:
+    group = await _group(letta, await _agents(letta, "ann", "bob"))
+    path = f"/v1/groups/{group.id}/messages/stream"
+    said = {"input": "[[wait]] [[say:done]] go"}
+    async with door.http(key) as http, http.stream("POST", path, json=said) as stream:
+        assert await anext(stream.aiter_lines()) == 'data: {"message_type":"ping"}'
+        assert await asyncio.to_thread(model.waiting.wait, 20)
+    model.release()
+    listed = await eventually(lambda: _listed(letta, group.id), lambda found: len(found) == 3)
+    assert [each["content"] for each in listed] == ["done", "done", "[[wait]] [[say:done]] go"]

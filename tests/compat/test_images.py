@@ -35,3 +35,10 @@ async def test_an_openai_client_shows_an_image(door: Door, key: str, letta: Asyn
         answered = await http.post("/v1/chat/completions", json=body)
     assert answered.status_code == 200
     assert shown(model) == ["https://example.org/quince.jpg"]
+
+
+async def test_the_sdk_shows_an_image(door: Door, key: str, model: ScriptedModel) -> None:
+    async with door.client(key) as client:
+        agent = await client.agents.create("sees as well")
+        assert (await client.turns.send(agent.id, "what is this?", image_urls=[LINK["source"]["url"]])).text
+    assert shown(model) == ["https://example.org/quince.jpg"]

@@ -70,8 +70,15 @@ MUTATIONS = (
         control="",  # who resumes at once finds no turn, whoever dies
     ),
     Mutation(
-        "a start takes up what was left",
-        (Change("agent_service/server.py", "recovered = await engine.take_up()", "recovered = 0"),),
+        "what a process has left is taken up, at the start and every second",
+        (
+            Change(
+                _ENGINE,
+                "        me = self._parts.process_id\n        found, elsewhere =",
+                "        if self._parts:\n            return 0\n"
+                "        me = self._parts.process_id\n        found, elsewhere =",
+            ),
+        ),
         places=("accept:after:n=1", "accept:after:n=2"),
     ),
     Mutation(

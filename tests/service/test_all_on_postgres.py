@@ -65,7 +65,7 @@ async def test_what_an_agent_was_told_outlives_a_restart(
         assert "Eva is a glaciologist" in await _send(stack, agent.id, f"[[call:archival_memory_search {look}]] look")
 
 
-async def test_identities_tags_batches_and_groups_are_kept_there_too(
+async def test_identities_tags_batches_groups_and_pages_are_kept_there_too(
     tmp_path: Path, stores: dict[str, str], model: ScriptedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with opened(tmp_path, capsys, model_url=model.url, more=stores) as door, door.http() as http:
@@ -89,3 +89,14 @@ async def test_identities_tags_batches_and_groups_are_kept_there_too(
         assert [each["name"] for each in answer["messages"]] == ["a", "b"]
         assert len((await http.get(f"/v1/groups/{group['id']}/messages")).json()) == 3
         assert [each["id"] for each in (await http.get("/v1/groups")).json()] == [group["id"]]
+
+        runs = [run["id"] for run in (await http.get("/v1/runs", params={"agent_id": agents[0]})).json()]
+        for where, wanted in (({"after": runs[0]}, runs[1:]), ({"before": runs[-1], "limit": 1}, runs[-2:-1])):
+            paged = (await http.get("/v1/runs", params={"agent_id": agents[0], **where})).json()
+            assert [run["id"] for run in paged] == wanted
+        archives = [(await http.post("/v1/archives", json={"name": name})).json()["id"] for name in "abc"]
+        paged = (await http.get("/v1/archives", params={"before": archives[2], "order": "asc", "limit": 1})).json()
+        assert [archive["id"] for archive in paged] == archives[1:2]
+        step = (await http.get("/v1/steps", params={"agent_id": agents[0]})).json()[0]
+        await http.patch(f"/v1/steps/{step['id']}/feedback", json={"feedback": "positive"})
+        assert (await http.get(f"/v1/steps/{step['id']}")).json()["feedback"] == "positive"

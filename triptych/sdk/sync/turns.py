@@ -49,14 +49,16 @@ class Turns:
         *,
         conversation_id: str = "",
         name: str = "",
+        image_urls: Sequence[str] = (),
         max_steps: int = 0,
         client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
     ) -> Reply:
         """Sends a message and waits for the answer; or until the turn waits: then the reply has `pending_calls`.
 
-        `client_tools`: tools that you run. `request_id`: the same one never runs the turn twice. Raises: TurnFailed,
-        NotFound, Aborted CONVERSATION_BUSY, FailedPrecondition TURN_WAITING.
+        `image_urls`: images shown with the text, by http(s) or as data URLs. `client_tools`: tools that you run.
+        `request_id`: the same one never runs the turn twice. Raises: TurnFailed, NotFound, Aborted CONVERSATION_BUSY,
+        FailedPrecondition TURN_WAITING.
 
             reply = client.turns.send(agent.id, "My sister Eva moved to Lisbon.")
             print(reply.text)
@@ -66,6 +68,7 @@ class Turns:
             text,
             conversation_id=conversation_id,
             name=name,
+            image_urls=image_urls,
             max_steps=max_steps,
             client_tools=client_tools,
             request_id=request_id,
@@ -80,6 +83,7 @@ class Turns:
         *,
         conversation_id: str = "",
         name: str = "",
+        image_urls: Sequence[str] = (),
         max_steps: int = 0,
         client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
@@ -98,7 +102,7 @@ class Turns:
             agent_id=agent_id,
             conversation_id=conversation_id,
             request_id=request_id or str(uuid.uuid4()),
-            messages=[pb.InputMessage(text=text, name=name)],
+            messages=[pb.InputMessage(text=text, name=name, image_urls=image_urls)],
             max_steps=max_steps,
             client_tools=client_tools,
             deltas=deltas,
