@@ -21,6 +21,7 @@ from agent_service.replicas.forwarding import Forwarder
 from agent_service.replicas.presence import Replica
 from agent_service.sealing import Sealer
 from agent_service.servicer import AgentServicer
+from agent_service.sharing_servicer import SharingServicer
 from agent_service.sleeptime import SleepTime
 from agent_service.step_servicer import StepServicer
 from agent_service.store import Store, open_store
@@ -45,7 +46,7 @@ from servicekit.principal import Signer, Verifier
 from servicekit.rpc import Guard
 from servicekit.server import GrpcServer, announce, signed_principal
 from servicekit.settings import Environment
-from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2, upkeep_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2, upkeep_pb2
 
 NAME = "agent_service"
 _log = structlog.get_logger("server")
@@ -102,7 +103,10 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]: IdentityServicer(store),
         step_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(store, Replayer(store, tiers)),
         provider_pb2.DESCRIPTOR.services_by_name["ProviderService"]: ProviderServicer(store, sealer, directory),
-        upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine),
+        sharing_pb2.DESCRIPTOR.services_by_name["SharingService"]: SharingServicer(
+            store, engine, tiers, forwarder, cleaner
+        ),
+        upkeep_pb2.DESCRIPTOR.services_by_name["UpkeepService"]: UpkeepServicer(store, engine, cleaner),
     }
     metrics = await Metrics.open(settings.metrics_listen, stack)
     guard = Guard(signed_principal(verifier), meter=meter, timed=metrics.timed)

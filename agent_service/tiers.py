@@ -62,6 +62,11 @@ class Tiers:
         response = await self._recall_peer.unary(self._recall.GetMessages, request, caller=caller, seconds=_SECONDS)
         return response.messages
 
+    async def list_messages(
+        self, caller: Principal, request: recall.ListMessagesRequest
+    ) -> recall.ListMessagesResponse:
+        return await self._recall_peer.unary(self._recall.ListMessages, request, caller=caller, seconds=_SECONDS)
+
     async def search_messages(
         self, caller: Principal, request: recall.SearchMessagesRequest
     ) -> Sequence[recall.MessageHit]:

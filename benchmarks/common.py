@@ -102,7 +102,7 @@ def percentiles(milliseconds: list[float]) -> str:
     return f"{statistics.median(milliseconds):.2f} / {cuts[18]:.2f} ms (n={len(milliseconds)})"
 
 
-def table(title: str, rows: Iterable[tuple[str, str]]) -> None:
+def table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
     shown = Table(title=title, title_justify="left", show_header=False)
     for row in rows:
         shown.add_row(*row)

@@ -25,11 +25,11 @@ def sentences() -> tuple[str, ...]:
     return tuple(found)
 
 
-def passages(count: int, seed: int = 0) -> Iterator[str]:
-    """`count` texts of one to three sentences that stand somewhere in the corpus."""
+def passages(count: int, seed: int = 0, *, longest: int = 3) -> Iterator[str]:
+    """`count` texts of one to `longest` sentences that stand somewhere in the corpus."""
     generator, known = random.Random(seed), sentences()
     for _ in range(count):
-        yield " ".join(generator.choice(known) for _ in range(generator.randint(1, 3)))
+        yield " ".join(generator.choice(known) for _ in range(generator.randint(1, longest)))
 
 
 def questions(count: int, seed: int = 1) -> Iterator[str]:

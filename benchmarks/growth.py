@@ -36,8 +36,11 @@ def slope(costs: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(costs)), np.log(list(costs.values())), 1)[0])
 
 
-def draw(path: Path, title: str, costs: Costs) -> None:
-    """A PNG with one panel a unit. Without matplotlib (the extra `bench`) it is left out, and that is said."""
+def draw(path: Path, title: str, costs: Costs, *, of: str = "passages") -> None:
+    """A PNG with one panel a unit, over the number `of` something.
+
+    Without matplotlib (the extra `bench`) it is left out, and that is said.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -49,7 +52,7 @@ def draw(path: Path, title: str, costs: Costs) -> None:
         for (what, its), found in costs.of.items():
             if its == unit:
                 axes.plot(list(found), list(found.values()), "o-", label=f"{what}  ~ n^{slope(found):.2f}")
-        axes.set(xscale="log", yscale="log", xlabel="passages", ylabel=unit)
+        axes.set(xscale="log", yscale="log", xlabel=of, ylabel=unit)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     figure.suptitle(title, fontsize=10)

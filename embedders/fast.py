@@ -1,4 +1,7 @@
-"""Models of the package `fastembed` (ONNX), an extra. It downloads a model from the network when it is first opened."""
+"""Models of the package `fastembed` (ONNX), an extra.
+
+It downloads a model from the network when that is first opened, unless it is given the directory that holds it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,17 @@ from embedders.protocol import EmbedderUnavailable, Vectors, normalised
 
 
 class FastEmbedder:
-    """Raises ImportError if `fastembed` is not installed, and what it raises if it can't have the model."""
+    """`name`: one of fastembed's models, or `NAME@DIRECTORY` where its files are there already.
+
+    Raises ImportError if `fastembed` is not installed, and what it raises if it can't have the model.
+    """
 
     def __init__(self, name: str) -> None:
         from fastembed import TextEmbedding
 
-        self._name = name
-        self._engine = TextEmbedding(model_name=name)
+        self._name, _, directory = name.partition("@")
+        where = {"specific_model_path": directory} if directory else {}
+        self._engine = TextEmbedding(model_name=self._name, **where)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fastembed")
         self._dimensions = int(next(iter(self._engine.embed(["dimensions"]))).shape[0])
 

@@ -7,10 +7,11 @@ from gateway.peers import CallersPeer
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
 from servicekit.principal import Signer
-from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
 from triptych.agent.v1.identity_pb2_grpc import IdentityServiceStub
 from triptych.agent.v1.provider_pb2_grpc import ProviderServiceStub
+from triptych.agent.v1.sharing_pb2_grpc import SharingServiceStub
 from triptych.agent.v1.step_pb2_grpc import StepServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 from triptych.agent.v1.upkeep_pb2_grpc import UpkeepServiceStub
@@ -31,6 +32,7 @@ class Backends:
         self.identities = IdentityServiceStub(self.agent_peer.methods)
         self.steps = StepServiceStub(self.agent_peer.methods)
         self.providers = ProviderServiceStub(self.agent_peer.methods)
+        self.sharing = SharingServiceStub(self.agent_peer.methods)
         self.turns = TurnServiceStub(self.agent_peer.methods)
         self.upkeep = UpkeepServiceStub(self.agent_peer.methods)
         self.recall = RecallServiceStub(self.recall_peer.methods)
@@ -40,6 +42,7 @@ class Backends:
                 agent_pb2.DESCRIPTOR.services_by_name["AgentService"],
                 turn_pb2.DESCRIPTOR.services_by_name["TurnService"],
                 step_pb2.DESCRIPTOR.services_by_name["StepService"],
+                sharing_pb2.DESCRIPTOR.services_by_name["SharingService"],
                 provider_pb2.DESCRIPTOR.services_by_name["ProviderService"],
                 identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
             ],

@@ -9,14 +9,17 @@ user said over what was said to them. docs/retrieval.md has the measurements.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recall_service.store import Found, Place
+from recall_service.places import Places
+from recall_service.store import Found
 from triptych.type.v1 import type_pb2
+
+Column = NDArray[np.float64]
 
 _WORD = re.compile(r"\w+")
 
@@ -43,67 +46,84 @@ class Scored(NamedTuple):
     likeness: float = 0.0
 
 
-def fuse(words: Iterable[Found], meaning: Iterable[Found]) -> list[Scored]:
-    """Adds up both sides' scores, each divided by its best. One side alone counts fully."""
-    lexical, semantic = _scaled(words), _scaled(meaning)
-    lexical_weight, semantic_weight = (LEXICAL_WEIGHT, SEMANTIC_WEIGHT) if lexical and semantic else (1.0, 1.0)
-    return [
-        Scored(
-            n,
-            lexical_weight * lexical.get(n, 0.0) + semantic_weight * semantic.get(n, 0.0),
-            lexical.get(n, 0.0),
-            semantic.get(n, 0.0),
+class Hits:
+    """Scored messages as columns, whose names are those of `Scored`."""
+
+    def __init__(self, n: NDArray[np.int64], **columns: Column) -> None:
+        self.n = n
+        self._columns = columns
+
+    @classmethod
+    def of(cls, scored: Sequence[Scored]) -> Hits:
+        n, *columns = zip(*scored, strict=True)
+        return cls(
+            np.array(n, dtype=np.int64),
+            **{name: np.array(column) for name, column in zip(Scored._fields[1:], columns, strict=True)},
         )
-        for n in lexical.keys() | semantic.keys()
-    ]
+
+    def __len__(self) -> int:
+        return len(self.n)
+
+    def __getitem__(self, name: str) -> Column:
+        return self._columns[name]
+
+    def replaced(self, **columns: Column) -> Hits:
+        return Hits(self.n, **{**self._columns, **columns})
+
+    def taken(self, rows: NDArray[Any]) -> Hits:
+        """Those of the rows, which may be numbers in some order, or say of each whether it stays."""
+        return Hits(self.n[rows], **{name: column[rows] for name, column in self._columns.items()})
+
+    def scored(self) -> list[Scored]:
+        columns = (self._columns[name].tolist() for name in Scored._fields[1:])
+        return list(map(Scored, self.n.tolist(), *columns))
 
 
-def with_likeness(scored: Iterable[Scored], alike: Mapping[int, float]) -> list[Scored]:
+def fuse(words: Sequence[Found], meaning: Sequence[Found]) -> Hits:
+    """Adds up both sides' scores, each divided by its best. One side alone counts fully. By rising number."""
+    found = np.array([each.n for each in (*words, *meaning)], dtype=np.int64)
+    n, at = np.unique(found, return_inverse=True)
+    lexical = _scaled(words, at[: len(words)], len(n))
+    semantic = _scaled(meaning, at[len(words) :], len(n))
+    both = lexical.any() and semantic.any()
+    lexical_weight, semantic_weight = (LEXICAL_WEIGHT, SEMANTIC_WEIGHT) if both else (1.0, 1.0)
+    nothing = np.zeros(len(n))
+    return Hits(
+        n,
+        score=lexical_weight * lexical + semantic_weight * semantic,
+        lexical=lexical,
+        semantic=semantic,
+        neighbour=nothing,
+        likeness=nothing,
+    )
+
+
+def with_likeness(hits: Hits, alike: Mapping[int, float]) -> Hits:
     """Adds how alike the words are, divided by the best, to those that were compared."""
     best = max(alike.values(), default=0.0)
     if best <= 0:
-        return list(scored)
-    scaled = {n: score / best for n, score in alike.items()}
-    return [
-        each._replace(score=each.score + LIKENESS_WEIGHT * scaled[each.n], likeness=scaled[each.n])
-        if each.n in scaled
-        else each
-        for each in scored
-    ]
-
-
-def with_context(
-    scored: Sequence[Scored], places: Mapping[int, Place], query: str, most: int | None = None
-) -> list[Scored]:
-    """Adds what the hits around each in its session say for it, and who spoke; gives the best `most`, in order."""
-    return Surroundings([each.n for each in scored], places, query).ranked(scored, most)
+        return hits
+    likeness = np.array([alike.get(n, 0.0) for n in hits.n.tolist()]) / best
+    return hits.replaced(score=hits["score"] + LIKENESS_WEIGHT * likeness, likeness=likeness)
 
 
 class Surroundings:
-    """What stands around each hit, to be asked for any scores of theirs. `numbers`: the hits, all in `places`."""
+    """What stands around each hit, to be asked for any scores of theirs."""
 
-    def __init__(self, numbers: Sequence[int], places: Mapping[int, Place], query: str) -> None:
-        here = [places[n] for n in numbers]
+    def __init__(self, places: Places, query: str) -> None:
         named = set(_WORD.findall(query.lower()))
-        boosts: dict[tuple[str, int], float] = {}
-        for place in here:
-            if (place.name, place.role) not in boosts:
-                boosts[place.name, place.role] = _boost(place, named)
-        self._numbers = np.array(numbers, dtype=np.int64)
-        self._boosts = np.array([boosts[place.name, place.role] for place in here])
-        self._order, self._pairs = _neighbours(here)
+        boosts = np.array([_boost(name, role, named) for name, role in places.speakers])
+        self._boosts = boosts[places.speaker] if len(boosts) else np.zeros(0)
+        self._order, self._pairs = _neighbours(places)
 
-    def ranked(self, scored: Sequence[Scored], most: int | None = None) -> list[Scored]:
-        """The best `most` with what stands around them. `scored`: one for each of the hits, in their order."""
-        if not scored:
-            return []
-        scores = np.array([each.score for each in scored])
-        beside = self._beside(scores)
-        lifted = self._boosts * (scores + NEIGHBOUR_WEIGHT * beside)
-        order = np.lexsort((-self._numbers, -lifted))[:most]
-        return [scored[at]._replace(score=float(lifted[at]), neighbour=float(beside[at])) for at in order]
+    def ranked(self, hits: Hits, most: int | None = None) -> Hits:
+        """The best `most`, in order, with what stands around them. `hits`: the messages of `places`, in their order."""
+        beside = self._beside(hits["score"])
+        lifted = self._boosts * (hits["score"] + NEIGHBOUR_WEIGHT * beside)
+        order = np.lexsort((-hits.n, -lifted))[:most]
+        return hits.replaced(score=lifted, neighbour=beside).taken(order)
 
-    def _beside(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _beside(self, scores: Column) -> Column:
         """What the hits beside each count for it, one number each."""
         ordered = scores[self._order]
         sums = np.zeros(len(scores))
@@ -115,18 +135,15 @@ class Surroundings:
         return beside
 
 
-def _neighbours(here: Sequence[Place]) -> tuple[NDArray[np.intp], list[tuple[int, NDArray[np.float64]]]]:
+def _neighbours(places: Places) -> tuple[NDArray[np.intp], list[tuple[int, Column]]]:
     """An order in which neighbours are near each other; and for each distance in it, what such two count together."""
-    codes: dict[str, int] = {}
-    conversations = np.array([codes.setdefault(place.conversation_id, len(codes)) for place in here])
-    sequences = np.array([place.sequence for place in here])
-    order = np.lexsort((sequences, conversations))
-    conversations, sequences = conversations[order], sequences[order]
-    times = np.array([place.created_at for place in here])[order]
+    order = np.lexsort((places.sequence, places.conversation))
+    conversations, sequences = places.conversation[order], places.sequence[order]
+    times = places.created_at[order]
     decay = np.array([*NEIGHBOUR_DECAY, 0.0])
     pairs = []
     # In this order a neighbour is at most as many places away as it is in sequence.
-    for step in range(1, min(len(NEIGHBOUR_DECAY), len(here) - 1) + 1):
+    for step in range(1, min(len(NEIGHBOUR_DECAY), len(order) - 1) + 1):
         distance = np.clip(sequences[step:] - sequences[:-step] - 1, 0, len(NEIGHBOUR_DECAY))
         together = (conversations[step:] == conversations[:-step]) & (
             np.abs(times[step:] - times[:-step]) <= SESSION_GAP_MICROSECONDS
@@ -135,12 +152,15 @@ def _neighbours(here: Sequence[Place]) -> tuple[NDArray[np.intp], list[tuple[int
     return order, pairs
 
 
-def _boost(place: Place, named: set[str]) -> float:
-    by_user = USER_BOOST if place.role == type_pb2.ROLE_USER else 1.0
-    return by_user * (SPEAKER_BOOST if named.intersection(_WORD.findall(place.name.lower())) else 1.0)
+def _boost(name: str, role: int, named: set[str]) -> float:
+    by_user = USER_BOOST if role == type_pb2.ROLE_USER else 1.0
+    return by_user * (SPEAKER_BOOST if named.intersection(_WORD.findall(name.lower())) else 1.0)
 
 
-def _scaled(found: Iterable[Found]) -> dict[int, float]:
-    scores = {each.n: each.score for each in found}
-    best = max(scores.values(), default=0.0)
-    return {n: score / best for n, score in scores.items()} if best > 0 else {}
+def _scaled(found: Sequence[Found], rows: NDArray[np.intp], count: int) -> Column:
+    """The scores divided by their best, each in its row."""
+    scaled = np.zeros(count)
+    best = max((each.score for each in found), default=0.0)
+    if best > 0:
+        scaled[rows] = np.array([each.score for each in found]) / best
+    return scaled

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import structlog
 
 from embedders import Embedder, EmbedderUnavailable
 from recall_service.likeness import WordVectors, content_words, likeness
-from recall_service.ranking import Scored, Surroundings, fuse, with_likeness
+from recall_service.ranking import Hits, Scored, Surroundings, fuse, with_likeness
 from recall_service.store import Filters, Found, RecallStore
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message, MessageHit
@@ -49,22 +50,23 @@ class Searcher:
                 self._by_meaning_if_quick(tenant, query, filters, most),
             )
         fused = fuse(words, meaning)
-        places = await self._store.places(tenant, [each.n for each in fused], filters.scope)
-        placed = [each for each in fused if each.n in places]
-        around = Surroundings([each.n for each in placed], places, query)
+        places = await self._store.places(tenant, fused.n.tolist(), filters.scope)
+        # Some may have been purged meanwhile.
+        placed = fused if len(places) == len(fused) else fused.taken(np.isin(fused.n, places.n))
+        around = Surroundings(places, query)
         ranked = around.ranked(placed, max(_COMPARED, limit))
         messages: dict[int, Message] = {}
         if mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC) and self._word_vectors:
-            messages = await self._store.numbered(tenant, [each.n for each in ranked[:_COMPARED]])
+            messages = await self._store.numbered(tenant, ranked.n[:_COMPARED].tolist())
             ranked = around.ranked(await self._compared(query, placed, messages, self._word_vectors), limit)
-        best = ranked[:limit]
+        best = ranked.scored()[:limit]
         if others := [each.n for each in best if each.n not in messages]:
             messages |= await self._store.numbered(tenant, others)
         return _hits(best, messages)
 
     async def _compared(
-        self, query: str, placed: list[Scored], messages: Mapping[int, Message], word_vectors: WordVectors
-    ) -> list[Scored]:
+        self, query: str, placed: Hits, messages: Mapping[int, Message], word_vectors: WordVectors
+    ) -> Hits:
         """The scores, with what the words of these messages add to them."""
         words = content_words(query)
         if not words:

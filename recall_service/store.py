@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from embedders import Vectors
+from recall_service.places import Places
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
@@ -33,22 +34,12 @@ class Filters:
     end: int = 2**63 - 1
 
 
-# A search makes hundreds of these two, and a tuple is made in a third of a dataclass's time.
+# A search makes hundreds of these, and a tuple is made in a third of a dataclass's time.
 class Found(NamedTuple):
     """A message that a search has come upon. `n`: the store's number of it; `score`: above zero, better is more."""
 
     n: int
     score: float
-
-
-class Place(NamedTuple):
-    """Where and when a message stands (microseconds since 1970), and who spoke (empty if it has no name)."""
-
-    conversation_id: str
-    sequence: int
-    name: str = ""
-    role: int = type_pb2.ROLE_UNSPECIFIED
-    created_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +111,7 @@ class RecallStore(Protocol):
         """Messages nearest to `vector` (shape: dimensions) by cosine, best first; not those that still wait."""
         ...
 
-    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> dict[int, Place]:
+    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> Places:
         """Of those that are there. `scope`: where they were found."""
         ...
 

@@ -31,7 +31,9 @@ def _embedder(prefix: str, default: str = "", of: str = "") -> tuple[Variable, .
             default,
         ),
         Variable(f"{prefix}_BASE_URL", f"the embeddings endpoint, up to and with /v1{of}"),
-        Variable(f"{prefix}_MODEL", f"the embedding model's name there, or in fastembed{of}"),
+        Variable(
+            f"{prefix}_MODEL", f"the embedding model's name there, or in fastembed (there also NAME@DIRECTORY){of}"
+        ),
         Variable(f"{prefix}_API_KEY", f"that endpoint's key{of}", secret=True),
         Variable(f"{prefix}_DIMENSIONS", f"the embedding's length at that endpoint{of}"),
     )

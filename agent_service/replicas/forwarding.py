@@ -15,12 +15,13 @@ from servicekit.principal import Principal, Signer
 from servicekit.rpc import Context
 from triptych.agent.v1 import turn_pb2
 from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
+from triptych.agent.v1.sharing_pb2_grpc import SharingServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 _FORWARDED = "triptych-forwarded"
-_STUBS: tuple[Any, ...] = (AgentServiceStub, TurnServiceStub)
+_STUBS: tuple[Any, ...] = (AgentServiceStub, TurnServiceStub, SharingServiceStub)
 
 
 class _Neighbour(Peer):

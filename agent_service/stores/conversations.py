@@ -34,7 +34,8 @@ _FENCE = Prepared(select(conversations.c.fence).where(_HERE))
 class Lease:
     """The right to run a conversation's turns: writes carry `fence`, and one that has been overtaken is refused.
 
-    `changed`: it was somebody else's before, so that what is known of the conversation may be old.
+    `changed`: it was somebody else's before, so that what is known of the conversation may be old. `guest`: it is, or
+    was, the conversation of a user with whom the agent is shared.
     """
 
     conversation_id: str
@@ -42,6 +43,7 @@ class Lease:
     fence: int
     view: View
     changed: bool = False
+    guest: bool = False
 
 
 def create(
@@ -147,7 +149,7 @@ def claim(
             .where(owned(conversations, tenant), conversations.c.id == conversation_id)
             .values(lease_owner=claimant, fence=fence, updated_at=clock.now())
         )
-    return Lease(conversation_id, claimant, fence, View.of(row), changed)
+    return Lease(conversation_id, claimant, fence, View.of(row), changed, row.guest_id is not None)
 
 
 def check_here(connection: Connection, tenant: Tenant, conversation_id: str, me: str, agent_id: str = "") -> None:

@@ -126,7 +126,11 @@ conversations = Table(
     Column("forked_from_id", String(64), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    # The user of the account whose conversation it is, if the agent is shared; and since when it is no more.
+    Column("guest_id", String(100)),
+    Column("guest_until", BigInteger),
     Index("conversations_by_agent", "account_id", "user_id", "agent_id", "created_at", "id"),
+    Index("conversations_by_guest", "account_id", "guest_id"),
 )
 
 # Not by owner: it is about processes, and holds nothing of any user.

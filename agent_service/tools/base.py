@@ -90,7 +90,7 @@ class BlockTool(Generic[Args]):
 
 @dataclass(frozen=True)
 class CallContext:
-    """Who calls, and the key under which a repeated call has one effect."""
+    """Who calls, and the key under which a repeated call has one effect. `guest`: for whom the agent is another's."""
 
     caller: Principal
     agent: Agent
@@ -101,6 +101,7 @@ class CallContext:
     tiers: Tiers
     store: Store
     now: datetime
+    guest: bool = False
 
 
 @dataclass(frozen=True)

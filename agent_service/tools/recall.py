@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Literal
 
 from pydantic import Field
 
+from agent_service.stores import guests
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
 from triptych.recall.v1.recall_pb2 import MessageHit, SearchMessagesRequest
 from triptych.type.v1 import type_pb2
 
+# What recall gives at once; among it are what guests said.
+_MOST_SEARCHED = 100
 _ROLES = {
     "user": type_pb2.ROLE_USER,
     "assistant": type_pb2.ROLE_ASSISTANT,
@@ -40,10 +44,24 @@ async def conversation_search(context: CallContext, args: ConversationSearch) ->
         end_time=dates.parse("end_date", args.end_date, end=True),
         limit=args.limit,
     )
-    hits = await context.tiers.search_messages(context.caller, request)
+    hits = await _found(context, request)
     if not hits:
         return "No messages found."
     return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)
+
+
+async def _found(context: CallContext, request: SearchMessagesRequest) -> Sequence[MessageHit]:
+    """A guest's turn finds what its guest said; the owner's finds what no guest said, who may have meant to mislead."""
+    if context.guest:
+        request.conversation_id = context.conversation_id
+        return await context.tiers.search_messages(context.caller, request)
+    tenant, agent_id = context.caller.tenant, context.agent.id
+    of_guests = await context.store.read(lambda c: guests.conversations_of(c, tenant, agent_id))
+    wanted = request.limit
+    if of_guests:
+        request.limit = _MOST_SEARCHED
+    hits = await context.tiers.search_messages(context.caller, request)
+    return [hit for hit in hits if hit.message.conversation_id not in of_guests][:wanted]
 
 
 def _shown(hit: MessageHit, context: CallContext) -> dict[str, str]:

@@ -41,6 +41,8 @@ BASE_TOOLS: dict[str, tuple[str, ...]] = {
     "react_agent": (),
     "workflow_agent": (),
 }
+# What a guest of the agent may have called for it: what reads, and what speaks.
+FOR_GUESTS = frozenset({"conversation_search", "archival_memory_search", speech.SEND_MESSAGE})
 # Calling one of these ends the turn.
 ENDING = frozenset({"memory_finish_edits", "finish_rethinking_memory"})
 

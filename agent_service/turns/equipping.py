@@ -15,6 +15,8 @@ async def equip(running: Running) -> None:
     if running.sleeping:
         running.toolbox = sleep.toolbox(await running.parts.store.read(lambda c: sleeps.sources(c, tenant, turn.id)))
         return
+    if running.guest:  # what it was made with is all
+        return
     names = registry.others(running.agent.tools)
     wanted = definitions.client_tools(running.claimed.record.request.client_tools)
     if not names and not wanted:

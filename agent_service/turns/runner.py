@@ -151,7 +151,7 @@ class TurnRunner:
         if running.sleeping:
             failed = turn.state != turn_pb2.TURN_STATE_COMPLETED
             running.with_next_commit(lambda c: sleeps.end(c, tenant, turn.id, failed=failed))
-        elif agent.sleep_time.enabled:
+        elif agent.sleep_time.enabled and not running.guest:
             running.with_next_commit(lambda c: sleeps.note(c, tenant, agent, turn))
 
 

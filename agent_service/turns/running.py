@@ -14,7 +14,7 @@ from agent_service.context.window import Window
 from agent_service.models.types import ChatMessage, ToolSchema
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
-from agent_service.tools import toolbox
+from agent_service.tools import registry, toolbox
 from agent_service.turns import journal, sleeping
 from agent_service.turns.events import EventMaker
 from agent_service.turns.feed import Feed
@@ -46,7 +46,9 @@ class Running:
         self.agent = sleeping.asleep(claimed.agent) if self.sleeping else claimed.agent
         self.principal = Principal(claimed.record.tenant)
         self.tenant = self.principal.tenant
-        self.toolbox = toolbox.build(self.agent.tools, {})
+        self.guest = claimed.lease.guest
+        offered = [name for name in self.agent.tools if name in registry.FOR_GUESTS or not self.guest]
+        self.toolbox = toolbox.build(offered, {})
         # What the next step is offered of them, and what the model is told before it.
         self.tools: list[ToolSchema] = self.toolbox.schemas(self.toolbox.names)
         self.reminder = ""

@@ -90,6 +90,7 @@ class Caller:
             tiers=running.parts.tiers,
             store=running.parts.store,
             now=self.now,
+            guest=running.guest,
         )
 
 

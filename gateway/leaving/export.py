@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from gateway.backends import Backends
 from servicekit.principal import Principal
-from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1.gateway_pb2 import User
 from triptych.recall.v1 import recall_pb2
@@ -58,6 +58,7 @@ class Exporter:
         return [
             ("agents", _all(core, back.agents.ListAgents, agents, "agents", caller)),
             ("providers", _all(core, back.providers.ListProviders, providers, "providers", caller)),
+            ("shared_messages", self._shared_messages(caller)),
             ("blocks", _all(core, back.agents.ListBlocks, blocks, "blocks", caller)),
             ("identities", _all(core, back.identities.ListIdentities, identities, "identities", caller)),
             ("conversations", self._conversations(caller)),
@@ -67,6 +68,17 @@ class Exporter:
             ("documents", _all(archival, back.archival.ListDocuments, documents, "documents", caller)),
             ("passages", _all(archival, back.archival.ListPassages, passages, "passages", caller)),
         ]
+
+    async def _shared_messages(self, caller: Principal) -> AsyncIterator[Message]:
+        """What was said with agents that others share with the user."""
+        back = self._backends
+        listed = await back.agent_peer.unary(
+            back.sharing.ListSharedAgents, sharing_pb2.ListSharedAgentsRequest(), caller=caller
+        )
+        for agent in listed.agents:
+            wanted = sharing_pb2.ListSharedMessagesRequest(agent_id=agent.agent_id, page_size=_PAGE)
+            async for each in _all(back.agent_peer, back.sharing.ListSharedMessages, wanted, "messages", caller):
+                yield each
 
     async def _conversations(self, caller: Principal) -> AsyncIterator[Message]:
         back = self._backends

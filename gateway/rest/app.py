@@ -35,6 +35,7 @@ from gateway.rest import (
     providers,
     runs,
     search,
+    sharing,
     steps,
     tool_search,
     tools,
@@ -123,7 +124,7 @@ def make_api() -> FastAPI:
         mcp_servers,
     ):
         _add(app, module.router)
-    for module in (openai_chat, openai_models, docs, admin, providers, unsupported):
+    for module in (openai_chat, openai_models, docs, admin, providers, sharing, unsupported):
         _add(app, module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

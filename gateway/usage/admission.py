@@ -12,7 +12,7 @@ from servicekit import scopes
 from servicekit.principal import Tenant
 from triptych.errors import ResourceExhausted
 
-_START_TURN = "/triptych.agent.v1.TurnService/StartTurn"
+_START_TURN = ("/triptych.agent.v1.TurnService/StartTurn", "/triptych.agent.v1.SharingService/StartSharedTurn")
 _TURN_RETRY_SECONDS = 1.0
 # How names of methods begin by which more is kept afterwards.
 _KEEPING = ("Add", "Append", "Create", "Insert", "Start", "Update")
@@ -49,7 +49,7 @@ class Admission:
             return
         account = await self._book.account(tenant)
         _check(account, method)
-        live = method == _START_TURN
+        live = method in _START_TURN
         account.live_turns += live
         try:
             yield
@@ -63,7 +63,7 @@ def _check(account: Account, method: str) -> None:
     keeps = method.rpartition("/")[2].startswith(_KEEPING)
     if keeps and limits.stored_bytes and used.kept_bytes >= limits.stored_bytes:
         raise _exhausted("stored_bytes", limits.stored_bytes, None)
-    if method != _START_TURN:
+    if method not in _START_TURN:
         return
     if limits.tokens_per_day and used.tokens >= limits.tokens_per_day:
         raise _exhausted("tokens_per_day", limits.tokens_per_day, seconds_left_today())

@@ -8,7 +8,8 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place, Scope, Waiting
+from recall_service.places import Places
+from recall_service.store import Filters, Found, Scope, Waiting
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -48,8 +49,8 @@ class MessageIndex(Protocol):
 
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
 
-    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
-        """As `RecallStore.places`, of those that are in memory."""
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
+        """As `RecallStore.places`, if all are in memory."""
         ...
 
     def appended(self) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedders import Vectors
-from recall_service.store import ALL_ROLES, Filters, Found, Place
+from recall_service.places import Places
+from recall_service.store import ALL_ROLES, Filters, Found
 from recall_service.stores.growing import Growing
 from recall_service.stores.quantised import Quantised
 from recall_service.stores.rough import Rough
@@ -21,6 +22,7 @@ _MANY = 8_000
 _FOR_EACH = 10
 # The rough look chooses what it looks at anew when there are so many times as many rows.
 _AXES_LAST = 3
+_ROLES = max(ALL_ROLES) + 1
 _ANYTHING = Filters()
 
 # A message's number, role, time, sequence, conversation, speaker, and its vector as it is stored.
@@ -127,22 +129,23 @@ class Matrix:
         best = best[scores[best] > 0]
         return list(map(Found, self.columns.n[rows[best]].tolist(), scores[best].tolist()))
 
-    def places(self, numbers: Sequence[int]) -> dict[int, Place]:
-        """Of those that are here."""
-        here = self.columns
-        if not len(here.n):
-            return {}
-        wanted = np.array(numbers, dtype=np.int64)
-        rows = np.minimum(np.searchsorted(here.n, wanted), len(here.n) - 1)
-        rows = rows[here.n[rows] == wanted]
-        columns = (here.n, here.conversation, here.sequence, here.name, here.role, here.created_at)
-        conversations, names = self._conversations.texts, self._names.texts
-        return {
-            n: Place(conversations[conversation], sequence, names[name], role, created_at)
-            for n, conversation, sequence, name, role, created_at in zip(
-                *(column[rows].tolist() for column in columns), strict=True
-            )
-        }
+    def places(self, numbers: Sequence[int]) -> Places | None:
+        """Of the messages of these numbers, if all are here."""
+        here, wanted = self.columns, np.unique(np.array(numbers, dtype=np.int64))
+        rows = np.searchsorted(here.n, wanted)
+        if len(rows) and (rows[-1] == len(here.n) or (here.n[rows] != wanted).any()):
+            return None
+        # One number for name and role.
+        spoken, speaker = np.unique(here.name[rows] * _ROLES + here.role[rows], return_inverse=True)
+        names = self._names.texts
+        return Places(
+            n=wanted,
+            conversation=here.conversation[rows],
+            sequence=here.sequence[rows],
+            created_at=here.created_at[rows],
+            speaker=speaker,
+            speakers=[(names[each // _ROLES], each % _ROLES) for each in spoken.tolist()],
+        )
 
     def _promising(self, query: Vectors, filters: Filters, most: int) -> NDArray[np.intp]:
         """Rows that pass the filters: all of them, or of very many those that look best at a rough look."""
@@ -159,7 +162,7 @@ class Matrix:
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
         here = self.columns
-        allowed = np.zeros(max(ALL_ROLES) + 1, dtype=np.bool_)
+        allowed = np.zeros(_ROLES, dtype=np.bool_)
         allowed[list(filters.roles)] = True
         passing: NDArray[np.bool_] = allowed[here.role]
         if (filters.start, filters.end) != (_ANYTHING.start, _ANYTHING.end):

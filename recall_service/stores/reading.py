@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, and_, bindparam, func, select, tuple_
 
-from recall_service.store import Place, Scope
+from recall_service.places import Place, Places
+from recall_service.store import Scope
 from recall_service.stores.tables import messages, owned, owner
 from servicekit.paging import Page
 from servicekit.principal import Tenant
@@ -59,9 +60,9 @@ def numbered(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> 
     return {row.n: Message.FromString(row.body) for row in rows}
 
 
-def places(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Place]:
+def places(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> Places:
     rows = connection.execute(_PLACES, owner(tenant, numbers=list(numbers)))
-    return {row.n: Place(row.conversation_id, row.sequence, row.name, row.role, row.created_at) for row in rows}
+    return Places.of(Place(*row) for row in rows)
 
 
 def count(connection: Connection, tenant: Tenant, scope: Scope) -> int:

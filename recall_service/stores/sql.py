@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Lag, Place, Scope, Waiting
+from recall_service.places import Places
+from recall_service.store import Filters, Found, Lag, Scope, Waiting
 from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
@@ -58,11 +59,12 @@ class SqlRecallStore:
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._index.find_meaning(tenant, vector, filters, most)
 
-    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> dict[int, Place]:
+    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> Places:
         known = self._index.places(tenant, scope, numbers)
-        if others := [n for n in numbers if n not in known]:
-            known |= await self._database.read(lambda c: reading.places(c, tenant, others))
-        return known
+        return known if known is not None else await self._read_places(tenant, numbers)
+
+    async def _read_places(self, tenant: Tenant, numbers: Sequence[int]) -> Places:
+        return await self._database.read(lambda c: reading.places(c, tenant, numbers))
 
     async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]:
         return await self._database.read(lambda c: reading.numbered(c, tenant, numbers))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, text
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place, Scope, Waiting
+from recall_service.places import Places
+from recall_service.store import Filters, Found, Scope, Waiting
 from recall_service.stores import finding, pending, words
 from recall_service.stores.postings import Postings
 from recall_service.stores.vectors import VectorCache
@@ -62,7 +63,7 @@ class SqliteIndex:
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._cache.nearest(tenant, vector, filters, most)
 
-    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
         return self._cache.places(tenant, scope.agent_id, numbers)
 
     def appended(self) -> None:

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place
+from recall_service.places import Places
+from recall_service.store import Filters, Found
 from recall_service.stores import pending
 from recall_service.stores.matrix import Matrix
 from servicekit.principal import Tenant
@@ -19,7 +20,19 @@ _INLINE_ROWS = 4_000
 _INLINE_NEW_ROWS = 100
 # So many are read at once: what else is read goes on between.
 _ROWS_AT_ONCE = 5_000
+# Above every number.
+_NONE = 2**63
 _Key = tuple[Tenant, str]
+
+
+class _Reading:
+    """What is being read of a key. `as_of`: the change as of which it will be complete."""
+
+    def __init__(self, as_of: int) -> None:
+        self.as_of = as_of
+        self.lowest_came = _NONE
+        self.kept = True
+        self.task: asyncio.Task[Matrix] | None = None
 
 
 class VectorCache:
@@ -31,8 +44,7 @@ class VectorCache:
         # As of which change each is complete.
         self._complete: dict[_Key, int] = {}
         self._changes = 0
-        # What is being read, and as of which change.
-        self._reading: dict[_Key, tuple[int, asyncio.Task[Matrix]]] = {}
+        self._readings: dict[_Key, _Reading] = {}
 
     async def nearest(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         matrix = await self._matrix((tenant, filters.scope.agent_id))
@@ -40,62 +52,79 @@ class VectorCache:
             return matrix.nearest(vector, filters, most)
         return await asyncio.to_thread(matrix.nearest, vector, filters, most)
 
-    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> dict[int, Place]:
-        """Of those that are in memory."""
+    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> Places | None:
+        """If all are in memory."""
         matrix = self._matrices.get((tenant, agent_id))
-        return matrix.places(numbers) if matrix else {}
+        return matrix.places(numbers) if matrix is not None else None
 
     def forget(self, tenant: Tenant) -> None:
         """Some of the user's vectors were changed or purged."""
         self._changes += 1
-        for key in [key for key in self._matrices if key[0] == tenant]:
-            del self._matrices[key], self._complete[key]
+        self._drop([key for key in self._matrices if key[0] == tenant])
+        for key, reading in self._readings.items():
+            if key[0] == tenant:
+                reading.kept = False
 
     def came(self, first: int) -> None:
         """Vectors came, the lowest of number `first`: who has later ones would not look for it any more."""
         self._changes += 1
-        for key in [key for key, matrix in self._matrices.items() if matrix.last >= first]:
-            del self._matrices[key], self._complete[key]
+        self._drop([key for key, matrix in self._matrices.items() if matrix.last >= first])
+        for reading in self._readings.values():
+            reading.lowest_came = min(reading.lowest_came, first)
 
     async def _matrix(self, key: _Key) -> Matrix:
-        """The agent's vectors (all of the user's, if the agent is empty)."""
-        known = self._matrices.get(key)
-        if known is not None and self._complete[key] == self._changes:
-            self._matrices.move_to_end(key)
-            return known
-        changes, reading = self._reading.get(key, (-1, None))
-        if reading is None or changes != self._changes:
-            reading = asyncio.get_running_loop().create_task(self._read(key, known, self._changes))
-            self._reading[key] = (self._changes, reading)
-            reading.add_done_callback(lambda done: self._has_read(key, done))
-        # Shielded: a search that runs out of patience leaves what it began to the next one.
-        return await asyncio.shield(reading)
+        """The agent's vectors (all of the user's, if the agent is empty), with all that had come before the call."""
+        wanted = self._changes
+        while True:
+            known = self._matrices.get(key)
+            if known is not None and self._complete[key] >= wanted:
+                self._matrices.move_to_end(key)
+                return known
+            reading = self._readings.get(key) or self._begin(key)
+            assert reading.task is not None
+            # Shielded: a search that runs out of patience leaves what it began to the next one.
+            matrix = await asyncio.shield(reading.task)
+            if reading.as_of >= wanted:
+                return matrix
 
-    async def _read(self, key: _Key, known: Matrix | None, changes: int) -> Matrix:
+    def _begin(self, key: _Key) -> _Reading:
+        reading = self._readings[key] = _Reading(self._changes)
+        reading.task = asyncio.get_running_loop().create_task(self._read(key, reading))
+        reading.task.add_done_callback(lambda done: self._ended(key, done))
+        return reading
+
+    async def _read(self, key: _Key, reading: _Reading) -> Matrix:
         """What is known, and what has come since."""
-        matrix = known or Matrix()
-        complete = False
+        matrix, complete = self._matrices.get(key) or Matrix(), False
         while not complete:
-            after = matrix.last
+            after, reading.lowest_came = matrix.last, _NONE
             rows = await self._database.read(lambda c: pending.vectors_since(c, *key, after, _ROWS_AT_ONCE))  # noqa: B023
+            complete = len(rows) < _ROWS_AT_ONCE
+            # What came meanwhile may be in these rows, or not: from there on they are read once more.
+            came = reading.lowest_came
+            if reading.kept and rows and after < came <= rows[-1][0]:
+                rows, complete = [row for row in rows if row[0] < came], False
             inline = len(rows) <= _INLINE_NEW_ROWS
             matrix = matrix.grown(rows) if inline else await asyncio.to_thread(matrix.grown, rows)
-            complete = len(rows) < _ROWS_AT_ONCE
+            # One that came among those that were read before is not there: good for this search, not to be kept.
+            reading.kept = reading.kept and reading.lowest_came > matrix.last
         if len(matrix) > _INLINE_ROWS:
             await asyncio.to_thread(matrix.prepare)
-        if changes == self._changes:  # else what was read may be out of date: good for this search, not to be kept
-            self._matrices[key], self._complete[key] = matrix, changes
+        if reading.kept and reading.lowest_came > matrix.last:
+            self._matrices[key], self._complete[key] = matrix, reading.as_of
             self._matrices.move_to_end(key)
             self._evict()
         return matrix
 
-    def _has_read(self, key: _Key, done: asyncio.Task[Matrix]) -> None:
-        if self._reading.get(key, (0, None))[1] is done:
-            del self._reading[key]
+    def _ended(self, key: _Key, done: asyncio.Task[Matrix]) -> None:
+        del self._readings[key]
         if not done.cancelled():
             done.exception()  # looked at, since whoever asked may be gone
 
     def _evict(self) -> None:
         while len(self._matrices) > 1 and sum(each.size_bytes for each in self._matrices.values()) > _MOST_BYTES:
-            key, _ = self._matrices.popitem(last=False)
-            del self._complete[key]
+            self._drop([next(iter(self._matrices))])
+
+    def _drop(self, keys: Sequence[_Key]) -> None:
+        for key in keys:
+            del self._matrices[key], self._complete[key]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import date, timedelta
+from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, text
 
@@ -15,6 +16,7 @@ from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 _ADD = Prepared(text("INSERT INTO messages_fts (rowid, scope, body) VALUES (:n, :scope, :body)"))
+_SECONDS_OF_A_DAY = 86_400
 _SPOKEN = set(ALL_ROLES) - {type_pb2.ROLE_TOOL}
 _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bindparam("numbers", expanding=True))
 
@@ -22,7 +24,7 @@ _REMOVE = text("DELETE FROM messages_fts WHERE rowid IN :numbers").bindparams(bi
 def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
     """Indexes messages by their numbers; one without text has no words to find."""
     rows = [
-        {"n": n, "scope": " ".join(_scope_words(tenant, message)), "body": indexed(message)}
+        {"n": n, "scope": _scope(tenant, message.agent_id, message.role in _SPOKEN), "body": indexed(message)}
         for n, message in numbered.items()
         if message.text
     ]
@@ -41,8 +43,7 @@ def compact(connection: Connection) -> None:
 
 def indexed(message: Message) -> str:
     """The text whose words are searched."""
-    day = message.create_time.ToDatetime(UTC)
-    return f"{spoken(message)} ({day.day} {day:%B %Y})"
+    return f"{spoken(message)} ({_day(message.create_time.seconds // _SECONDS_OF_A_DAY)})"
 
 
 def spoken(message: Message) -> str:
@@ -63,9 +64,17 @@ def is_spoken(filters: Filters) -> bool:
     return set(filters.roles) == _SPOKEN
 
 
-def _scope_words(tenant: Tenant, message: Message) -> list[str]:
-    words = [user_word(tenant), agent_word(tenant, message.agent_id)]
-    return words + [f"s{word}" for word in words] if message.role in _SPOKEN else words
+@lru_cache(10_000)
+def _scope(tenant: Tenant, agent_id: str, is_spoken: bool) -> str:
+    words = [user_word(tenant), agent_word(tenant, agent_id)]
+    return " ".join(words + [f"s{word}" for word in words] if is_spoken else words)
+
+
+@lru_cache(10_000)
+def _day(number: int) -> str:
+    """That many days after the first of 1970."""
+    day = date(1970, 1, 1) + timedelta(number)
+    return f"{day.day} {day:%B %Y}"
 
 
 def user_word(tenant: Tenant) -> str:

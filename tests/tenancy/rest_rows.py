@@ -183,6 +183,10 @@ ROWS: dict[str, Row] = {
     "POST /v1/model-providers": Row({"name": "p-{uuid}", "base_url": "{mcp_url}"}),
     "PATCH /v1/model-providers/{provider_id}": Row({"api_key": "k"}),
     "DELETE /v1/model-providers/{provider_id}": Row(path={"provider_id": "{+provider}"}),
+    "POST /v1/agents/{agent_id}/shares": Row({"user_id": "user-00000000-0000-0000-0000-000000000000"}),
+    "DELETE /v1/agents/{agent_id}/shares/{user_id}": Row(path={"agent_id": "{+lent}", "user_id": "{me}"}),
+    "GET /v1/shared-agents/{agent_id}/messages": Row(path={"agent_id": "{lent}"}),
+    "POST /v1/shared-agents/{agent_id}/messages": Row({"text": "hello"}, path={"agent_id": "{lent}"}),
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),

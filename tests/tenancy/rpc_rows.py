@@ -94,6 +94,13 @@ ROWS: dict[str, Any] = {
     "IdentityService/DeleteIdentity": {"identity_id": "{+identity}"},
     "IdentityService/AttachIdentity": {"identity_id": "{identity}", "block_id": "{block}"},
     "IdentityService/DetachIdentity": {"identity_id": "{+identity}", "agent_id": "{agent}"},
+    # Agents for guests
+    "SharingService/ShareAgent": {"agent_id": "{agent}", "user_id": "user-00000000-0000-0000-0000-000000000000"},
+    "SharingService/ListAgentShares": {"agent_id": "{agent}"},
+    "SharingService/RevokeAgentShare": {"agent_id": "{+lent}", "user_id": "{me}"},
+    "SharingService/ListSharedAgents": {},
+    "SharingService/StartSharedTurn": {"agent_id": "{lent}", "request_id": "{uuid}", "text": "hello"},
+    "SharingService/ListSharedMessages": {"agent_id": "{lent}"},
     # Turns
     "TurnService/StartTurn": {
         "agent_id": "{agent}",

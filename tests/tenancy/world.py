@@ -25,13 +25,24 @@ from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
 from triptych import ACCOUNT
-from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, step_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1 import gateway_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
-MODULES = (agent_pb2, turn_pb2, step_pb2, identity_pb2, provider_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+MODULES = (
+    agent_pb2,
+    turn_pb2,
+    step_pb2,
+    identity_pb2,
+    provider_pb2,
+    sharing_pb2,
+    archival_pb2,
+    recall_pb2,
+    gateway_pb2,
+    memory_pb2,
+)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for module in MODULES
@@ -129,6 +140,8 @@ MAKING: dict[str, tuple[str, Any, str]] = {
     "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
     "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
     "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
+    # An agent that the user may talk with as its guests do.
+    "lent": ("SharingService/ShareAgent", {"agent_id": "{+agent}", "user_id": "{me}"}, "share.agent_id"),
     # What the account shares.
     "shared_archive": ("ArchivalService/CreateArchive", {"archive": {"name": "{words}"}}, "archive.id"),
     "shared_passage": (
@@ -176,7 +189,7 @@ MAKING_BY_REST: dict[str, tuple[str, Any]] = {
 }
 # These belong to an account, so the stranger's are another account's.
 SHARED = tuple(kind for kind in MAKING if kind.startswith("shared_"))
-OF_ACCOUNT = ("user", "key", "erased", *SHARED)
+OF_ACCOUNT = ("me", "user", "key", "erased", *SHARED)
 
 
 class World:
@@ -202,7 +215,8 @@ class World:
         world._keys["bob"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
         tools = await world.ask("ann", "AgentService/ListTools", {})
         for user in CANARIES:
-            world.ids[user] = {"tool": tools.tools[0].id, "mcp_url": f"{mcp_url}?of={user}"}
+            me = await world.ask(user, "GatewayService/WhoAmI", {})
+            world.ids[user] = {"me": me.user.id, "tool": tools.tools[0].id, "mcp_url": f"{mcp_url}?of={user}"}
             for kind in MAKING:
                 if kind in SHARED and user == "bob":  # Ann's account is his
                     continue

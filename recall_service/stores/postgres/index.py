@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, text
 
 from embedders import Vectors
-from recall_service.store import Filters, Found, Place, Scope, Waiting
+from recall_service.places import Places
+from recall_service.store import Filters, Found, Scope, Waiting
 from recall_service.stores.postgres import outbox, vectors, words
 from servicekit.principal import Tenant
 from servicekit.sql import Database
@@ -62,8 +63,8 @@ class PostgresIndex:
     async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
         return await self._database.read(lambda c: vectors.find(c, tenant, vector, filters, most))
 
-    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> dict[int, Place]:
-        return {}
+    def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
+        return None
 
     def appended(self) -> None:
         """Nothing is kept in memory."""

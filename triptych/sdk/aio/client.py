@@ -16,6 +16,7 @@ from triptych.sdk.aio.documents import AsyncDocuments
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.own_memory import AsyncMemory
 from triptych.sdk.aio.providers import AsyncProviders
+from triptych.sdk.aio.sharing import AsyncSharedAgents, AsyncShares
 from triptych.sdk.aio.steps import AsyncSteps
 from triptych.sdk.aio.tools import AsyncMcpServers, AsyncTools
 from triptych.sdk.aio.transport import AsyncTransport
@@ -55,6 +56,8 @@ class AsyncTriptych:
         self.tools = AsyncTools(self._transport)
         self.mcp_servers = AsyncMcpServers(self._transport)
         self.providers = AsyncProviders(self._transport)
+        self.shares = AsyncShares(self._transport)
+        self.shared_agents = AsyncSharedAgents(self._transport)
         self.recall = AsyncRecall(self._transport)
         self.archival = AsyncArchival(self._transport)
         self.archives = AsyncArchives(self._transport)

@@ -17,6 +17,7 @@ from triptych.sdk.sync.documents import Documents
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.own_memory import Memory
 from triptych.sdk.sync.providers import Providers
+from triptych.sdk.sync.sharing import SharedAgents, Shares
 from triptych.sdk.sync.steps import Steps
 from triptych.sdk.sync.tools import McpServers, Tools
 from triptych.sdk.sync.transport import Transport
@@ -56,6 +57,8 @@ class Triptych:
         self.tools = Tools(self._transport)
         self.mcp_servers = McpServers(self._transport)
         self.providers = Providers(self._transport)
+        self.shares = Shares(self._transport)
+        self.shared_agents = SharedAgents(self._transport)
         self.recall = Recall(self._transport)
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)
