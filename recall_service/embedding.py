@@ -61,10 +61,10 @@ class EmbeddingWorker:
                 await self._embed_all()
             except EmbedderUnavailable as error:
                 _log.warning("messages wait to be embedded", problem=error.message)
-                self._retry()
+                await self._rest()
             except Exception:  # a full disk, a fault of ours: the log has it, and messages must not wait for ever
                 _log.exception("embedding failed")
-                self._retry()
+                await self._rest()
 
     async def _until_wanted(self) -> None:
         """Returns when it was woken, and now and then: another replica may have died with what it had claimed."""
@@ -74,8 +74,10 @@ class EmbeddingWorker:
         except TimeoutError:
             return
 
-    def _retry(self) -> None:
-        asyncio.get_running_loop().call_later(self._retry_seconds, self._wanted.set)
+    async def _rest(self) -> None:
+        """Whatever is appended meanwhile: what has just failed is not tried with each append."""
+        await asyncio.sleep(self._retry_seconds)
+        self._wanted.set()
 
     async def _embed_all(self) -> None:
         while waiting := await self._store.waiting(_BATCH):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from embedders.openai import OpenAIEmbedder
-from recall_service import search
+from recall_service import embedding, search
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.store import Filters, RecallStore
@@ -86,6 +87,26 @@ async def test_an_outage_delays_and_loses_nothing(
     await _all_embedded(store)
     assert len(endpoint.asked) == 4
     assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 1
+
+
+async def test_what_is_appended_in_an_outage_does_not_have_the_embedder_tried_more_often(
+    store: RecallStore, embedder: OpenAIEmbedder, endpoint: EmbeddingsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "_GATHER_SECONDS", 0.0)
+    endpoint.always = lambda _: (401, b"")
+    worker = EmbeddingWorker(store, embedder, retry_seconds=60)
+    await store.append(ANN, batch("one"))
+    worker.start()
+
+    async def tries() -> int:
+        return len(endpoint.asked)
+
+    await eventually(tries, bool)
+    for _ in range(5):
+        worker.wake()
+        await asyncio.sleep(0.05)
+    assert await tries() == 1
+    await worker.close()
 
 
 async def test_one_refused_message_does_not_hold_up_the_others(
