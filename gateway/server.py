@@ -94,7 +94,7 @@ def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog, 
         await admission.request(caller.tenant)
         return caller
 
-    return Guard(enter, ended=audit.rpc, timed=metrics.timed)
+    return Guard(enter, ended=audit.rpc, timed=metrics.timed, recheck=authenticator.authenticate)
 
 
 def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:

@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 
 from servicekit import deadline, logs, metering, principal, resources, scopes
 from servicekit.metering import Meter
+from servicekit.watch import Watch
 from triptych.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -46,7 +47,7 @@ class Guard:
     """`unary_seconds`, `stream_seconds`: the longest an RPC may take, whatever its caller allows.
 
     `meter`: what the end of each call hands to its caller. `ended`: is told each call's method, code and resources.
-    `timed`: is told how long each took.
+    `timed`: is told how long each took. `recheck`: is asked while a stream lasts whether its caller still may.
     """
 
     authenticate: Authenticate
@@ -55,6 +56,7 @@ class Guard:
     meter: Meter | None = None
     ended: Callable[[str, str, Sequence[str]], None] | None = None
     timed: Timed | None = None
+    recheck: Authenticate | None = None
 
     def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
         """The generic handler that serves every method of `service` from the servicer's method of the same name.
@@ -142,6 +144,8 @@ class Call:
         left = context.time_remaining()
         self._seconds = cap_seconds if left is None else min(left, cap_seconds)
         self._timeout = asyncio.timeout(self._seconds)
+        self._lasts = cap_seconds > guard.unary_seconds
+        self._watch: Watch | None = None
         self._resources: dict[str, None] = {}
 
     def touch(self, message: Message) -> None:
@@ -157,6 +161,9 @@ class Call:
             deadline.bind(self._seconds)
             principal.bind(await self._guard.authenticate(metadata, self._name))
             metering.bind(self._guard.meter)
+            recheck = self._guard.recheck
+            if recheck is not None and self._lasts:
+                self._watch = Watch(lambda: recheck(metadata, self._name))
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
@@ -167,6 +174,8 @@ class Call:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as timeout:
             error = timeout
+        if self._watch is not None:
+            error = self._watch.settle(error)
         if isinstance(error, (asyncio.CancelledError, grpc.aio.AbortError)):
             self._log("CANCELLED")
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import orjson
 import structlog
@@ -14,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.audit import AuditLog
 from gateway.auth.keys import USER_HEADER, Authenticator
-from gateway.rest import bodies
+from gateway.rest import bodies, events
 from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
+from servicekit.watch import Watch
 from triptych.errors import InvalidArgument, TriptychError
 
 _log = structlog.get_logger("rest")
@@ -72,8 +75,10 @@ class Door:
             if path.startswith(_PUBLIC):
                 await self._app(scope, body, noting_send)
                 return
-            async with self._admission.slot(principal.tenant()):
+            async with self._watched(headers), self._admission.slot(principal.tenant()):
                 await self._app(scope, body, noting_send)
+            if (stream := events.left_to_deliver(scope)) is not None:
+                await stream.deliver(body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return
@@ -83,6 +88,19 @@ class Door:
             await error_answer(mapped)(scope, receive, noting_send)
         finally:
             self._note(scope, status, 1e3 * (time.perf_counter() - started))
+
+    @asynccontextmanager
+    async def _watched(self, headers: dict[str, str]) -> AsyncIterator[None]:
+        """Around what a request does, which ends when its key is revoked. Raises: Unauthenticated, PermissionDenied."""
+        watch = Watch(lambda: self._authenticator.identify(_identifying(headers)))
+        try:
+            yield
+        except asyncio.CancelledError as cancelled:
+            if watch.settle(cancelled) is cancelled or watch.ended_by is None:
+                raise
+            raise watch.ended_by from cancelled
+        finally:
+            watch.stop()
 
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
         """One line in the log, and what was written in the audit log."""
@@ -101,10 +119,13 @@ class Door:
 
     async def _enter(self, headers: dict[str, str]) -> None:
         """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
-        wanted = {name: headers.get(name, "") for name in _IDENTIFYING}
-        caller = (await self._authenticator.identify(wanted)).principal
+        caller = (await self._authenticator.identify(_identifying(headers))).principal
         principal.bind(caller)
         await self._admission.request(caller.tenant)
+
+
+def _identifying(headers: dict[str, str]) -> dict[str, str]:
+    return {name: headers.get(name, "") for name in _IDENTIFYING}
 
 
 def error_answer(error: TriptychError) -> Response:
