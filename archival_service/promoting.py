@@ -84,7 +84,10 @@ class Promoter:
             raise
         finally:
             self._index.end_noting()
-        await self._index.drop(tenant, replaced)
+        if replaced is None:
+            await self._leave_shared(tenant)
+        else:
+            await self._index.drop(replaced)
         _log.info("an owner has a shard of their own", passages=count)
 
     async def _fill(self, own: OwnShard) -> None:
@@ -101,6 +104,13 @@ class Promoter:
             return await asyncio.to_thread(Shard.load, folder, self._index.dimensions, alone=True)
         except Exception as error:  # the engine raises nothing more specific
             raise Unavailable(f"what was built can't be opened: {error}") from error
+
+    async def _leave_shared(self, tenant: Tenant) -> None:
+        """By the store's numbers: to find the owner's in the shard takes longer, each time."""
+        after = ("", 0)
+        while keys := await self._sql.read(partial(outbox.keys_of, tenant=tenant, after=after, most=_BATCH)):
+            await self._index.forget_shared([n for _, n in keys])
+            after = keys[-1]
 
     async def _catch_up(self, shard: Shard, noted: Noted) -> None:
         """Returns when there is nothing more to bring; whoever comes without waiting in between finds it so."""

@@ -34,10 +34,13 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Door:
-    """Where turns are started: the gateway, or agent_service itself."""
+    """Where agent_service is called: by the gateway, or past it."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Callable[[], Metadata]) -> None:
-        self._turns, self._metadata = TurnServiceStub(channel), metadata
+        self._agents, self._turns, self._metadata = AgentServiceStub(channel), TurnServiceStub(channel), metadata
+
+    async def read(self, agent_id: str) -> None:
+        await self._agents.GetAgent(agent_pb2.GetAgentRequest(agent_id=agent_id), metadata=self._metadata(), timeout=60)
 
     async def turn(self, agent_id: str, text: str, *, deltas: bool = False) -> float:
         """Runs a turn to its end. With `deltas`: milliseconds until the first piece of text was here."""
@@ -59,9 +62,10 @@ class Door:
 
 
 class System:
-    """`gateway` and `direct` (agent_service): doors. `user`: whose key it is, and whose the agents are."""
+    """`gateway` and `direct` (agent_service): doors. `user`: whose `key` it is, and whose the agents are."""
 
     def __init__(self, up: Up, key: str, user: Principal) -> None:
+        self.up, self.key = up, key
         self.processes = {name: psutil.Process(pid) for name, pid in up.pids.items()}
         keys = signer(up.data / "keys")
         self._environ = self.processes["agent_service"].environ()

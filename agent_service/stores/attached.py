@@ -26,7 +26,8 @@ _ATTACHED = (
         (agent_blocks.c.account_id == blocks.c.account_id)
         # The user's own, or one that its account shares.
         & blocks.c.user_id.in_((agent_blocks.c.user_id, literal_column(f"'{ACCOUNT}'")))
-        & (agent_blocks.c.block_id == blocks.c.id),
+        # The empty text keeps SQLite from beginning with all blocks that there are: the agent's few come first.
+        & (agent_blocks.c.block_id.concat("") == blocks.c.id),
     )
     .order_by(agent_blocks.c.position)
 )

@@ -164,13 +164,14 @@ class EdgeIndex:
         self._own[known.tenant] = _Own(known, shard)
         return replaced
 
-    async def drop(self, tenant: Tenant, replaced: _Own | None) -> None:
-        """Deletes what the owner had before their present shard."""
-        if replaced is not None:
-            await self.run(replaced.shard.close)
-            await asyncio.to_thread(shutil.rmtree, replaced.known.folder, ignore_errors=True)
-        while numbers := await self.run(self._shared.numbers_of, tenant, _AT_ONCE):
-            await self.run(self._shared.forget, numbers)
+    async def drop(self, replaced: _Own) -> None:
+        """Deletes a shard that was replaced."""
+        await self.run(replaced.shard.close)
+        await asyncio.to_thread(shutil.rmtree, replaced.known.folder, ignore_errors=True)
+
+    async def forget_shared(self, numbers: Sequence[int]) -> None:
+        """As `forget`, in the shared shard alone: their owner has one of their own."""
+        await self.run(self._shared.forget, numbers)
 
     def _note(self, numbers: Iterable[int]) -> None:
         if self._noted is not None:
@@ -218,6 +219,7 @@ def _load(folder: Path, dimensions: int) -> _Opened:
     for known in own_shards.known(folder):
         own[known.tenant] = _Own(known, Shard.load(known.folder, dimensions, alone=True))
         # Of a move that was cut short.
-        while numbers := shared.numbers_of(known.tenant, _AT_ONCE):
-            shared.forget(numbers)
+        left = shared.numbers_of(known.tenant, shared.count())
+        for at in range(0, len(left), _AT_ONCE):
+            shared.forget(left[at : at + _AT_ONCE])
     return shared, own

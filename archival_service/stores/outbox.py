@@ -89,8 +89,18 @@ def entries_after(connection: Connection, span: Span, most: int) -> list[Entry]:
 
 def entries_of(connection: Connection, tenant: Tenant, after: tuple[str, int], most: int) -> list[Entry]:
     """The owner's that come behind this archive and number, in the order of these."""
+    return _entries(connection, _behind(_ALL, tenant, after, most))
+
+
+def keys_of(connection: Connection, tenant: Tenant, after: tuple[str, int], most: int) -> list[tuple[str, int]]:
+    """Archives and numbers of the same."""
+    found = connection.execute(_behind(select(passages.c.archive_id, passages.c.n), tenant, after, most))
+    return [(row.archive_id, row.n) for row in found]
+
+
+def _behind(query: Select[Any], tenant: Tenant, after: tuple[str, int], most: int) -> Select[Any]:
     key = (passages.c.archive_id, passages.c.n)
-    return _entries(connection, _ALL.where(owned(passages, tenant), tuple_(*key) > after).order_by(*key).limit(most))
+    return query.where(owned(passages, tenant), tuple_(*key) > after).order_by(*key).limit(most)
 
 
 def _entries(connection: Connection, query: Select[Any]) -> list[Entry]:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.audit import AuditLog
 from gateway.auth.keys import USER_HEADER, Authenticator
-from gateway.rest import bodies
+from gateway.rest import bodies, events
 from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
@@ -75,8 +75,11 @@ class Door:
             if path.startswith(_PUBLIC):
                 await self._app(scope, body, noting_send)
                 return
-            async with self._watched(headers), self._admission.slot(principal.tenant()):
-                await self._app(scope, body, noting_send)
+            async with self._watched(headers):
+                async with self._admission.slot(principal.tenant()):
+                    await self._app(scope, body, noting_send)
+                if (stream := events.left_to_deliver(scope)) is not None:
+                    await stream.deliver(body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from fastapi import Response
-from fastapi.responses import StreamingResponse
 
 from gateway.backends import Backends
 from gateway.rest import letta_messages, shapes
+from gateway.rest.events import EventStream
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import TriptychError, from_status
 from triptych.recall.v1.recall_pb2 import Message
@@ -120,10 +120,10 @@ class Events:
 
 
 def streamed(events: Events, only: Sequence[str] | None) -> Response:
-    return StreamingResponse(sse(events, only), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    return EventStream(sse(events, only))
 
 
-async def sse(events: Events, only: Sequence[str] | None) -> AsyncIterator[bytes]:
+async def sse(events: Events, only: Sequence[str] | None) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
     yield _data({"message_type": "ping"})
     lines = _Lines(only)

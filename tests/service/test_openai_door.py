@@ -172,7 +172,8 @@ async def test_both_lists_of_models_live_under_one_path(door: Door, agent: Agent
         assert [model.id for model in (await other.models.list()).data] == [agent.id]
     async with AsyncLetta(base_url=door.http_url, api_key=FIRST_KEY) as letta:
         assert [model.name for model in await letta.models.list()] == ["scripted-1"]
-        assert await letta.models.embeddings.list() == []
+        # Of what archival memory is embedded with, whatever that is here.
+        assert [each.embedding_dim > 0 for each in await letta.models.embeddings.list()] == [True]
 
 
 async def test_another_users_agent_is_no_model(door: Door, agent: Agent) -> None:

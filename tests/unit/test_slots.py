@@ -51,7 +51,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_who_comes_late_with_one_call_is_next_and_not_last() -> None:
-    calls = Calls(Slots(2, alone=2, sharing=1, waiting=100))
+    calls = Calls(Slots(2, alone=2, sharing=1, waiting=100, rest=0))
     flood = [calls.start(ANN) for _ in range(50)]
     await settled()
     assert calls.begun == [ANN, ANN]
@@ -65,7 +65,7 @@ async def test_who_comes_late_with_one_call_is_next_and_not_last() -> None:
 
 
 async def test_one_alone_has_more_slots_than_one_who_shares() -> None:
-    calls = Calls(Slots(10, alone=4, sharing=1, waiting=100))
+    calls = Calls(Slots(10, alone=4, sharing=1, waiting=100, rest=0))
     tasks = [calls.start(ANN) for _ in range(6)]
     await settled()
     assert len(calls.begun) == 4
@@ -78,7 +78,7 @@ async def test_one_alone_has_more_slots_than_one_who_shares() -> None:
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_leaves_no_hole() -> None:
-    calls = Calls(Slots(1, alone=1, sharing=1, waiting=100))
+    calls = Calls(Slots(1, alone=1, sharing=1, waiting=100, rest=0))
     first, waiting, last = (calls.start(ANN) for _ in range(3))
     await settled()
     waiting.cancel()
@@ -90,7 +90,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_leaves_no_hole() -> None:
 
 async def test_a_long_call_makes_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots_module, "_HELD_SECONDS", 0.01)
-    calls = Calls(Slots(1, alone=1, sharing=1, waiting=100))
+    calls = Calls(Slots(1, alone=1, sharing=1, waiting=100, rest=0))
     tasks = [calls.start(ANN) for _ in range(3)]
     async with asyncio.timeout(5):
         await calls.three_begun.wait()
@@ -106,9 +106,44 @@ async def test_a_long_call_makes_room_for_the_others(monkeypatch: pytest.MonkeyP
 
 
 async def test_more_waiting_calls_than_one_may_have_are_refused() -> None:
-    calls = Calls(Slots(1, alone=1, sharing=1, waiting=2))
+    calls = Calls(Slots(1, alone=1, sharing=1, waiting=2, rest=0))
     tasks = [calls.start(ANN) for _ in range(4)]
     await settled()
     await calls.end(4)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [type(None)] * 3 + [ResourceExhausted]
+
+
+async def test_one_whose_calls_wait_rests_while_anothers_need_not() -> None:
+    calls = Calls(Slots(10, alone=4, sharing=1, waiting=100, rest=1e9))
+    tasks = [calls.start(BOB), calls.start(ANN), calls.start(ANN), calls.start(ANN)]
+    await settled()
+    assert calls.begun == [BOB, ANN]
+    await calls.end(2)
+    tasks.append(calls.start(BOB))
+    await settled()
+    # Ann's first has ended and her others wait; Bob's next begins at once.
+    assert calls.begun == [BOB, ANN, BOB]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_rest_ends_by_itself() -> None:
+    calls = Calls(Slots(10, alone=4, sharing=1, waiting=100, rest=1e-6))
+    tasks = [calls.start(BOB), calls.start(ANN), calls.start(ANN)]
+    await settled()
+    await calls.end(2)
+    async with asyncio.timeout(5):
+        await calls.three_begun.wait()
+    await calls.end(1)
+    await asyncio.gather(*tasks)
+
+
+async def test_nobody_rests_where_all_have_calls_waiting() -> None:
+    calls = Calls(Slots(2, alone=1, sharing=1, waiting=100, rest=1e9))
+    tasks = [calls.start(tenant) for tenant in (ANN, BOB, ANN, BOB)]
+    await settled()
+    await calls.end(4)
+    await asyncio.gather(*tasks)
+    assert calls.begun == [ANN, BOB, ANN, BOB]

@@ -6,10 +6,10 @@ import json
 import uuid
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from gateway.rest import content
 from gateway.rest.common import Back, answer
+from gateway.rest.events import EventStream
 from gateway.rest.openai.chunks import completion, stream
 from gateway.rest.openai.form import PREFIX
 from gateway.rest.openai.models import agent_of
@@ -36,7 +36,7 @@ async def create_chat_completion(body: ChatCompletionCreate, request: Request, b
     accepted = (await anext(events)).event
     usage = body.stream_options is not None and body.stream_options.include_usage
     chunks = stream(accepted, events, body.model, usage=usage)
-    return StreamingResponse(chunks, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    return EventStream(chunks)
 
 
 def _start(agent_id: str, body: ChatCompletionCreate, key: str | None) -> pb.StartTurnRequest:

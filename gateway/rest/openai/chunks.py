@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import orjson
@@ -42,7 +42,7 @@ def completion(finished: Finished, model: str) -> dict[str, Any]:
 
 async def stream(
     accepted: pb.TurnEvent, events: AsyncIterator[pb.StartTurnResponse], model: str, *, usage: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events. `usage`: with a chunk of the turn's tokens, the last.
 
     Once it has begun, a failure is an event with `error`, which clients raise.
