@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from triptych.sdk.aio import client
-from triptych.sdk.aio.turns import TurnFailed
-from triptych.sdk.reply import Reply
+from triptych.sdk.reply import Reply, TurnFailed
 from triptych.sdk.session import AsyncSession
 
 __all__ = ["AsyncSession", "AsyncTriptych", "Reply", "TurnFailed"]

@@ -7,6 +7,7 @@ of UTF-8 are counted rather than characters. How far off that is for a model is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from agent_service.models.types import IMAGES, ChatMessage, ToolSchema
@@ -35,4 +36,10 @@ def of_messages(messages: Iterable[ChatMessage]) -> int:
 
 
 def of_tools(tools: Sequence[ToolSchema]) -> int:
-    return sum(of_text(tool.text) for tool in tools)
+    return sum(_of_tool(tool.text) for tool in tools)
+
+
+@lru_cache(1_000)
+def _of_tool(text: str) -> int:
+    """Agents share most of their tools."""
+    return of_text(text)

@@ -75,10 +75,11 @@ class Door:
             if path.startswith(_PUBLIC):
                 await self._app(scope, body, noting_send)
                 return
-            async with self._watched(headers), self._admission.slot(principal.tenant()):
-                await self._app(scope, body, noting_send)
-            if (stream := events.left_to_deliver(scope)) is not None:
-                await stream.deliver(body, noting_send)
+            async with self._watched(headers):
+                async with self._admission.slot(principal.tenant()):
+                    await self._app(scope, body, noting_send)
+                if (stream := events.left_to_deliver(scope)) is not None:
+                    await stream.deliver(body, noting_send)
         except Exception as error:
             if status >= 500:  # answered by the app's own handler of the unexpected
                 return

@@ -12,9 +12,9 @@ from tests.support.door import ALL, Door, opened
 from tests.support.scripted_model import MODEL, ScriptedModel
 from triptych import ACCOUNT, AsyncTriptych
 from triptych.agent.v1 import provider_pb2
+from triptych.aio import TurnFailed
 from triptych.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from triptych.gateway.v1 import gateway_pb2
-from triptych.sdk.aio.turns import TurnFailed
 from triptych.type.v1 import type_pb2
 
 KEY, NEW_KEY = "sk-the-first-secret-1111", "sk-the-second-secret-2222"

@@ -40,3 +40,10 @@ def test_an_unknown_code_or_reason_is_still_an_error_of_the_tree() -> None:
 
 def test_foreign_and_missing_have_the_same_words() -> None:
     assert NotFound("agent", "agent-1").message == "Agent with ID agent-1 not found"
+
+
+def test_a_failed_turn_is_one_error_whichever_client_raises_it() -> None:
+    from triptych import aio, client
+
+    assert aio.TurnFailed is client.TurnFailed
+    assert issubclass(aio.TurnFailed, TriptychError)

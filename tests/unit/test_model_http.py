@@ -126,3 +126,16 @@ async def test_an_answer_that_breaks_off_is_cut_off() -> None:
     async with endpoint(broken) as (_, http):
         with pytest.raises(failures.CutOff):
             await told(http)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_users_endpoint_leads_to_no_address_of_this_network(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_service.models.http._FIRST_PAUSE_SECONDS", 0.01)
+    served = Endpoint(answer(EVENTS))
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    http = Http(f"http://{host}:{server.sockets[0].getsockname()[1]}/v1", "", public_only=True)
+    with pytest.raises(Unavailable, match="can't be reached"):
+        await told(http)
+    assert served.connections == 0
+    await http.close()
+    server.close()

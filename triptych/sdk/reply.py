@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triptych.agent.v1.turn_pb2 import PendingCall, Turn, Usage
+from triptych.errors import TriptychError
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1.type_pb2 import ToolCall
 
@@ -37,3 +38,11 @@ class Reply:
     @property
     def usage(self) -> Usage:
         return self.turn.usage
+
+
+class TurnFailed(TriptychError):
+    """The turn ended in an error, whose `reason` and `message` these are. What was said is kept."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(turn.error.message, reason=turn.error.reason)
+        self.turn = turn

@@ -9,8 +9,7 @@ from triptych.agent.v1 import sharing_pb2 as pb
 from triptych.agent.v1.turn_pb2 import Turn, TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.sdk.aio.transport import AsyncTransport
-from triptych.sdk.aio.turns import TurnFailed
-from triptych.sdk.reply import Reply
+from triptych.sdk.reply import Reply, TurnFailed
 from triptych.type.v1 import type_pb2
 
 _SERVICE = "/triptych.agent.v1.SharingService/"

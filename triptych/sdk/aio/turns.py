@@ -14,7 +14,7 @@ from triptych.errors import Cancelled, ResourceExhausted, TriptychError, Unavail
 from triptych.recall.v1 import recall_pb2 as recall
 from triptych.sdk.aio.pause import pause
 from triptych.sdk.aio.transport import AsyncTransport
-from triptych.sdk.reply import Reply
+from triptych.sdk.reply import Reply, TurnFailed
 
 _SERVICE = "/triptych.agent.v1.TurnService/"
 _ENDS = ("done", "approval_request")
@@ -25,14 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 # Of a started turn, what the next try mends: the way is cut, the server stops, or it gave a slow reader up.
 _RESUMABLE = (Unavailable, Cancelled, ResourceExhausted)
-
-
-class TurnFailed(TriptychError):
-    """The turn ended in an error, whose `reason` and `message` these are. What was said is kept."""
-
-    def __init__(self, turn: pb.Turn) -> None:
-        super().__init__(turn.error.message, reason=turn.error.reason)
-        self.turn = turn
 
 
 class AsyncTurns:
