@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import Connection
 
@@ -110,7 +112,10 @@ def _checked(wanted: pb.McpServer) -> pb.McpServer:
 
 
 def _changed(current: pb.McpServer, request: pb.UpdateMcpServerRequest) -> pb.McpServer:
-    """The server as the update makes it. An empty secret is one that stays. Raises: InvalidArgument."""
+    """The server as the update makes it. An empty secret stays, unless another host would get it.
+
+    Raises: InvalidArgument.
+    """
     server = pb.McpServer()
     server.CopyFrom(current)
     for path in request.update_mask.paths:
@@ -118,6 +123,9 @@ def _changed(current: pb.McpServer, request: pb.UpdateMcpServerRequest) -> pb.Mc
             raise InvalidArgument.of("update_mask", f"{path} can't be updated; it takes {', '.join(sorted(UPDATABLE))}")
         server.ClearField(path)  # type: ignore[arg-type]
         FieldMask(paths=[path]).MergeMessage(request.server, server)
+    given = request.server.headers if "headers" in request.update_mask.paths else {}
+    if urlsplit(server.url)[:2] != urlsplit(current.url)[:2] and not all(given.get(name) for name in server.headers):
+        raise InvalidArgument.of("server.headers", "must be given again: another host would get them")
     for kept, pairs in ((current.headers, server.headers), (current.environment, server.environment)):
         for name in [name for name, value in pairs.items() if not value and name in kept]:
             pairs[name] = kept[name]

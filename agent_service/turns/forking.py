@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from agent_service.stores import conversations
+from agent_service.stores import conversations, guests
 from agent_service.stores.requests import answered, digest, once
 from agent_service.turns import journal
 from agent_service.turns.engine import TurnEngine
@@ -15,6 +15,7 @@ from servicekit import ids
 from servicekit.principal import Principal
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1.agent_pb2 import Conversation
+from triptych.errors import FailedPrecondition
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 
 _PAGE = 500
@@ -29,13 +30,16 @@ class Forker:
         """Copies the window's messages to a new conversation in recall, then makes that known.
 
         Each step derives from the `request_id`, so that a call that broke off goes on when it is sent again.
-        Raises: NotFound; Aborted CONVERSATION_BUSY; Unavailable if recall is away.
+        Raises: NotFound; FailedPrecondition for a guest's; Aborted CONVERSATION_BUSY; Unavailable if recall is away.
         """
         tenant, response_type = caller.tenant, pb.ForkConversationResponse
         known = await self._parts.store.read(lambda c: answered(c, tenant, request.request_id, request, response_type))
         if known is not None:
             return known
         source = await self._parts.store.read(lambda c: conversations.get(c, tenant, request.conversation_id))
+        if source.id in await self._parts.store.read(lambda c: guests.conversations_of(c, tenant, source.agent_id)):
+            # A fork is the owner's, with all of the owner's tools: what a guest has said must not come near them.
+            raise FailedPrecondition("a guest's conversation can't be forked")
         forked_id = _forked_id(caller, request)
         async with self._engine.between_turns(tenant, source.id):
             source = await self._parts.store.read(lambda c: conversations.get(c, tenant, source.id))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.service.test_agent_service import results
 from tests.service.test_tools import ToolWorld
@@ -158,6 +159,16 @@ async def test_secrets_go_in_and_never_come_out(world: ToolWorld, url: str, capf
         await register(world, pb.McpServer(name="other", url=url, headers={"Authorization": "Bearer wrong-secret"}))
     assert "wrong-secret" not in refused.value.message
     assert "letmein" not in "".join(capfd.readouterr())
+
+
+async def test_secrets_are_not_taken_along_to_another_host(world: ToolWorld, url: str) -> None:
+    made = await register(world, at(url))
+    elsewhere = pb.McpServer(id=made.server.id, url="http://elsewhere.example/mcp")
+    request = pb.UpdateMcpServerRequest(server=elsewhere, update_mask=FieldMask(paths=["url"]))
+    with pytest.raises(InvalidArgument, match="another host"):
+        await world.unary("UpdateMcpServer", request)
+    kept = (await world.unary("GetMcpServer", pb.GetMcpServerRequest(server_id=made.server.id))).server
+    assert kept.url == made.server.url
 
 
 async def test_a_refresh_keeps_what_was_set_and_a_deletion_takes_all(world: ToolWorld, url: str) -> None:

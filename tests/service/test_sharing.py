@@ -14,7 +14,7 @@ from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from triptych import AsyncTriptych
 from triptych.agent.v1 import agent_pb2
-from triptych.errors import InvalidArgument, NotFound
+from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
 
 GUESTS_WORDS = "My passphrase is tangerine."
 OWNERS_WORDS = "The owner keeps the spare key under the mat."
@@ -186,6 +186,16 @@ async def test_a_guest_takes_its_words_along_and_they_go_with_it(door: Door) -> 
             return [hit.message.text for hit in await owner.recall.search("passphrase", agent_id=agent.id)]
 
         assert await eventually(found, lambda texts: not texts) == []
+
+
+async def test_a_guests_conversation_does_not_become_one_of_the_owners(door: Door) -> None:
+    bob, bob_key = await _guest(door, "bob")
+    async with door.client() as owner, door.client(bob_key) as as_bob:
+        agent = await _shared(owner, bob)
+        await as_bob.shared_agents.send(agent.id, GUESTS_WORDS)
+        (share,) = await owner.shares.list(agent.id)
+        with pytest.raises(FailedPrecondition, match="guest"):
+            await owner.conversations.fork(share.conversation_id)
 
 
 async def test_sharing_by_rest(door: Door) -> None:
