@@ -135,20 +135,21 @@ def _shortened(message: ChatMessage, most: int) -> ChatMessage:
 
 
 def _cut(text: str, most: int) -> str:
-    """The beginning and the end of a text: what was asked often stands last."""
+    """The beginning and the end of a text: what was asked often stands last. One that its mark would lengthen stays."""
     if len(text) <= most:
         return text
     tail = most // 4
     mark = f"\n[… {len(text) - most:,} characters not shown here; recall memory has them …]\n"
-    return text[: most - tail] + mark + (text[-tail:] if tail else "")
+    cut = text[: most - tail] + mark + (text[-tail:] if tail else "")
+    return cut if len(cut) < len(text) else text
 
 
 def _call(call: dict[str, Any], most: int) -> dict[str, Any]:
     """A call whose arguments, if too long, say so: half of a JSON object would not be one."""
     function = call["function"]
-    if len(function["arguments"]) <= most:
-        return call
     told = json.dumps({"not_shown": f"{len(function['arguments']):,} characters"})
+    if len(function["arguments"]) <= max(most, len(told)):
+        return call
     return {**call, "function": {**function, "arguments": told}}
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 T = TypeVar("T")
 
 # How many requests for each route and method, and which: more of both by hand, for a night.
-EXAMPLES = int(os.environ.get("TRIPTYCH_TEST_HOSTILE_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("TRIPTYCH_TEST_HOSTILE_EXAMPLES", "8"))
 _SEED = int(os.environ.get("TRIPTYCH_TEST_HOSTILE_SEED", "0"))
 
 _STRANGE_TEXTS = (

@@ -147,7 +147,12 @@ async def test_anothers_and_missing_look_the_same_to_the_byte(client: Client, an
         (pb.ListArchivesRequest(after_id=passage.archive_id), "ListArchives"),
         (pb.PurgeArchivesRequest(archive_ids=pb.ArchiveIds(ids=[passage.archive_id])), "PurgeArchives"),
     ):
-        assert (await client.call(method, request, bob)).ByteSize() == 0
+        response = await client.call(method, request, bob)
+        # What is the service's own is told to everybody.
+        for field in ("embedding_model", "dimensions"):
+            if field in response.DESCRIPTOR.fields_by_name:
+                response.ClearField(field)
+        assert response.ByteSize() == 0, method
     assert await client.search(ann, "boat") == ["a boat"]
 
 

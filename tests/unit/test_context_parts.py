@@ -147,3 +147,13 @@ def test_a_price_list_is_read_and_what_is_none_is_refused(tmp_path: Path) -> Non
             Prices.read(file)
     with pytest.raises(BadEnvironment, match="can't be read"):
         Prices.read(tmp_path / "none.json")
+
+
+def test_a_text_that_its_mark_would_lengthen_stays_whole() -> None:
+    turn = [{"role": "user", "content": "x" * 192}, {"role": "assistant", "tool_calls": [_called("y" * 20)]}]
+    assert Cuts(longest=190).apply(turn) == turn
+    assert Cuts(longest=10).apply(turn) != turn
+
+
+def _called(arguments: str) -> dict[str, object]:
+    return {"id": "call-1", "type": "function", "function": {"name": "f", "arguments": arguments}}

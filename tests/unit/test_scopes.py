@@ -13,7 +13,21 @@ from triptych.recall.v1 import recall_pb2
 # How the names of methods that write begin. A new word goes here, or to `_READS` of servicekit/scopes.py.
 WRITES = (
     *("Add", "Append", "Attach", "Cancel", "Close", "Compact", "Continue", "Create", "Delete", "Detach", "Fork"),
-    *("Insert", "Open", "Purge", "Refresh", "Reset", "Revoke", "Rotate", "Run", "Session", "Set", "Start", "Undo"),
+    *(
+        "Insert",
+        "Open",
+        "Purge",
+        "Refresh",
+        "Reset",
+        "Restore",
+        "Revoke",
+        "Rotate",
+        "Run",
+        "Session",
+        "Set",
+        "Start",
+        "Undo",
+    ),
     *("Update", "Upsert"),
 )
 METHODS = [
