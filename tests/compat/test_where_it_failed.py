@@ -17,6 +17,7 @@ import pytest
 from letta_client import AsyncLetta
 
 from tests.support.door import Door
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel, asks_for_summary
 
 _MANY = 8
@@ -140,10 +141,13 @@ async def test_what_was_said_is_found_by_its_words_in_any_order_and_by_its_sense
     reply = await letta.agents.messages.create(agent.id, input=call)
     (returned,) = [m for m in reply.messages if m.message_type == "tool_return_message"]
     assert "behind her house" in str(returned.tool_return)
-    by_sense = [
-        getattr(m, "content", "") for m in await letta.messages.search(query="departure of the railway", limit=2)
-    ]
-    assert any("The train to Oslo" in str(each) for each in by_sense)
+
+    async def by_sense() -> list[str]:
+        found = await letta.messages.search(query="departure of the railway", limit=2)
+        return [str(getattr(message, "content", "")) for message in found]
+
+    # Vectors follow the messages from an outbox: a moment later, or more on a busy machine.
+    await eventually(by_sense, lambda found: any("The train to Oslo" in each for each in found))
 
 
 async def test_searches_and_lists_that_were_errors_there_answer(letta: AsyncLetta) -> None:
