@@ -113,4 +113,4 @@ async def _begin(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
 def _begin_anew(connection: Connection, name: str) -> None:
     outbox.clear(connection)
     spans.begin(connection, spans.REBUILD)
-    vectors.set_setting(connection, vectors.MARK, name)
+    vectors.set_mark(connection, name)

@@ -44,7 +44,10 @@ class Shard:
         return loaded
 
     def put(self, entries: Sequence[Entry]) -> None:
-        made = [qdrant.Point(entry.n, _vectors(entry), points.payload(entry)) for entry in entries]
+        made = [
+            qdrant.Point(entry.n, _vectors(entry, dense), points.payload(entry))
+            for entry, dense in zip(entries, points.dense(entries), strict=True)
+        ]
         self._shard.update(qdrant.UpdateOperation.upsert_points(made))
 
     def forget(self, numbers: Sequence[int]) -> None:
@@ -135,12 +138,9 @@ def _field_indexes(alone: bool) -> list[tuple[str, Any]]:
     return [*((field, mapped) for field in points.KEYWORDS), *((field, numbers) for field in points.INTEGERS)]
 
 
-def _vectors(entry: Entry) -> dict[str, Any]:
-    made: dict[str, Any] = {points.WORDS: points.bm25().embed_document(entry.text)}
-    dense = points.dense(entry)
-    if dense is not None:
-        made[points.DENSE] = dense
-    return made
+def _vectors(entry: Entry, dense: list[float] | None) -> dict[str, Any]:
+    words = points.bm25().embed_document(entry.text)
+    return {points.WORDS: words} if dense is None else {points.WORDS: words, points.DENSE: dense}
 
 
 def _all(asked: Sequence[points.Condition]) -> qdrant.Filter:
