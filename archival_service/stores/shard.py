@@ -1,6 +1,7 @@
 """One Qdrant Edge shard: dense vectors, BM25 terms and filter fields of passages, under their numbers.
 
-Its calls block. One thread may make them: a shard takes one writer.
+Its calls block. One thread may make them: a shard takes one writer. What it was told outlives a kill when it has been
+flushed: it has no log of its own, since until then the store's outbox has it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Shard:
 
     def __init__(self, shard: qdrant.EdgeShard, *, alone: bool) -> None:
         self._shard, self._alone = shard, alone
+        self.closed = False
 
     @classmethod
     def create(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
@@ -33,7 +35,7 @@ class Shard:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, mode=0o700)
-        made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone)), alone=alone)
+        made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone, log=False)), alone=alone)
         made._index_fields()
         return made
 
@@ -88,6 +90,9 @@ class Shard:
         self._shard.flush()
 
     def close(self) -> None:
+        """What it was told is on the disk then."""
+        self.closed = True
+        self._shard.flush()
         self._shard.close()
 
     def _filter(self, tenant: Tenant, filters: Filters) -> qdrant.Filter | None:
@@ -113,14 +118,18 @@ class Shard:
             self._shard.update(qdrant.UpdateOperation.create_field_index(field, index))
 
 
-def _config(dimensions: int, alone: bool) -> qdrant.EdgeConfig:
-    """A shard of one owner's is mapped from its files and not read: loading it, which holds Python's lock, is short."""
+def _config(dimensions: int, alone: bool, log: bool | None = None) -> qdrant.EdgeConfig:
+    """A shard of one owner's is mapped from its files and not read: loading it, which holds Python's lock, is short.
+
+    `log`: whether it has a log of its own; None leaves it as it was made.
+    """
     mapped = qdrant.Memory.Cached if alone else None
     words = qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf, memory=mapped)
     return qdrant.EdgeConfig(
         vectors={points.DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
         sparse_vectors={points.WORDS: words},
         id_tracker_memory=mapped,
+        wal_enabled=log,
         # Of what `optimize` does: a graph of all, in one segment, with one thread.
         hnsw_config=qdrant.HnswIndexConfig(
             m=16, ef_construct=100, full_scan_threshold=1_000, max_indexing_threads=1, memory=mapped
