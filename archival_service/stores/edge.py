@@ -76,8 +76,6 @@ class EdgeIndex:
     ) -> None:
         self.folder, self.dimensions = folder, dimensions
         self._shared, self._own, self._thread = shared, own, thread
-        # Of what was told there, something may not be on the disk.
-        self._dirty: set[Shard] = set()
         self._flushing = asyncio.Lock()
         self._noted: Noted | None = None
         self._told: Counter[Tenant] = Counter()
@@ -110,28 +108,20 @@ class EdgeIndex:
             await self._make_room(part)
             self._note(entry.n for entry in part)
             self._count(part)
-            by_shard = self._by_shard(part)
-            self._dirty.update(by_shard)
-            await self.run(_put, by_shard)
+            await self.run(_put, self._by_shard(part))
 
     async def forget(self, numbers: Sequence[int]) -> None:
         # In all shards: whose they were is not known any more.
         for at in range(0, len(numbers), _AT_ONCE):
             part = numbers[at : at + _AT_ONCE]
             self._note(part)
-            shards = self._shards()
-            self._dirty.update(shards)
-            await self.run(_forget, shards, part)
+            await self.run(_forget, self._shards(), part)
 
     async def flush(self) -> None:
         async with self._flushing:  # whoever comes second has to wait for what the first one flushes
-            for shard in list(self._dirty):
-                self._dirty.discard(shard)  # what it is told from here on makes it dirty again
-                try:
-                    await self.run(_flush, shard)
-                except BaseException:
-                    self._dirty.add(shard)
-                    raise
+            for shard in self._shards():
+                if not (shard.flushed or shard.closed):  # it may have been replaced meanwhile
+                    await self.run(shard.flush)
 
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
@@ -196,7 +186,6 @@ class EdgeIndex:
     async def forget_shared(self, tenant: Tenant, numbers: Sequence[int]) -> None:
         """As `forget`, in the shared shard alone: their owner has one of their own."""
         if (shared := self._shared.get(_place(tenant))) is not None:
-            self._dirty.add(shared)
             await self.run(shared.forget, numbers)
 
     def _note(self, numbers: Iterable[int]) -> None:
@@ -256,13 +245,8 @@ def _put(parts: dict[Shard, list[Entry]]) -> None:
 
 def _forget(shards: Sequence[Shard], numbers: Sequence[int]) -> None:
     for shard in shards:
-        if not shard.closed:  # it may have been replaced meanwhile
+        if not shard.closed:
             shard.forget(numbers)
-
-
-def _flush(shard: Shard) -> None:
-    if not shard.closed:
-        shard.flush()
 
 
 def _create(folder: Path, dimensions: int) -> _Opened:

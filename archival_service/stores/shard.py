@@ -23,11 +23,14 @@ _BREADTH = 256
 
 
 class Shard:
-    """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`)."""
+    """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`).
+
+    `flushed`: all that it was told is on the disk; `closed`: it can't be used any more.
+    """
 
     def __init__(self, shard: qdrant.EdgeShard, *, alone: bool) -> None:
         self._shard, self._alone = shard, alone
-        self.closed = False
+        self.flushed, self.closed = True, False
 
     @classmethod
     def create(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
@@ -37,6 +40,7 @@ class Shard:
         folder.mkdir(parents=True, mode=0o700)
         made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone, log=False)), alone=alone)
         made._index_fields()
+        made.flushed = False
         return made
 
     @classmethod
@@ -50,9 +54,11 @@ class Shard:
             qdrant.Point(entry.n, _vectors(entry, dense), points.payload(entry))
             for entry, dense in zip(entries, points.dense(entries), strict=True)
         ]
+        self.flushed = False
         self._shard.update(qdrant.UpdateOperation.upsert_points(made))
 
     def forget(self, numbers: Sequence[int]) -> None:
+        self.flushed = False
         self._shard.update(qdrant.UpdateOperation.delete_points(list(numbers)))
 
     def candidates(
@@ -81,18 +87,21 @@ class Shard:
 
     def optimize(self) -> None:
         """Builds the graph. It holds Python's global lock, for a minute or more."""
+        self.flushed = False
         self._shard.optimize()
 
     def count(self) -> int:
         return int(self._shard.count(qdrant.CountRequest(exact=True)))
 
     def flush(self) -> None:
-        self._shard.flush()
+        if not self.flushed:
+            self._shard.flush()
+            self.flushed = True
 
     def close(self) -> None:
         """What it was told is on the disk then."""
         self.closed = True
-        self._shard.flush()
+        self.flush()
         self._shard.close()
 
     def _filter(self, tenant: Tenant, filters: Filters) -> qdrant.Filter | None:
