@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,15 +43,13 @@ class WordLlamaEmbedder:
     dimensions = 256
 
     def __init__(self) -> None:
-        from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
         folder = _package_folder()
         if not ((folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file()):
             raise ImportError("this version of the package wordllama does not carry the weights l2_supercat_256")
-        (weights,) = load_file(folder / _WEIGHTS).values()
-        # Half precision, as they come: half the memory, and widened as they are averaged.
-        self._weights: NDArray[np.float16] = weights
+        # Half precision, as they come, and widened as they are averaged.
+        self._weights = _mapped(folder / _WEIGHTS)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         self._known = _Known()
         self._tokenizer.no_padding()
@@ -114,6 +113,16 @@ class _Known:
             self._used += len(words)
             self._table[first : first + len(words)] = vectors
             self._rows.update(zip(words, range(first, first + len(words)), strict=True))
+
+
+def _mapped(path: Path) -> NDArray[np.float16]:
+    """The one array of a safetensors file, mapped: services that run beside each other have it in memory once."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    (array,) = (each for name, each in header.items() if name != "__metadata__")
+    first = 8 + length + array["data_offsets"][0]
+    return np.memmap(path, dtype="<f2", mode="r", offset=first, shape=tuple(array["shape"]))
 
 
 def _package_folder() -> Path:
