@@ -1,7 +1,7 @@
 """Cuts text into the pieces that the sentence encoder knows, as SentencePiece's unigram model does.
 
-The package that brings the model has a tokenizer too. That keeps all beginnings of all pieces in a dict, 42 MB; here the
-pieces are in a sorted array, 7 MB, and words that were cut lately are remembered. No piece spans two words, so each can
+The package that brings the model has a tokenizer too. That keeps all beginnings of all pieces in a dict, 42 MB; here
+the pieces are in a sorted array, 7 MB, and words cut lately are remembered. No piece spans two words, so each can
 be cut alone. Source: Kudo, "Subword Regularization", 2018.
 """
 
