@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from embedders.protocol import Vectors, normalised
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 _WEIGHTS = Path("weights") / "l2_supercat_256.safetensors"
 _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
@@ -31,6 +31,7 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+_FEW = 100
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
 _FIRST_KNOWN = 1_000
@@ -72,10 +73,16 @@ class WordLlamaEmbedder:
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+        for row, encoded in enumerate(self._encoded(texts)):
             if encoded.ids:
                 vectors[row] = self._weights[encoded.ids].mean(axis=0, dtype=np.float32)
         return normalised(vectors)
+
+    def _encoded(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        if len(texts) > _FEW:
+            return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        # A batch is for threads of its own, which burn CPU for a while when there is nothing left to do.
+        return [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
 
 
 class _Known:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Scope, Waiting
+from recall_service.store import Filters, Found, Near, Scope, Waiting
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -47,10 +47,14 @@ class MessageIndex(Protocol):
         """Drops what is kept of messages that were removed."""
         ...
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
+    async def near(self, tenant: Tenant, scope: Scope) -> Near: ...
+
+    def find_meaning(
+        self, connection: Connection, near: Near, tenant: Tenant, vector: Vectors, filters: Filters, most: int
+    ) -> list[Found]: ...
 
     def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
-        """As `RecallStore.places`, if all are in memory."""
+        """As `Snapshot.places`, if all are in memory."""
         ...
 
     def appended(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from sqlalchemy import Connection
+
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Lag, Scope, Waiting
+from recall_service.store import Filters, Found, Lag, Near, Scope, Snapshot, Waiting
 from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
@@ -17,6 +19,27 @@ from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesReq
 
 # What all replicas do for all owners goes on beside what each does for one.
 _EMBEDDING = "embedding"
+
+
+class _Snapshot:
+    """A `Snapshot`: a transaction that reads."""
+
+    def __init__(self, connection: Connection, index: MessageIndex, tenant: Tenant, near: Near | None) -> None:
+        self._connection, self._index, self._tenant, self._near = connection, index, tenant, near
+
+    def find_words(self, query: str, filters: Filters, most: int) -> list[Found]:
+        return self._index.find_words(self._connection, self._tenant, query, filters, most)
+
+    def find_meaning(self, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+        assert self._near is not None
+        return self._index.find_meaning(self._connection, self._near, self._tenant, vector, filters, most)
+
+    def places(self, numbers: Sequence[int], scope: Scope) -> Places:
+        known = self._index.places(self._tenant, scope, numbers)
+        return known if known is not None else reading.places(self._connection, self._tenant, numbers)
+
+    def numbered(self, numbers: Sequence[int]) -> dict[int, Message]:
+        return reading.numbered(self._connection, self._tenant, numbers)
 
 
 class SqlRecallStore:
@@ -53,21 +76,11 @@ class SqlRecallStore:
             lambda: self._index.changed(tenant),
         )
 
-    async def find_words(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
-        return await self._database.read(lambda c: self._index.find_words(c, tenant, query, filters, most))
+    async def near(self, tenant: Tenant, scope: Scope) -> Near:
+        return await self._index.near(tenant, scope)
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        return await self._index.find_meaning(tenant, vector, filters, most)
-
-    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> Places:
-        known = self._index.places(tenant, scope, numbers)
-        return known if known is not None else await self._read_places(tenant, numbers)
-
-    async def _read_places(self, tenant: Tenant, numbers: Sequence[int]) -> Places:
-        return await self._database.read(lambda c: reading.places(c, tenant, numbers))
-
-    async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]:
-        return await self._database.read(lambda c: reading.numbered(c, tenant, numbers))
+    async def look(self, tenant: Tenant, work: Callable[[Snapshot], T], near: Near | None = None) -> T:
+        return await self._database.read(lambda c: work(_Snapshot(c, self._index, tenant, near)))
 
     async def use_model(self, model: str, dimensions: int) -> bool:
         known, same = await self._database.write(lambda c: models.use(c, self._index, f"{model}/{dimensions}"))

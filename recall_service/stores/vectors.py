@@ -6,18 +6,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found
 from recall_service.stores import pending
 from recall_service.stores.matrix import Matrix
 from servicekit.principal import Tenant
 from servicekit.sql import Database
 
 _MOST_BYTES = 256 * 1024 * 1024
-# More rows than this are searched, or taken in, in a thread: the loop must not stand still for over a millisecond.
-_INLINE_ROWS = 4_000
-_INLINE_NEW_ROWS = 100
+# More rows than this are taken in in a thread: the loop must not stand still for over a millisecond.
+_INLINE_ROWS = 100
 # So many are read at once: what else is read goes on between.
 _ROWS_AT_ONCE = 5_000
 # Above every number.
@@ -46,11 +43,20 @@ class VectorCache:
         self._changes = 0
         self._readings: dict[_Key, _Reading] = {}
 
-    async def nearest(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        matrix = await self._matrix((tenant, filters.scope.agent_id))
-        if len(matrix) <= _INLINE_ROWS:
-            return matrix.nearest(vector, filters, most)
-        return await asyncio.to_thread(matrix.nearest, vector, filters, most)
+    async def matrix(self, tenant: Tenant, agent_id: str) -> Matrix:
+        """The agent's vectors (all of the user's, if the agent is empty), with all that had come before the call."""
+        key, wanted = (tenant, agent_id), self._changes
+        while True:
+            known = self._matrices.get(key)
+            if known is not None and self._complete[key] >= wanted:
+                self._matrices.move_to_end(key)
+                return known
+            reading = self._readings.get(key) or self._begin(key)
+            assert reading.task is not None
+            # Shielded: a search that runs out of patience leaves what it began to the next one.
+            matrix = await asyncio.shield(reading.task)
+            if reading.as_of >= wanted:
+                return matrix
 
     def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> Places | None:
         """If all are in memory."""
@@ -72,21 +78,6 @@ class VectorCache:
         for reading in self._readings.values():
             reading.lowest_came = min(reading.lowest_came, first)
 
-    async def _matrix(self, key: _Key) -> Matrix:
-        """The agent's vectors (all of the user's, if the agent is empty), with all that had come before the call."""
-        wanted = self._changes
-        while True:
-            known = self._matrices.get(key)
-            if known is not None and self._complete[key] >= wanted:
-                self._matrices.move_to_end(key)
-                return known
-            reading = self._readings.get(key) or self._begin(key)
-            assert reading.task is not None
-            # Shielded: a search that runs out of patience leaves what it began to the next one.
-            matrix = await asyncio.shield(reading.task)
-            if reading.as_of >= wanted:
-                return matrix
-
     def _begin(self, key: _Key) -> _Reading:
         reading = self._readings[key] = _Reading(self._changes)
         reading.task = asyncio.get_running_loop().create_task(self._read(key, reading))
@@ -104,12 +95,10 @@ class VectorCache:
             came = reading.lowest_came
             if reading.kept and rows and after < came <= rows[-1][0]:
                 rows, complete = [row for row in rows if row[0] < came], False
-            inline = len(rows) <= _INLINE_NEW_ROWS
+            inline = len(rows) <= _INLINE_ROWS
             matrix = matrix.grown(rows) if inline else await asyncio.to_thread(matrix.grown, rows)
             # One that came among those that were read before is not there: good for this search, not to be kept.
             reading.kept = reading.kept and reading.lowest_came > matrix.last
-        if len(matrix) > _INLINE_ROWS:
-            await asyncio.to_thread(matrix.prepare)
         if reading.kept and reading.lowest_came > matrix.last:
             self._matrices[key], self._complete[key] = matrix, reading.as_of
             self._matrices.move_to_end(key)

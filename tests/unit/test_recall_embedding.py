@@ -19,7 +19,7 @@ from recall_service.store import Filters, RecallStore
 from recall_service.stores import open_store
 from servicekit.principal import Tenant
 from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving, vectors
-from tests.support.recall import batch, eventually, said
+from tests.support.recall import batch, eventually, find_meaning, find_words, numbered, said
 from triptych.errors import Unavailable
 from triptych.type.v1 import type_pb2
 
@@ -64,7 +64,7 @@ async def test_what_an_earlier_process_left_is_embedded_at_the_start(
     await store.append(ANN, batch(*(str(number) for number in range(150))))
     worker.start()
     await _all_embedded(store)
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 1_000)) == 150
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 1_000)) == 150
 
 
 async def test_what_comes_without_a_word_is_found_by_looking_now_and_then(
@@ -86,7 +86,7 @@ async def test_an_outage_delays_and_loses_nothing(
     worker.start()
     await _all_embedded(store)
     assert len(endpoint.asked) == 4
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 1
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)) == 1
 
 
 async def test_what_is_appended_in_an_outage_does_not_have_the_embedder_tried_more_often(
@@ -116,10 +116,10 @@ async def test_one_refused_message_does_not_hold_up_the_others(
     await store.append(ANN, batch("before", "poison", "after"))
     worker.start()
     await _all_embedded(store)
-    found = await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)
-    texts = {message.text for message in (await store.numbered(ANN, [each.n for each in found])).values()}
+    found = await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)
+    texts = {message.text for message in (await numbered(store, ANN, found)).values()}
     assert texts == {"before", "after"}
-    assert len(await store.find_words(ANN, "poison", Filters(), 10)) == 1
+    assert len(await find_words(store, ANN, "poison", Filters(), 10)) == 1
 
 
 async def test_without_its_embedder_a_hybrid_search_finds_by_words_and_a_semantic_one_says_so(
@@ -159,7 +159,7 @@ async def test_vectors_that_are_no_numbers_are_not_kept_and_the_messages_wait_fo
     worker.start()
     await _all_embedded(store)
     assert len(endpoint.asked) == 2
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 2
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)) == 2
 
 
 async def test_hybrid_finds_what_either_side_finds(
