@@ -14,6 +14,7 @@ import importlib.util
 import json
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from embedders.protocol import Vectors, normalised
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 _WEIGHTS = Path("weights") / "l2_supercat_256.safetensors"
 _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
@@ -31,7 +32,6 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
-_FEW = 100
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
 _FIRST_KNOWN = 1_000
@@ -69,20 +69,26 @@ class WordLlamaEmbedder:
         known = self._known
         if known.full:
             known = self._known = _Known()
-        return known.of(words, self._embed)
+        return known.of(words, self._embed_words)
+
+    def _embed_words(self, words: Sequence[str]) -> Vectors:
+        """As `_embed`, of words, which have few tokens: all at once."""
+        # A batch is for threads of the tokenizer's own, which burn CPU for a while when they have nothing to do.
+        ids = [self._tokenizer.encode(word, add_special_tokens=False).ids for word in words]
+        vectors: Vectors = np.zeros((len(words), self.dimensions), dtype=np.float32)
+        known = [row for row, each in enumerate(ids) if each]
+        if known:
+            starts = np.cumsum([0, *(len(ids[row]) for row in known[:-1])])
+            tokens = self._weights[list(chain.from_iterable(ids))].astype(np.float32)
+            vectors[known] = np.add.reduceat(tokens, starts, axis=0)  # of length 1 in the end: no need to divide
+        return normalised(vectors)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for row, encoded in enumerate(self._encoded(texts)):
+        for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoded.ids:
                 vectors[row] = self._weights[encoded.ids].mean(axis=0, dtype=np.float32)
         return normalised(vectors)
-
-    def _encoded(self, texts: Sequence[str]) -> Sequence[Encoding]:
-        if len(texts) > _FEW:
-            return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        # A batch is for threads of its own, which burn CPU for a while when there is nothing left to do.
-        return [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
 
 
 class _Known:
