@@ -71,8 +71,8 @@ class WordLlamaEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if "_loaded" in vars(self) and sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)
+            return self.embed_here(texts)
+        return await asyncio.to_thread(self.embed_here, texts)
 
     async def close(self) -> None:
         return None
@@ -85,7 +85,7 @@ class WordLlamaEmbedder:
         return known.of(words, self._embed_words)
 
     def _embed_words(self, words: Sequence[str]) -> Vectors:
-        """As `_embed` of each word's beginning, in a third of the time."""
+        """As `embed_here` of each word's beginning, in a third of the time."""
         vectors: Vectors = np.zeros((len(words), self.dimensions), dtype=np.float32)
         for start in range(0, len(words), _WORDS_AT_ONCE):
             part = [word[:_MOST_OF_A_WORD] for word in words[start : start + _WORDS_AT_ONCE]]
@@ -98,7 +98,7 @@ class WordLlamaEmbedder:
                 vectors[start + of[firsts]] = np.add.reduceat(tokens, firsts, axis=0)
         return normalised(vectors)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoded.ids:
