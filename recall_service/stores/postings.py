@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 
 # Of a word that so many messages have, or more, only the newest of them count: it says little, and a search must not
 # take longer with every year.
@@ -26,11 +27,16 @@ _MOST_ANYWHERE = 2_000
 _MOST_NUMBERS = 8_000_000
 
 # Numbers as one text: a row at a time, each would be a step of Python's, and wait for whatever else runs there.
-_NEWEST = """
-    SELECT group_concat(rowid) FROM (
-        SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?
+_NEWEST = Prepared(
+    text(
+        """
+        SELECT group_concat(rowid) FROM (
+            SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match AND rowid > :after
+            ORDER BY rowid DESC LIMIT :most
+        )
+        """
     )
-"""
+)
 _ANY_NUMBER = -1
 
 Numbers = NDArray[np.int64]
@@ -143,11 +149,8 @@ class Postings:
 
 
 def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:
-    """The newest messages that match, rising, of those behind number `after`; `most` of them, or all.
-
-    In the driver's own words: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5 to make them.
-    """
-    listed: str | None = connection.exec_driver_sql(_NEWEST, (match, after, most)).scalar_one()
+    """The newest messages that match, rising, of those behind number `after`; `most` of them, or all."""
+    ((listed,),) = _NEWEST.all(connection, {"match": match, "after": after, "most": most})
     return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
 
 
