@@ -18,7 +18,7 @@ _BATCH = 64
 _GATHER_SECONDS = 0.1
 _RETRY_SECONDS = 5.0
 _LOOK_SECONDS = 60.0
-# While others are appended, an embedder that computes here rests for so many times as long as it worked: they are not to
+# While others are appended, an embedder that computes here rests for so many times as long as it worked: they must not
 # wait for it. But not if a message has waited for longer: there may be no end to the appends.
 _RESTS, _PATIENT_SECONDS = 3.0, 30.0
 # While messages wait, the log says so often how many, and since when.
