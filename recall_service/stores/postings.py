@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from recall_service.stores.growing import Growing
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 
@@ -54,12 +55,13 @@ class Told:
 class Posting:
     """`numbers`: the newest messages with the word, or of the scope, rising; `count`: how many have it, about.
 
-    `commits`: how many had been told of before it was read.
+    `commits`: how many had been told of before it was read. `room`: where later numbers can be put behind these.
     """
 
     numbers: Numbers
     count: int
     commits: int
+    room: Growing[np.int64] | None = None
 
     @property
     def newest(self) -> int:
@@ -97,10 +99,13 @@ class Postings:
         key = (tenant, scope_word, "")
         known = self._recalled(key)
         if known is None or known.commits < told.commits:
-            before = known.numbers if known is not None else np.empty(0, dtype=np.int64)
             later = newest(connection, f"scope : {scope_word}", known.newest if known is not None else _ANY_NUMBER)
-            numbers = np.concatenate([before, later]) if len(later) else before
-            known = self._kept(key, Posting(numbers, len(numbers), told.commits), told)
+            if known is None or known.room is None:
+                numbers, room = later, Growing(later)
+            else:
+                with self._lock:
+                    numbers, room = known.room.with_later(known.numbers, later), known.room
+            known = self._kept(key, Posting(numbers, len(numbers), told.commits, room), told)
         return known
 
     def of(
