@@ -2,7 +2,6 @@
 
 Archival's default, and what recall compares single words by.
 
-
 The weights come in the wheel of the package `wordllama` (MIT). They are read directly: its own loader looks for the
 tokenizer in a folder that its wheel does not have, and then asks a hub on the network.
 """
@@ -11,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+# With four tokens a character these are not too many for the tokenizer.
+_WORDS_AT_ONCE, _MOST_OF_A_WORD = 50, 40
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
 _FIRST_KNOWN = 1_000
@@ -42,24 +45,34 @@ class WordLlamaEmbedder:
     dimensions = 256
 
     def __init__(self) -> None:
-        from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
-
         folder = _package_folder()
         if not ((folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file()):
             raise ImportError("this version of the package wordllama does not carry the weights l2_supercat_256")
-        (weights,) = load_file(folder / _WEIGHTS).values()
-        # Half precision, as they come: half the memory, and widened as they are averaged.
-        self._weights: NDArray[np.float16] = weights
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        # Half precision, as they come, and widened as they are averaged.
+        self._weights = _mapped(folder / _WEIGHTS)
+        self._vocabulary = folder / _TOKENIZER
+        self._loading = threading.Lock()
         self._known = _Known()
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(_MOST_TOKENS)
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        """Loaded when it is first needed: it takes a tenth of a second and 20 MB, and not every service embeds."""
+        with self._loading:
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._vocabulary))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_MOST_TOKENS)
+        return tokenizer
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)
+        if "_loaded" in vars(self) and sum(map(len, texts)) <= _INLINE_CHARACTERS:
+            return self.embed_here(texts)
+        return await asyncio.to_thread(self.embed_here, texts)
 
     async def close(self) -> None:
         return None
@@ -69,9 +82,23 @@ class WordLlamaEmbedder:
         known = self._known
         if known.full:
             known = self._known = _Known()
-        return known.of(words, self._embed)
+        return known.of(words, self._embed_words)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def _embed_words(self, words: Sequence[str]) -> Vectors:
+        """As `embed_here` of each word's beginning, in a third of the time."""
+        vectors: Vectors = np.zeros((len(words), self.dimensions), dtype=np.float32)
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            part = [word[:_MOST_OF_A_WORD] for word in words[start : start + _WORDS_AT_ONCE]]
+            encoded = self._tokenizer.encode(part, is_pretokenized=True, add_special_tokens=False)
+            if encoded.ids:
+                of = np.array(encoded.word_ids)
+                firsts = np.flatnonzero(np.diff(of, prepend=-1))
+                tokens = self._weights[encoded.ids].astype(np.float32)
+                # Sums do for averages: they are of length 1 in the end.
+                vectors[start + of[firsts]] = np.add.reduceat(tokens, firsts, axis=0)
+        return normalised(vectors)
+
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoded.ids:
@@ -114,6 +141,21 @@ class _Known:
             self._used += len(words)
             self._table[first : first + len(words)] = vectors
             self._rows.update(zip(words, range(first, first + len(words)), strict=True))
+
+
+def _mapped(path: Path) -> NDArray[np.float16]:
+    """The file's one tensor, in its place: a process holds only the pages with tokens that it has met.
+
+    The format: the header's length (8 bytes, little-endian), the header (JSON), the numbers.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    (tensor,) = (each for name, each in header.items() if name != "__metadata__")
+    if tensor["dtype"] != "F16":
+        raise ImportError(f"the weights of the package wordllama are {tensor['dtype']}, not F16")
+    begins = 8 + length + tensor["data_offsets"][0]
+    return np.asarray(np.memmap(path, np.float16, "r", begins, tuple(tensor["shape"])))
 
 
 def _package_folder() -> Path:
