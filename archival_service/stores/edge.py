@@ -35,11 +35,12 @@ T = TypeVar("T")
 _log = structlog.get_logger("edge")
 # So many points go to the engine at once: a search that comes in between waits some milliseconds.
 _AT_ONCE = 200
-_SHARED = "shared"
+_SHARED = "shared-{}"
 # The one shard that all shared in earlier versions.
 _BEFORE = "shard"
-# Shared shards; an owner's is found by a hash, and made when the first of its owners comes.
-_SHARDS = 16
+# So many are shared; an owner's is found by a hash, and made when the first of its owners comes. Each costs a flush, so
+# that more of them are no gain until there are millions of passages.
+_SHARDS = 8
 # So many passages of an owner are reason to look whether they should have a shard of their own.
 _MUCH = 1_000
 # Of so many owners is counted what they add, and then anew.
@@ -120,7 +121,7 @@ class EdgeIndex:
     async def flush(self) -> None:
         async with self._flushing:  # whoever comes second has to wait for what the first one flushes
             for shard in self._shards():
-                if not (shard.flushed or shard.closed):  # it may have been replaced meanwhile
+                if shard.unflushed and not shard.closed:  # it may have been replaced meanwhile
                     await self.run(shard.flush)
 
     async def candidates(
@@ -216,8 +217,14 @@ class EdgeIndex:
                 await self.run(self._add_shared, _place(tenant))
 
     def _add_shared(self, place: int) -> None:
-        if place not in self._shared:  # two may have seen that it is not there
-            self._shared[place] = Shard.create(self.folder / _SHARED / str(place), self.dimensions)
+        if place in self._shared:  # two may have seen that it is not there
+            return
+        folder = _shared_folder(self.folder) / str(place)
+        try:
+            self._shared[place] = Shard.create(folder, self.dimensions)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # a half could not be opened at the next start
+            raise
 
     def _by_shard(self, entries: Sequence[Entry]) -> dict[Shard, list[Entry]]:
         parts: dict[Shard, list[Entry]] = {}
@@ -252,16 +259,20 @@ def _forget(shards: Sequence[Shard], numbers: Sequence[int]) -> None:
 def _create(folder: Path, dimensions: int) -> _Opened:
     folder.mkdir(exist_ok=True, mode=0o700)
     own_shards.remove_all(folder)
-    for name in (_SHARED, _BEFORE):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
+    for left in (*folder.glob(_SHARED.format("*")), *folder.glob(_BEFORE)):
+        shutil.rmtree(left)
     return {}, {}
+
+
+def _shared_folder(folder: Path) -> Path:
+    """Named by how many there are: with another number the owners are elsewhere."""
+    return folder / _SHARED.format(_SHARDS)
 
 
 def _load(folder: Path, dimensions: int) -> _Opened:
     if (folder / _BEFORE).exists():
         raise IndexUnusable("an older version made it")
-    shared = {int(each.name): Shard.load(each, dimensions) for each in (folder / _SHARED).glob("*")}
+    shared = {int(each.name): Shard.load(each, dimensions) for each in _shared_folder(folder).glob("*")}
     own: dict[Tenant, _Own] = {}
     for known in own_shards.known(folder):
         own[known.tenant] = _Own(known, Shard.load(known.folder, dimensions, alone=True))

@@ -20,17 +20,19 @@ from servicekit.principal import Tenant
 
 # So many of the nearest are looked at in a graph: at 100,000 passages 0.99 of what a look at each would find.
 _BREADTH = 256
+# A flush holds Python's global lock, for the longer the more it has to bring to the disk.
+_MOST_UNFLUSHED = 5_000
 
 
 class Shard:
     """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`).
 
-    `flushed`: all that it was told is on the disk; `closed`: it can't be used any more.
+    `unflushed`: how many changes may not be on the disk; `closed`: it can't be used any more.
     """
 
     def __init__(self, shard: qdrant.EdgeShard, *, alone: bool) -> None:
         self._shard, self._alone = shard, alone
-        self.flushed, self.closed = True, False
+        self.unflushed, self.closed = 0, False
 
     @classmethod
     def create(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
@@ -40,7 +42,7 @@ class Shard:
         folder.mkdir(parents=True, mode=0o700)
         made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone, log=False)), alone=alone)
         made._index_fields()
-        made.flushed = False
+        made.unflushed = 1
         return made
 
     @classmethod
@@ -54,12 +56,16 @@ class Shard:
             qdrant.Point(entry.n, _vectors(entry, dense), points.payload(entry))
             for entry, dense in zip(entries, points.dense(entries), strict=True)
         ]
-        self.flushed = False
-        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
+        self._change(qdrant.UpdateOperation.upsert_points(made), len(made))
 
     def forget(self, numbers: Sequence[int]) -> None:
-        self.flushed = False
-        self._shard.update(qdrant.UpdateOperation.delete_points(list(numbers)))
+        self._change(qdrant.UpdateOperation.delete_points(list(numbers)), len(numbers))
+
+    def _change(self, operation: qdrant.UpdateOperation, changes: int) -> None:
+        self.unflushed += changes
+        self._shard.update(operation)
+        if self.unflushed >= _MOST_UNFLUSHED:
+            self.flush()
 
     def candidates(
         self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str
@@ -87,16 +93,16 @@ class Shard:
 
     def optimize(self) -> None:
         """Builds the graph. It holds Python's global lock, for a minute or more."""
-        self.flushed = False
+        self.unflushed += 1
         self._shard.optimize()
 
     def count(self) -> int:
         return int(self._shard.count(qdrant.CountRequest(exact=True)))
 
     def flush(self) -> None:
-        if not self.flushed:
+        if self.unflushed:
             self._shard.flush()
-            self.flushed = True
+            self.unflushed = 0
 
     def close(self) -> None:
         """What it was told is on the disk then."""

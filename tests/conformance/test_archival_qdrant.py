@@ -206,6 +206,21 @@ async def test_while_a_collection_is_filled_all_replicas_find_everything_and_wri
         assert await first.index.count() == 2
 
 
+async def test_when_the_replica_that_fills_it_goes_away_another_does(
+    tmp_path: Path, postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, WordLlamaEmbedder(), dsn=postgres_dsn) as before:
+        await before.store.insert(tenant, insert_request("a red boat", "a blue boat"))
+    gate = Gate(monkeypatch)
+    async with AsyncExitStack() as stack:
+        async with replica(postgres_dsn, settings):
+            await gate.reached.wait()
+            second = await stack.enter_async_context(replica(postgres_dsn, settings))
+            assert await second.index.count() == 0
+        await second.index.built()
+        assert await second.index.count() == 2
+
+
 class Gate:
     """Holds up what a server is told of first."""
 

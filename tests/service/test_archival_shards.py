@@ -39,7 +39,7 @@ async def test_each_owner_is_found_where_they_are_also_after_a_restart(
     index = await EdgeIndex.open(tmp_path, 4)
     assert [await found(index, each) for each in _OWNERS] == [[1], [], [3], [4], [5], [6]]
     assert await index.count() == 5
-    assert len(list((tmp_path / "shared").iterdir())) == 3
+    assert len(list(tmp_path.glob("shared-*/*"))) == 3
     await index.close()
 
 
