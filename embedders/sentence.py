@@ -42,7 +42,7 @@ class SentenceEmbedder:
         threading.Thread(target=self._load, args=[folder], daemon=True).start()
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        return await asyncio.to_thread(self._embed, texts)
+        return await asyncio.to_thread(self.embed_here, texts)
 
     async def close(self) -> None:
         return None
@@ -53,7 +53,7 @@ class SentenceEmbedder:
         except Exception as error:  # whoever embeds is told
             self._loaded.set_exception(error)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         spoken = [row for row, text in enumerate(texts) if text.strip()]
         if spoken:

@@ -14,7 +14,6 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,8 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+# With four tokens a character these are not too many for the tokenizer.
+_WORDS_AT_ONCE, _MOST_OF_A_WORD = 50, 40
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
 _FIRST_KNOWN = 1_000
@@ -70,8 +71,8 @@ class WordLlamaEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if "_loaded" in vars(self) and sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)
+            return self.embed_here(texts)
+        return await asyncio.to_thread(self.embed_here, texts)
 
     async def close(self) -> None:
         return None
@@ -84,18 +85,20 @@ class WordLlamaEmbedder:
         return known.of(words, self._embed_words)
 
     def _embed_words(self, words: Sequence[str]) -> Vectors:
-        """As `_embed`, of words, which have few tokens: all at once."""
-        # A batch is for threads of the tokenizer's own, which burn CPU for a while when they have nothing to do.
-        ids = [self._tokenizer.encode(word, add_special_tokens=False).ids for word in words]
+        """As `embed_here` of each word's beginning, in a third of the time."""
         vectors: Vectors = np.zeros((len(words), self.dimensions), dtype=np.float32)
-        known = [row for row, each in enumerate(ids) if each]
-        if known:
-            starts = np.cumsum([0, *(len(ids[row]) for row in known[:-1])])
-            tokens = self._weights[list(chain.from_iterable(ids))].astype(np.float32)
-            vectors[known] = np.add.reduceat(tokens, starts, axis=0)  # of length 1 in the end: no need to divide
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            part = [word[:_MOST_OF_A_WORD] for word in words[start : start + _WORDS_AT_ONCE]]
+            encoded = self._tokenizer.encode(part, is_pretokenized=True, add_special_tokens=False)
+            if encoded.ids:
+                of = np.array(encoded.word_ids)
+                firsts = np.flatnonzero(np.diff(of, prepend=-1))
+                tokens = self._weights[encoded.ids].astype(np.float32)
+                # Sums do for averages: they are of length 1 in the end.
+                vectors[start + of[firsts]] = np.add.reduceat(tokens, firsts, axis=0)
         return normalised(vectors)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoded.ids:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
 
-from embedders import Embedder, EmbedderUnavailable, Vectors
+from embedders import Embedder, EmbedderUnavailable, LocalEmbedder, Vectors
 from recall_service.likeness import WordVectors, content_words, likeness
 from recall_service.ranking import Hits, Scored, Surroundings, fuse, with_likeness
 from recall_service.store import Filters, Found, Near, RecallStore, Scope, Snapshot
@@ -39,29 +40,25 @@ class Searcher:
     ) -> list[MessageHit]:
         """The best `limit` hits, best first. Raises: EmbedderUnavailable in semantic mode only."""
         most = max(_CANDIDATES, limit)
-        is_hybrid = mode not in (type_pb2.SEARCH_MODE_LEXICAL, type_pb2.SEARCH_MODE_SEMANTIC)
-        words: list[Found] | None = None
-        meant: _Meant | None = None
-        if mode == type_pb2.SEARCH_MODE_SEMANTIC:
-            words, meant = [], await self._meant(tenant, query, filters.scope)
-        elif is_hybrid:
-            words, meant = await asyncio.gather(
-                self._store.look(tenant, lambda seen: seen.find_words(query, filters, most)),
-                self._meant_if_quick(tenant, query, filters.scope),
-            )
+        by_words, by_meaning = mode != type_pb2.SEARCH_MODE_SEMANTIC, mode != type_pb2.SEARCH_MODE_LEXICAL
+        meant = None
+        if by_meaning:
+            meant = await (self._meant_if_quick if by_words else self._meant)(tenant, query, filters.scope)
 
-        # The rest in one piece: to hand work to a thread and to be woken by it costs as much as some of its parts.
-        def rank(seen: Snapshot) -> list[MessageHit]:
-            by_words = seen.find_words(query, filters, most) if words is None else words
-            by_meaning = seen.find_meaning(meant.vector, filters, most) if meant is not None else []
-            word_vectors = self._word_vectors if is_hybrid else None
-            return _ranked(seen, query, fuse(by_words, by_meaning), filters.scope, limit, word_vectors)
+        # In one thread, one after the other: to be woken by a second one costs more than it saves.
+        def look(seen: Snapshot) -> list[MessageHit]:
+            words = seen.find_words(query, filters, most) if by_words else []
+            meaning = self._near(seen, meant, filters, most, or_none=by_words) if meant is not None else []
+            word_vectors = self._word_vectors if by_words and by_meaning else None
+            return _ranked(seen, query, fuse(words, meaning), filters.scope, limit, word_vectors)
 
-        return await self._store.look(tenant, rank, meant.near if meant is not None else None)
+        return await self._store.look(tenant, look, meant.near if meant is not None else None)
 
     async def _meant(self, tenant: Tenant, query: str, scope: Scope) -> _Meant:
+        if isinstance(self._embedder, LocalEmbedder):
+            return _Meant(partial(self._embedder.embed_here, [query]), await self._store.near(tenant, scope))
         vectors, near = await asyncio.gather(self._embedder.embed([query]), self._store.near(tenant, scope))
-        return _Meant(vectors[0], near)
+        return _Meant(lambda: vectors, near)
 
     async def _meant_if_quick(self, tenant: Tenant, query: str, scope: Scope) -> _Meant | None:
         try:
@@ -71,12 +68,22 @@ class Searcher:
             _log.warning("searched by words alone", problem=str(error) or "the embedder is slow")
             return None
 
+    def _near(self, seen: Snapshot, meant: _Meant, filters: Filters, most: int, *, or_none: bool) -> list[Found]:
+        try:
+            (vector,) = meant.vectors()
+        except EmbedderUnavailable as error:
+            if not or_none:
+                raise
+            _log.warning("searched by words alone", problem=str(error))
+            return []
+        return seen.find_meaning(vector, filters, most)
+
 
 @dataclass(frozen=True)
 class _Meant:
-    """What is searched by meaning: the query's vector, and what finds those near it."""
+    """What is searched by meaning: what gives the query's vector, and what finds those near it."""
 
-    vector: Vectors
+    vectors: Callable[[], Vectors]
     near: Near
 
 

@@ -18,7 +18,11 @@ class MessageIndex(Protocol):
     """What is given a connection is a part of its transaction. `numbered`: messages by the store's numbers of them."""
 
     def numbers(self, connection: Connection, count: int) -> Sequence[int]:
-        """So many new numbers for messages, rising, and higher than those of all messages that the user has or had."""
+        """So many new numbers for messages, rising, and higher than those that the conversation has or had."""
+        ...
+
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        """Until the transaction ends nobody else writes messages of the user's with these ids."""
         ...
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:

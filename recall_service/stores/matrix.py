@@ -18,9 +18,9 @@ from recall_service.stores.signs import Signs
 
 # From so many rows on a rough look comes first: a product with all of the numbers would take longer than a search may.
 _MANY = 8_000
-# Of those that look best so many numbers, for each vector wanted, are compared exactly: 25 vectors of 512, since the
+# Of those that look best so many numbers, for each vector wanted, are compared exactly: 20 vectors of 512, since the
 # shorter ones are, the less their signs say. docs/retrieval.md has what is missed.
-_NUMBERS_FOR_EACH, _LEAST_FOR_EACH = 12_800, 15
+_NUMBERS_FOR_EACH, _LEAST_FOR_EACH = 10_240, 12
 _ROLES = max(ALL_ROLES) + 1
 _ANYTHING = Filters()
 

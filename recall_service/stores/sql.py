@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,7 @@ from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
 from servicekit.principal import Tenant
-from servicekit.sql import Database, T, Work
+from servicekit.sql import Database, Part, T, Work
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
 
 # What all replicas do for all owners goes on beside what each does for one.
@@ -49,8 +49,10 @@ class SqlRecallStore:
         self._database, self._index = database, index
 
     async def append(self, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
+        # A conversation counts for itself: appends to others of the user's may run beside it.
+        conversation = Part(tenant, request.conversation_id)
         return await self._write(
-            lambda c: appending.append(c, self._index, tenant, request), tenant, self._index.appended
+            lambda c: appending.append(c, self._index, tenant, request), conversation, self._index.appended
         )
 
     async def update(self, tenant: Tenant, message_id: str, text: str, request_id: str) -> Message:
@@ -107,12 +109,12 @@ class SqlRecallStore:
     async def close(self) -> None:
         await self._database.close()
 
-    async def _write(self, work: Work[T], tenant: Tenant, tell: Callable[[], None]) -> T:
+    async def _write(self, work: Work[T], alone: Hashable, tell: Callable[[], None]) -> T:
         """Writes, and tells what is in memory of it, though the caller should have gone away before the commit."""
 
         async def write_and_tell() -> T:
             try:
-                return await self._database.write(work, alone=tenant)
+                return await self._database.write(work, alone=alone)
             finally:
                 tell()
 

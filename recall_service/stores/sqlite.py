@@ -36,6 +36,9 @@ class SqliteIndex:
         self._last += count
         return range(self._last - count + 1, self._last + 1)
 
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        """Nobody else writes at all."""
+
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         words.add(connection, tenant, numbered)
         pending.add(connection, numbered)

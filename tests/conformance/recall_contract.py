@@ -73,6 +73,19 @@ class RecallWritingContract:
         assert after.sequence == 2
         assert await store.append(BOB, batch(said("his own", id="message-1")))
 
+    async def test_of_writers_who_choose_the_same_id_at_once_one_writes(self, store: RecallStore) -> None:
+        batches = [
+            batch(
+                *(said("mine", id=f"message-{number}") for number in range(size)),
+                agent=f"agent-{size}",
+                conversation=f"conv-{size}",
+            )
+            for size in range(1, 21)
+        ]
+        stored = await asyncio.gather(*(store.append(ANN, each) for each in batches), return_exceptions=True)
+        assert sum(not isinstance(each, AlreadyExists) for each in stored) == 1
+        assert len(await store.get(ANN, ["message-0"])) == 1
+
     async def test_a_conversation_keeps_its_agent(self, store: RecallStore) -> None:
         await store.append(ANN, batch("one", agent="agent-1"))
         with pytest.raises(InvalidArgument):

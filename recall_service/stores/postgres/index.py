@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from embedders import Vectors
 from recall_service.places import Places
 from recall_service.store import Filters, Found, Near, Scope, Waiting
-from recall_service.stores.postgres import outbox, vectors, words
+from recall_service.stores.postgres import locks, outbox, vectors, words
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -25,6 +25,9 @@ class PostgresIndex:
 
     def numbers(self, connection: Connection, count: int) -> Sequence[int]:
         return connection.execute(_NEXT, {"count": count}).scalars().all()
+
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        locks.hold(connection, f"{tenant!r} message ids", message_ids)
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         spoken = {n: message for n, message in numbered.items() if message.text}
@@ -59,7 +62,7 @@ class PostgresIndex:
         """A vacuum takes the dead entries of GIN too."""
 
     async def near(self, tenant: Tenant, scope: Scope) -> Near:
-        return Near(None)
+        return Near(())  # nothing has to be in memory
 
     def find_meaning(
         self, connection: Connection, near: Near, tenant: Tenant, vector: Vectors, filters: Filters, most: int
