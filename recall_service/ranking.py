@@ -3,7 +3,8 @@
 The scores of words and of meaning are each scaled to their best hit and added with weights: that loses less than rank
 fusion when one side is weak. To these comes how alike the words themselves are. Hits near a good one are lifted, since
 an answer often stands beside the words asked for, above all behind a question; and so are those of a speaker whom the
-query names, and what the user said over what was said to them. What only asks counts less. docs/retrieval.md has the measurements.
+query names, and what the user said over what was said to them. What only asks counts less. docs/retrieval.md has the
+measurements.
 """
 
 from __future__ import annotations

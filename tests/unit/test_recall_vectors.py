@@ -164,10 +164,7 @@ async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldD
     index = SqliteIndex(database)
     store = SqlRecallStore(database, index)
     for conversation in ("conv-1", "conv-2"):
-        named = [
-            said(f"{number}{'?' if number == 2 else ''}", name=f"speaker {number % 2}", at=number)
-            for number in range(3)
-        ]
+        named = [said(text, name=f"speaker {at % 2}", at=at) for at, text in enumerate(("0", "1", "2?"))]
         await store.append(ANN, batch(*named, said("noted", type_pb2.ROLE_ASSISTANT), conversation=conversation))
     numbers = [7, 1, 3, 8, 4]
     assert index.places(ANN, Scope(), numbers) is None
