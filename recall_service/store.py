@@ -47,11 +47,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message whose vector is not there yet."""
+    """A message whose vector is not there yet. `since`: microseconds since 1970."""
 
     n: int
+    tenant: Tenant
+    agent_id: str
     revision: int
     text: str
+    since: int
 
 
 @dataclass(frozen=True)

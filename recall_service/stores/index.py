@@ -69,6 +69,10 @@ class MessageIndex(Protocol):
         """Some of the user's messages were changed or purged: a commit has just said so."""
         ...
 
-    def came(self, first: int) -> None:
-        """Vectors of numbers from `first` on came or went: a commit has just said so."""
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Vectors of these came: a commit has just said so."""
+        ...
+
+    def all_went(self) -> None:
+        """All vectors of all owners: a commit has just said so."""
         ...

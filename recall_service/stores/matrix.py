@@ -36,17 +36,15 @@ class Codes:
         self._codes: dict[str, int] = {}
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        return np.array([self._code(text) for text in texts], dtype=np.int32)
+        for text in dict.fromkeys(texts):
+            if text not in self._codes:
+                self._codes[text] = len(self.texts)
+                self.texts.append(text)
+        return np.fromiter(map(self._codes.__getitem__, texts), dtype=np.int32, count=len(texts))
 
     def known(self, text: str) -> int:
         """-1 if it is not."""
         return self._codes.get(text, -1)
-
-    def _code(self, text: str) -> int:
-        code = self._codes.setdefault(text, len(self.texts))
-        if code == len(self.texts):
-            self.texts.append(text)
-        return code
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ class SqlRecallStore:
 
     async def use_model(self, model: str, dimensions: int) -> bool:
         known, same = await self._database.write(lambda c: models.use(c, self._index, f"{model}/{dimensions}"))
-        self._index.came(0)
+        if not same:
+            self._index.all_went()
         return known and not same
 
     async def waiting(self, most: int) -> list[Waiting]:
@@ -99,8 +100,7 @@ class SqlRecallStore:
 
     async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:
         await self._database.write(lambda c: self._index.put_vectors(c, waiting, vectors), alone=_EMBEDDING)
-        if waiting:
-            self._index.came(min(each.n for each in waiting))
+        self._index.came(waiting)
 
     async def vacuum(self) -> None:
         await self._database.write(self._index.compact)

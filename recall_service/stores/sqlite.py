@@ -83,5 +83,8 @@ class SqliteIndex:
         self._postings.forget(tenant)
         self._cache.forget(tenant)
 
-    def came(self, first: int) -> None:
-        self._cache.came(first)
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        self._cache.came(embedded)
+
+    def all_went(self) -> None:
+        self._cache.forget_all()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from recall_service.places import Places
+from recall_service.store import Waiting
 from recall_service.stores import pending
 from recall_service.stores.matrix import Matrix
 from servicekit.principal import Tenant
@@ -38,14 +39,16 @@ class VectorCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._matrices: OrderedDict[_Key, Matrix] = OrderedDict()
-        # As of which change each is complete.
+        # As of which change each is complete, and which was the last to what is known, or being read, of a key.
         self._complete: dict[_Key, int] = {}
+        self._changed: dict[_Key, int] = {}
         self._changes = 0
         self._readings: dict[_Key, _Reading] = {}
 
     async def matrix(self, tenant: Tenant, agent_id: str) -> Matrix:
         """The agent's vectors (all of the user's, if the agent is empty), with all that had come before the call."""
-        key, wanted = (tenant, agent_id), self._changes
+        key = (tenant, agent_id)
+        wanted = self._changed.get(key, 0)
         while True:
             known = self._matrices.get(key)
             if known is not None and self._complete[key] >= wanted:
@@ -65,18 +68,26 @@ class VectorCache:
 
     def forget(self, tenant: Tenant) -> None:
         """Some of the user's vectors were changed or purged."""
-        self._changes += 1
-        self._drop([key for key in self._matrices if key[0] == tenant])
-        for key, reading in self._readings.items():
-            if key[0] == tenant:
-                reading.kept = False
+        self._forget({key for key in (*self._matrices, *self._readings) if key[0] == tenant})
 
-    def came(self, first: int) -> None:
-        """Vectors came, the lowest of number `first`: who has later ones would not look for it any more."""
+    def forget_all(self) -> None:
+        """All vectors went."""
+        self._forget({*self._matrices, *self._readings})
+
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Vectors came. Who has later ones than the first of theirs would not look for it any more."""
         self._changes += 1
-        self._drop([key for key, matrix in self._matrices.items() if matrix.last >= first])
-        for reading in self._readings.values():
-            reading.lowest_came = min(reading.lowest_came, first)
+        firsts: dict[_Key, int] = {}
+        for each in embedded:
+            for key in ((each.tenant, each.agent_id), (each.tenant, "")):
+                firsts[key] = min(each.n, firsts.get(key, each.n))
+        for key, first in firsts.items():
+            if key in self._matrices or key in self._readings:
+                self._changed[key] = self._changes
+            if key in self._matrices and self._matrices[key].last >= first:
+                self._drop([key])
+            if key in self._readings:
+                self._readings[key].lowest_came = min(self._readings[key].lowest_came, first)
 
     def _begin(self, key: _Key) -> _Reading:
         reading = self._readings[key] = _Reading(self._changes)
@@ -107,6 +118,8 @@ class VectorCache:
 
     def _ended(self, key: _Key, done: asyncio.Task[Matrix]) -> None:
         del self._readings[key]
+        if key not in self._matrices:
+            self._changed.pop(key, None)
         if not done.cancelled():
             done.exception()  # looked at, since whoever asked may be gone
 
@@ -114,6 +127,16 @@ class VectorCache:
         while len(self._matrices) > 1 and sum(each.size_bytes for each in self._matrices.values()) > _MOST_BYTES:
             self._drop([next(iter(self._matrices))])
 
+    def _forget(self, keys: Iterable[_Key]) -> None:
+        self._changes += 1
+        self._drop([key for key in keys if key in self._matrices])
+        for key in keys:
+            if key in self._readings:
+                self._readings[key].kept = False
+                self._changed[key] = self._changes
+
     def _drop(self, keys: Sequence[_Key]) -> None:
         for key in keys:
             del self._matrices[key], self._complete[key]
+            if key not in self._readings:
+                self._changed.pop(key, None)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from embedders import Vectors
 from embedders.openai import OpenAIEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from recall_service import embedding, search
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
@@ -65,6 +67,33 @@ async def test_what_an_earlier_process_left_is_embedded_at_the_start(
     worker.start()
     await _all_embedded(store)
     assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 1_000)) == 150
+
+
+class _HereEmbedder(WordLlamaEmbedder):
+    """As it embeds, more is appended."""
+
+    worker: EmbeddingWorker
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        self.worker.wake()
+        return await super().embed(texts)
+
+
+async def test_the_embedder_stands_back_for_who_appends_but_not_for_ever(
+    store: RecallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "_RESTS", 1e6)
+    embedder = _HereEmbedder()
+    embedder.worker = EmbeddingWorker(store, embedder)
+    await store.append(ANN, batch(*(str(number) for number in range(150))))
+    embedder.worker.start()
+    await eventually(lambda: store.waiting(150), lambda waiting: len(waiting) == 150 - embedding._BATCH)
+    await embedder.worker.close()
+    # It would rest for days; but these have waited long enough.
+    monkeypatch.setattr(embedding, "_PATIENT_SECONDS", 0.0)
+    embedder.worker.start()
+    await _all_embedded(store)
+    await embedder.worker.close()
 
 
 async def test_what_comes_without_a_word_is_found_by_looking_now_and_then(

@@ -11,7 +11,7 @@ import pytest
 
 from embedders.protocol import normalised
 from recall_service.questions import Asks
-from recall_service.store import Filters, Scope
+from recall_service.store import Filters, Scope, Waiting
 from recall_service.stores.growing import Growing
 from recall_service.stores.matrix import Matrix
 from recall_service.stores.sql import SqlRecallStore
@@ -22,7 +22,7 @@ from servicekit.sql import Database, T, Work, open_database
 from tests.support.recall import batch, find_meaning, said
 from triptych.type.v1 import type_pb2
 
-ANN = Tenant("account", "ann")
+ANN, BOB = Tenant("account", "ann"), Tenant("account", "bob")
 _QUERY = np.ones(4, dtype=np.float32)
 
 
@@ -58,9 +58,10 @@ async def database(tmp_path: Path) -> AsyncIterator[HeldDatabase]:
     await held.close()
 
 
-async def _embed(store: SqlRecallStore) -> None:
+async def _embed(store: SqlRecallStore) -> list[Waiting]:
     waiting = await store.waiting(100)
     await store.put_vectors(waiting, np.ones((len(waiting), 4), dtype=np.float32))
+    return waiting
 
 
 async def _count_found(store: SqlRecallStore) -> int:
@@ -130,13 +131,24 @@ async def test_vectors_that_come_do_not_move_those_that_are_there(database: Held
     kept = []
     for text in "abcdef":
         await store.append(ANN, batch(text))
-        await _embed(store)
-        cache.came(2**60)
+        cache.came(await _embed(store))
         kept.append(await cache.matrix(ANN, ""))
     assert [len(matrix) for matrix in kept] == [1, 2, 3, 4, 5, 6]
     assert [len(matrix.nearest(_QUERY, Filters(), 10)) for matrix in kept] == [1, 2, 3, 4, 5, 6]
     # The room that was made for the fourth had room for the fifth.
     assert np.shares_memory(kept[3].columns.n, kept[4].columns.n)
+
+
+async def test_what_changes_at_one_user_leaves_anothers_vectors_in_memory(database: HeldDatabase) -> None:
+    store = SqlRecallStore(database, SqliteIndex(database))
+    (hers,) = await store.append(ANN, batch("hers"))
+    await store.append(BOB, batch("his"))
+    await _embed(store)
+    near = await store.near(BOB, Scope())
+    await store.update(ANN, hers.id, "changed", "")
+    await _embed(store)
+    assert await store.near(BOB, Scope()) is near
+    assert await _count_found(store) == 1
 
 
 def test_a_grown_array_does_not_write_over_one_that_grew_from_the_same() -> None:

@@ -78,5 +78,8 @@ class PostgresIndex:
     def changed(self, tenant: Tenant) -> None:
         """Nothing is kept in memory."""
 
-    def came(self, first: int) -> None:
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Nothing is kept in memory."""
+
+    def all_went(self) -> None:
         """Nothing is kept in memory."""
