@@ -132,13 +132,13 @@ def _maker(statement: Select[Any], dialect: Dialect) -> Callable[[Iterable[Any]]
 
 def _run(connection: Connection, text: str, values: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
     """Once for each of the values."""
-    if not connection.in_transaction():
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    if not driver.in_transaction:
         connection.begin()
-    cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
     try:
         if len(values) == 1:
-            return cursor.execute(text, values[0])
-        return cursor.executemany(text, values)
+            return driver.execute(text, values[0])
+        return driver.executemany(text, values)
     except sqlite3.Error as error:
         # As SQLAlchemy would raise it, and without the parameters: they hold what users said.
         raise DBAPIError.instance(
