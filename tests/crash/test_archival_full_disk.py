@@ -16,7 +16,7 @@ from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
 from triptych.errors import Unavailable
 
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-_BYTES = 200_000
+_BYTES = 500_000
 
 
 async def count(client: Client, ann: Principal) -> int:
