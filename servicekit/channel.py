@@ -52,6 +52,8 @@ _LIMITS: tuple[tuple[str, Any], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 50),
 )
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(_RETRIED), *_LIMITS)
+# For streams that last, whose caller tries again itself: gRPC would keep 7 KB by each for trying again.
+LASTING_OPTIONS: tuple[tuple[str, Any], ...] = (*CHANNEL_OPTIONS, ("grpc.enable_retries", 0))
 # For a call whose caller would rather look elsewhere than wait.
 IMPATIENT_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(), *_LIMITS)
 
@@ -106,13 +108,17 @@ class Peer:
     ) -> AsyncIterator[Response]:
         """The same for a method that answers with a stream; leaving the loop cancels the call."""
         call = method(request, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
+        ended = False
         try:
             async for response in call:
                 yield response
+            ended = True
+            await self.note_usage(call, caller)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         finally:
-            self.leave(call, caller)
+            if not ended:
+                self.leave(call, caller)
 
     async def exchange(
         self,

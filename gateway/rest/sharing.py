@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.message import Message
 
 from gateway.rest import contract_routes, proto_json
 from gateway.rest.common import Back, answer
 from gateway.rest.contract_routes import Route
+from gateway.rest.endpoints import Router
 from triptych.agent.v1 import sharing_pb2 as pb
 
 ROUTES: tuple[Route, ...] = (
@@ -19,7 +20,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/shared-agents", "ListSharedAgents", ""),
     ("GET", "/shared-agents/{agent_id}/messages", "ListSharedMessages", ""),
 )
-router = APIRouter(prefix="/v1", tags=["sharing"])
+router = Router(prefix="/v1", tags=["sharing"])
 
 
 async def _call(request: Request, name: str, message: Message) -> Message:
