@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -87,7 +87,7 @@ class CallersPeer(Peer):
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         async with self.long(self.methods.names[method], caller):
             for pause in _PAUSES_SECONDS:
                 begun = False
@@ -112,7 +112,7 @@ class CallersPeer(Peer):
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         async with self.long(self.methods.names[method], caller):
             async for response in super().exchange(method, requests, caller=caller, seconds=seconds):
                 yield response

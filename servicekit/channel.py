@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
@@ -105,7 +105,7 @@ class Peer:
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         """The same for a method that answers with a stream; leaving the loop cancels the call."""
         call = method(request, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
         ended = False
@@ -127,7 +127,7 @@ class Peer:
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         """The same for a method that takes a stream too."""
         call = method(requests, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -174,7 +174,7 @@ async def _run(group_id: str, body: MessagesCreate, request: Request, back: Back
     return Run(kept, group, start)
 
 
-async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncIterator[pb.StartTurnResponse]:
+async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncGenerator[pb.StartTurnResponse]:
     async with aclosing(events):
         async for event in events:
             yield pb.StartTurnResponse(event=event)
