@@ -84,7 +84,7 @@ async def accepted(back: Backends, start: pb.StartTurnRequest) -> pb.Turn:
 
 async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     """The events of a turn that is accepted. Raises: what StartTurn raises, while it can still be a plain answer."""
-    events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
+    events = back.agent_peer.stream(back.turns.StartTurn, start)
     first = await anext(events, None)
     if first is None:
         raise from_status(14, "the server is stopping")
@@ -106,7 +106,7 @@ def said(events: Iterable[pb.TurnEvent]) -> list[Message]:
 async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
     """The events of a turn behind that one, and what is still to come. Raises: NotFound."""
     request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=after_sequence, deltas=True)
-    events = back.agent_peer.stream(back.turns.ResumeTurn, request).__aiter__()
+    events = back.agent_peer.stream(back.turns.ResumeTurn, request)
     return Events(await anext(events, pb.ResumeTurnResponse()), events)
 
 
