@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from gateway.store import MIGRATIONS
-from servicekit.sql import Database, StoreError, open_database
+from servicekit.sql import Database, Part, StoreError, open_database
 from triptych.errors import Unavailable
 
 
@@ -94,6 +94,17 @@ async def test_writes_that_must_be_alone_are_and_others_run_beside_them(database
     assert len(await database.read(values)) == 80
 
 
+async def test_a_part_is_alone_beside_others_and_not_beside_the_whole(database: Database) -> None:
+    def add_one(connection: Connection) -> None:
+        (seen,) = values(connection)
+        connection.execute(text("UPDATE t SET x = :x"), {"x": seen + 1})
+
+    await database.write(lambda c: insert(0, c))
+    both = (Part("whole", "part"), "whole")
+    await asyncio.gather(*(database.write(add_one, alone=both[i % 2]) for i in range(20)))
+    assert await database.read(values) == [20]
+
+
 async def test_a_write_with_no_name_is_beside_none_at_all(database: Database) -> None:
     def add_one(connection: Connection) -> None:
         (seen,) = values(connection)
@@ -154,6 +165,18 @@ async def test_a_full_disk_is_a_clear_error_and_what_was_acknowledged_stays(sqli
     await sqlite.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count = 1000000") and None)
     await sqlite.write(lambda c: insert(2, c))
     assert await sqlite.read(values) == [1, 2]
+
+
+async def test_the_log_is_emptied_beside_the_writer_and_begins_anew(sqlite: Database, tmp_path: Path) -> None:
+    many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)"
+    wide = text(f"{many} INSERT INTO t SELECT zeroblob(4000) FROM n")
+    log, written = tmp_path / "x.db-wal", 0
+    while written < 4 * log.stat().st_size or written < 8_000_000:
+        # At 40 MB SQLite would do it by itself.
+        assert written < 36_000_000
+        await sqlite.write(lambda c: c.execute(wide) and None)
+        written += 50 * 4_000
+    assert len(await sqlite.read(values)) == written // 4_000
 
 
 async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
