@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from servicekit.settings import Environment
-from triptych.environment import BadEnvironment
+from triptych.cli.up.plan import without_effect
+from triptych.environment import VARIABLES, BadEnvironment
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,30 @@ def test_rest_is_not_served_on_a_unix_socket() -> None:
         Environment({"TRIPTYCH_GATEWAY_HTTP_LISTEN": "unix:/tmp/x"}).listen(
             "TRIPTYCH_GATEWAY_HTTP_LISTEN", sockets=False
         )
+
+
+def test_up_passes_every_setting_on_but_those_it_makes_itself() -> None:
+    """A new setting must be passed on (`triptych/cli/up/plan.py`), or be named here."""
+    assert without_effect(VARIABLES) == [
+        "TRIPTYCH_AGENT_ADDRESS",
+        "TRIPTYCH_AGENT_ADVERTISED",
+        "TRIPTYCH_AGENT_DSN",
+        "TRIPTYCH_AGENT_LISTEN",
+        "TRIPTYCH_AGENT_SIGNING_KEY_FILE",
+        "TRIPTYCH_AGENT_VERIFY_KEY_FILE",
+        "TRIPTYCH_ARCHIVAL_ADDRESS",
+        "TRIPTYCH_ARCHIVAL_DSN",
+        "TRIPTYCH_ARCHIVAL_INDEX",
+        "TRIPTYCH_ARCHIVAL_LISTEN",
+        "TRIPTYCH_FIRST_KEY_FILE",
+        "TRIPTYCH_GATEWAY_DSN",
+        "TRIPTYCH_GATEWAY_GRPC_LISTEN",
+        "TRIPTYCH_GATEWAY_HTTP_LISTEN",
+        "TRIPTYCH_GATEWAY_SIGNING_KEY_FILE",
+        "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE",
+        "TRIPTYCH_RECALL_ADDRESS",
+        "TRIPTYCH_RECALL_DSN",
+        "TRIPTYCH_RECALL_LISTEN",
+        "TRIPTYCH_TLS_CERT_FILE",
+        "TRIPTYCH_TLS_KEY_FILE",
+    ]
