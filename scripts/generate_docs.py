@@ -22,8 +22,9 @@ All settings come from the environment and are read once, at start. Run a servic
 A `TRIPTYCH_*` variable that is not in this table is refused at start, since it is most likely a typing error; left
 alone are `TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` that Kubernetes puts into pods.
 
-`triptych up` hands on what its services read, makes keys, stores and addresses itself, and names at the start a variable
-that therefore has no effect. It also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY` where the `TRIPTYCH_MODEL_*` ones are not set.
+`triptych up` hands on what its services read, makes keys, stores and addresses itself, and names at the start a
+variable that therefore has no effect. It also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY` where the
+`TRIPTYCH_MODEL_*` ones are not set.
 
 | variable | meaning | default |
 |---|---|---|

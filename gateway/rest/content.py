@@ -20,7 +20,7 @@ def read(content: Parts) -> tuple[str, list[str]]:
         kind = part.get("type", "text")
         if kind == "text" and isinstance(text := part.get("text"), str):
             texts.append(text)
-        elif url := _url(part):
+        elif url := image_url(part):
             urls.append(url)
         else:
             raise InvalidArgument.of("messages.content", "only parts of type text, image and image_url are supported")
@@ -39,24 +39,25 @@ def shown(text: str, urls: Sequence[str]) -> str | list[dict[str, Any]]:
     """A message's content in Letta's form."""
     if not urls:
         return text
-    return [*([{"type": "text", "text": text}] if text else []), *map(_image, urls)]
+    return [*([{"type": "text", "text": text}] if text else []), *map(image, urls)]
 
 
-def _url(part: dict[str, Any]) -> str:
-    """'' for what is no image."""
+def image_url(part: dict[str, Any]) -> str:
+    """Where the image of a part is, or what it is as a data URL; '' for what is no image, or not at hand."""
     image, source = part.get("image_url"), part.get("source")
     if part.get("type") == "image_url":
         url = image.get("url") if isinstance(image, dict) else image
     elif part.get("type") == "image" and isinstance(source, dict):
         url = source.get("url")
-        if source.get("type") == "base64":
+        if source.get("type") == "base64" or (source.get("type") == "letta" and source.get("data")):
             url = f"data:{source.get('media_type')};base64,{source.get('data')}"
     else:
         url = None
     return url if isinstance(url, str) else ""
 
 
-def _image(url: str) -> dict[str, Any]:
+def image(url: str) -> dict[str, Any]:
+    """An image in Letta's form."""
     head, comma, data = url.partition(",")
     if url.startswith("data:") and comma:
         media_type = head.removeprefix("data:").partition(";")[0]

@@ -29,7 +29,7 @@ class UsageServicer(GatewayServiceServicer):
             account_id = admin_account()
             user = await self._store.read(lambda c: users.get_or_account(c, account_id, request.user_id))
             tenant = Tenant(account_id, user.id)
-        account = await self._book.account(tenant)
+        account = await self._book.recounted(tenant)
         return pb.GetUsageResponse(
             user_id=tenant.user_id,
             requests_today=account.used.requests,

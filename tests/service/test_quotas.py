@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.door import Door, opened
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from triptych.errors import ResourceExhausted
 
@@ -94,6 +95,39 @@ async def test_who_has_stored_enough_stores_no_more_and_still_reads(door: Door) 
         assert (refused.status_code, "stored bytes" in refused.json()["detail"]) == (429, True)
         assert (await http.get(f"/v1/archives/{archive_id}")).status_code == 200
         assert (await http.delete(f"/v1/archives/{archive_id}")).status_code == 204
+        # What was deleted counts no more.
+        made = await eventually(lambda: http.post("/v1/archives", json={"name": "b"}), lambda got: not got.is_error)
+        archive_id = made.json()["id"]
+        assert (await http.post(f"/v1/archives/{archive_id}/passages", json=fact)).status_code == 200
+
+
+async def test_what_is_deleted_in_any_tier_is_no_longer_counted(door: Door, tmp_path: Path) -> None:
+    text = "ü" * 500
+    (tmp_path / "a.txt").write_text(text)
+    async with door.client() as client:
+
+        async def stored() -> int:
+            return (await client.users.usage()).stored_bytes
+
+        async def shrinks(before: int, by: int) -> int:
+            return await eventually(stored, lambda now: now <= before - by)
+
+        block = await client.blocks.create("notes", text)
+        agent = await client.agents.create("a", blocks={"human": text})
+        await client.turns.send(agent.id, text)
+        archive = await client.archives.create("b")
+        passages = await client.archives.insert(archive.id, [text])
+        document = (await client.documents.add(tmp_path / "a.txt", archive.id)).document
+        # All of it, each text in UTF-8: two blocks, the message and its answer, two passages; and little else.
+        full = await eventually(stored, lambda now: 6 * 1_000 <= now <= 9 * 1_000)
+        await client.archival.delete(passages[0].id)
+        full = await shrinks(full, 1_000)
+        await client.documents.delete(document.id)
+        full = await shrinks(full, 1_000)
+        await client.blocks.delete(block.id)
+        full = await shrinks(full, 1_000)
+        await client.agents.delete(agent.id)
+        await shrinks(full, 3_000)
 
 
 async def test_an_accounts_limits_hold_for_users_without_their_own_and_usage_survives_a_restart(

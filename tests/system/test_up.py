@@ -119,7 +119,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]
 def test_settings_reach_the_service_they_are_for_and_those_that_cannot_hold_are_named(settled: tuple[Up, str]) -> None:
     system, _ = settled
     with system.http() as http:
-        made = http.post("/v1/tools/", json={"source_code": "def one() -> int:\n    \"\"\"One.\"\"\"\n    return 1\n"})
+        made = http.post("/v1/tools/", json={"source_code": 'def one() -> int:\n    """One."""\n    return 1\n'})
         assert made.status_code == 200, made.text
     assert [line.split()[0] for line in system.said if "has no effect" in line] == ["TRIPTYCH_RECALL_DSN"]
 
