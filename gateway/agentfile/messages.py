@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.agentfile import schema
-from gateway.rest.content import image, image_url
 from triptych.errors import InvalidArgument
+from triptych.letta import images
 from triptych.letta.messages import paired, unpacked
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
@@ -28,7 +28,7 @@ def written(message: Message, number: int, conversation: str | None) -> dict[str
     """`conversation`: the file's id of it; None: the agent's default one."""
     content = [{"type": "reasoning", "reasoning": message.reasoning}] if message.reasoning else []
     content += [{"type": "text", "text": message.text}] if message.text else []
-    content += map(image, message.image_urls)
+    content += map(images.part_of, message.image_urls)
     status = "error" if message.tool_return.status == type_pb2.TOOL_STATUS_ERROR else "success"
     call_id = message.tool_return.tool_call_id or None
     return {
@@ -87,15 +87,15 @@ def _read(message: schema.Message) -> Iterable[Message]:
         type_pb2.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
         for call in message.tool_calls or []
     ]
-    images = _images(message)
-    if text or reasoning or calls or images:
+    shown = _images(message)
+    if text or reasoning or calls or shown:
         yield Message(
             role=_FROM_ROLES[message.role],
             text=text,
             reasoning=reasoning,
             name=message.name or "",
             tool_calls=calls,
-            image_urls=images,
+            image_urls=shown,
             **common,
         )
 
@@ -117,7 +117,7 @@ def _reasoning(message: schema.Message) -> str:
 def _images(message: schema.Message) -> list[str]:
     """Those that the file holds, or says where they are; not those that it names by an id of the server it is from."""
     parts = message.content if isinstance(message.content, list) else []
-    return [url for part in parts if part.type == "image" and (url := image_url(part.model_dump()))]
+    return [url for part in parts if part.type == "image" and (url := images.url_of(part.model_dump()))]
 
 
 def _moment(text: str | None) -> Timestamp | None:
