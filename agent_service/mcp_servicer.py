@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -91,8 +92,7 @@ class McpServicer(Servicing):
 
     def _without_secrets(self, request: Request) -> Request:
         """What is kept of a request for its replay to be known by has no hash of a secret that could be guessed."""
-        compared = type(request)()
-        compared.CopyFrom(request)
+        compared = copy.deepcopy(request)
         for pairs in (compared.server.headers, compared.server.environment):
             for name in pairs:
                 pairs[name] = self._sealer.stand_in(pairs[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -86,7 +87,6 @@ class ProviderServicer(ProviderServiceServicer):
         """What is kept of a request for its replay to be known by has no hash of a key that could be guessed."""
         if isinstance(request, pb.DeleteProviderRequest):
             return request
-        compared = type(request)()
-        compared.MergeFrom(request)
+        compared = copy.deepcopy(request)
         compared.provider.api_key = self._sealer.stand_in(request.provider.api_key)
         return compared

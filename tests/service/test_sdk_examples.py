@@ -32,6 +32,7 @@ from triptych import AsyncTriptych, Triptych
 _SETTINGS = {
     "TRIPTYCH_GATEWAY_GRPC_LISTEN": "127.0.0.1:0",
     "TRIPTYCH_MCP_PRIVATE_ADDRESSES": "on",
+    "TRIPTYCH_PROVIDER_PRIVATE_ADDRESSES": "on",
     "TRIPTYCH_PYTHON_TOOLS": "on",
 }
 _ROLL_DICE = '''
@@ -50,6 +51,7 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
         yield importlib.import_module(f"{package.__name__}.{module.name}")
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "sdk.md"
 ASYNC = list(examples.of_modules(*_modules(triptych.sdk.aio), triptych.sdk.session))
 SYNC = list(examples.of_modules(*_modules(triptych.sdk.sync)))
 IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
@@ -82,7 +84,7 @@ def place(tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-async def _names(client: AsyncTriptych, place: Path) -> dict[str, Any]:
+async def _names(door: Door, client: AsyncTriptych, place: Path) -> dict[str, Any]:
     """What examples speak of without saying what it is, new for each: they change it."""
     agent = await client.agents.create("ann", blocks={"human": "Name: Ann."})
     await client.turns.send(agent.id, "Hello!")
@@ -95,7 +97,9 @@ async def _names(client: AsyncTriptych, place: Path) -> dict[str, Any]:
         "block": agent.blocks[0],
         "archive": await client.archives.create("handbook"),
         "tool": await client.tools.create_client_tool(f"t{uuid.uuid4().hex}", "A tool.", parameters),
-        "provider": await client.providers.create(f"p{uuid.uuid4().hex}", "https://example.org/v1", "a-key"),
+        "provider": await client.providers.create(
+            f"p{uuid.uuid4().hex}", door.stack.environ["TRIPTYCH_MODEL_BASE_URL"], "a-key"
+        ),
         "step": await anext(client.steps.list(agent_id=agent.id)),
         "roll_dice": dice["roll_dice"],
         **{module.__name__: module for module in (asyncio, inspect, json)},
@@ -107,14 +111,15 @@ async def _names(client: AsyncTriptych, place: Path) -> dict[str, Any]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def names(door: Door, place: Path) -> AsyncIterator[dict[str, Any]]:
     async with door.client() as client:
-        yield await _names(client, place)
+        yield await _names(door, client, place)
 
 
-def _tidied(program: str, mcp_url: str) -> str:
-    """With our server in the place of one that is not there, and names that may be given twice."""
+def _tidied(program: str, door: Door, mcp_url: str) -> str:
+    """With our servers in the place of those that are not there, and names that may be given twice."""
     program = program.replace('"https://example.org/mcp"', f'"{mcp_url}"').replace('"..."', f'"{mcp_server.TOKEN}"')
+    program = program.replace("https://api.groq.com/openai/v1", door.stack.environ["TRIPTYCH_MODEL_BASE_URL"])
     for name in ("kit", "groq", "acme", "bob", "customer-17", "weather"):
-        program = program.replace(f'"{name}"', f'"{name}{uuid.uuid4().hex[:8]}"')
+        program = re.sub(rf'"{name}(["/])', rf'"{name}{uuid.uuid4().hex[:8]}\1', program)
     return program
 
 
@@ -123,7 +128,7 @@ def _tidied(program: str, mcp_url: str) -> str:
 async def test_an_asynchronous_example_runs(
     door: Door, names: dict[str, Any], mcp_url: str, whose: str, program: str
 ) -> None:
-    code = compile(_tidied(program, mcp_url), whose, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(_tidied(program, door, mcp_url), whose, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     async with door.client() as client:
         under_way = eval(code, {**names, "client": client})
         if under_way is not None:
@@ -137,7 +142,7 @@ async def test_a_synchronous_example_runs(
 ) -> None:
     def run() -> None:
         with Triptych(door.address, FIRST_KEY) as client:
-            exec(compile(_tidied(program, mcp_url), whose, "exec"), {**names, "client": client})  # noqa: S102 - ours
+            exec(compile(_tidied(program, door, mcp_url), whose, "exec"), {**names, "client": client})  # noqa: S102 - ours
 
     await asyncio.to_thread(run)
 
@@ -150,3 +155,17 @@ async def test_no_example_is_overlooked_and_each_part_of_the_client_has_one() ->
     async with AsyncTriptych("127.0.0.1:9", "a-key") as client:
         parts = {type(part).__name__ for part in vars(client).values()} - {"AsyncTransport"}
     assert parts <= {whose.partition(".")[0] for whose, _ in ASYNC}
+
+
+def _without_code(page: str) -> str:
+    return re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+
+
+async def test_the_page_names_every_method_that_there_is() -> None:
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", _without_code(PAGE.read_text())))))
+    async with AsyncTriptych("127.0.0.1:9", "a-key") as client:
+        for part, methods in vars(client).items():
+            if part.startswith("_"):
+                continue
+            public = {name for name in dir(methods) if not name.startswith("_")}
+            assert {part, *public} <= named, f"docs/sdk.md: {part}: {sorted({part, *public} - named)}"

@@ -210,11 +210,11 @@ async def test_sharing_by_rest(door: Door) -> None:
         listed = (await as_bob.get(f"/v1/shared-agents/{agent.id}/messages")).json()["messages"]
         assert [each["text"] for each in listed] == ["hello", "ok: hello"]
         stream, again = f"/v1/shared-agents/{agent.id}/messages/stream", {"text": "more", "request_id": "one"}
-        lines = (await as_bob.post(stream, json=again)).text.split()
-        sent = [json.loads(line) for line in lines if line.startswith("{")]
+        events = (await as_bob.post(stream, json=again)).text.removeprefix("data: ").strip().split("\n\ndata: ")
+        assert events.pop() == "[DONE]"
+        sent = [json.loads(event) for event in events]
         words = [each for each in sent if each["message_type"] == "assistant_message"]
         assert "".join(each["content"] for each in words) == "ok: more"
-        assert lines[-1] == "[DONE]"
         # The same request follows the same turn, from where it was left.
         last = max(each.get("seq_id") or 0 for each in sent)
         rest = (await as_bob.post(stream, json={**again, "starting_after": last})).text
