@@ -13,19 +13,10 @@ Parts = str | Sequence[dict[str, Any]]
 
 def read(content: Parts) -> tuple[str, list[str]]:
     """The text and the images' URLs of a content in Letta's or in OpenAI's form. Raises: InvalidArgument."""
-    if isinstance(content, str):
-        return content, []
-    texts: list[str] = []
-    urls: list[str] = []
-    for part in content:
-        kind = part.get("type", "text")
-        if kind == "text" and isinstance(text := part.get("text"), str):
-            texts.append(text)
-        elif url := images.url_of(part):
-            urls.append(url)
-        else:
-            raise InvalidArgument.of("messages.content", "only parts of type text, image and image_url are supported")
-    return "\n".join(texts), urls
+    try:
+        return images.read(content)
+    except ValueError as error:
+        raise InvalidArgument.of("messages.content", str(error)) from None
 
 
 def text_of(content: Parts) -> str:

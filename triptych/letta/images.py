@@ -1,8 +1,8 @@
-"""Images in messages, between our URLs and Letta's (and OpenAI's) parts."""
+"""Texts and images of messages, as Letta's and OpenAI's programs write them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -18,6 +18,23 @@ def url_of(part: Mapping[str, Any]) -> str:
     else:
         url = None
     return url if isinstance(url, str) else ""
+
+
+def read(content: str | Sequence[Mapping[str, Any]] | None) -> tuple[str, list[str]]:
+    """The text and the images' URLs of a message's content; None has neither. Raises: ValueError for other parts."""
+    if isinstance(content, str) or content is None:
+        return content or "", []
+    texts: list[str] = []
+    urls: list[str] = []
+    for part in content:
+        text = part.get("text")
+        if part.get("type", "text") == "text" and isinstance(text, str):
+            texts.append(text)
+        elif url := url_of(part):
+            urls.append(url)
+        else:
+            raise ValueError("only parts of type text, image and image_url are supported")
+    return "\n".join(texts), urls
 
 
 def part_of(url: str) -> dict[str, Any]:

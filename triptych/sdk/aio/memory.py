@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
@@ -81,7 +82,7 @@ class AsyncRecall:
         self,
         agent_id: str,
         conversation_id: str,
-        messages: Iterable[Mapping[str, str] | recall.Message],
+        messages: Iterable[Mapping[str, Any] | recall.Message],
         *,
         request_id: str | None = None,
     ) -> Sequence[recall.Message]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
@@ -82,7 +83,7 @@ class Recall:
         self,
         agent_id: str,
         conversation_id: str,
-        messages: Iterable[Mapping[str, str] | recall.Message],
+        messages: Iterable[Mapping[str, Any] | recall.Message],
         *,
         request_id: str | None = None,
     ) -> Sequence[recall.Message]:
