@@ -72,7 +72,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(groups.detached.close)
     guard = _guard(authenticator, admission, audit, metrics)
     sessions = Sessions(backends, guard.authenticate)
-    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
+    servicer = GatewayServicer(
+        Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends, store), sessions)
+    )
     mcp = McpDoor(backends, VERSION)
     await mcp.start()
     stack.push_async_callback(mcp.stop)

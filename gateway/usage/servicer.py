@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from gateway import audit_trail
 from gateway.auth import identity
 from gateway.auth.identity import admin_account
 from gateway.store import Store
@@ -48,7 +49,9 @@ class UsageServicer(GatewayServiceServicer):
             usage.set_limits(connection, Tenant(account_id, user_id), wanted)
             return Tenant(account_id, user_id)
 
-        self._book.forget(await self._store.write(work))
+        limited = await self._store.write(work)
+        self._book.forget(limited)
+        audit_trail.touched([limited.user_id] if limited.user_id else [])
         return pb.SetLimitsResponse(limits=_to_limits(wanted))
 
 

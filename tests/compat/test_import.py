@@ -121,7 +121,6 @@ async def _filled(letta: AsyncLetta) -> list[AgentState]:
         for said in (f"[[call:archival_memory_insert {fact}]] note", "second", "third"):
             await letta.agents.messages.create(agent.id, input=said)
         agents.append(agent)
-    await _add_what_stays(letta)
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
     shown: Any = {"role": "user", "content": [{"type": "text", "text": "what is this?"}, picture]}
     await letta.agents.messages.create(agents[0].id, messages=[shown])
@@ -179,11 +178,12 @@ async def test_agents_come_with_all_that_they_have_and_a_second_import_adds_only
     letta: AsyncLetta, move: Move
 ) -> None:
     agents = await _filled(letta)
+    await _add_what_stays(letta)
     async with move.here() as here:
         code, out, errors = await move.run()
         assert (code, errors) == (0, "")
         assert out.count("whole") == 2
-        assert "not brought: 1 folder, 2 files, 2 identities, 1 MCP server (" in out
+        assert "not brought: 2 files, 2 identities, 1 MCP server (" in out
         for name in ("ann", "bob"):
             assert await _seen(here, name) == await _seen(letta, name)
         assert len([block async for block in here.blocks.list(label="team")]) == 1

@@ -37,6 +37,8 @@ async def _user(door: Door, name: str) -> str:
         await client.turns.send(agent.id, WORDS)
         await client.providers.create("own", "https://1.1.1.1/v1", "sk-the-key-of-a-provider")
         await http.post(f"/v1/agents/{agent.id}/archival-memory", json={"text": WORDS})
+        await client.tools.create_client_tool("wire", WORDS, {"type": "object", "properties": {}})
+        await http.post("/v1/groups", json={"agent_ids": [agent.id], "description": WORDS})
     return key
 
 
@@ -74,6 +76,9 @@ async def test_an_export_holds_everything_of_the_user_and_nothing_of_others(door
         assert WORDS in [each["value"] for each in files["blocks"]]
         assert len(files["turns"]) == len(files["archives"]) == len(files["conversations"]) == 1
         assert [each["name"] for each in files["providers"]] == ["own"]
+        assert [each["name"] for each in files["tools"]] == ["wire"]
+        assert [each["value"] for each in files["block_revisions"]] == [WORDS]
+        assert [each["settings"]["description"] for each in files["groups"]] == [WORDS]
         assert "carol" not in str(files)
         assert "sk-the-key" not in str(files)
 

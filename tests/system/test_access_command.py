@@ -56,6 +56,7 @@ def test_a_user_is_disabled_exported_and_erased(system: Up, tmp_path: Path) -> N
         _run(system, "users", "enable", "uma")
         assert http.get("/v1/agents").status_code == 200
     assert "requests_today" in _run(system, "users", "usage", "uma")
+    assert "stored_bytes: 2097152" in _run(system, "users", "limits", "uma", "--stored-mb", "2")
     archive = tmp_path / "uma.zip"
     _run(system, "users", "export", "uma", str(archive))
     with zipfile.ZipFile(archive) as opened:

@@ -69,7 +69,6 @@ class Source:
         folders = self._optional(self._client.folders.list)
         files = [len(self._optional(partial(self._client.folders.files.list, folder.id))) for folder in folders]
         return {
-            "folder": len(folders),
             "file": sum(files),
             "identity": self._counted("/v1/identities/count"),
             "group": self._counted("/v1/groups/count"),
