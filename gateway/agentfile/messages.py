@@ -65,9 +65,10 @@ def read(messages: Sequence[schema.Message]) -> list[Message]:
 
 
 def _read(message: schema.Message) -> Iterable[Message]:
-    text, reasoning = _text(message), _reasoning(message)
-    if text is None:
+    text, reasoning, shown = _text(message), _reasoning(message), _images(message)
+    if text is None and not shown:
         return
+    text = text or ""
     common: dict[str, Any] = {"create_time": _moment(message.created_at), "otid": message.otid or ""}
     if message.role == "tool":
         for returned in message.tool_returns or [schema.Returned(tool_call_id=message.tool_call_id)]:
@@ -87,7 +88,6 @@ def _read(message: schema.Message) -> Iterable[Message]:
         type_pb2.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
         for call in message.tool_calls or []
     ]
-    shown = _images(message)
     if text or reasoning or calls or shown:
         yield Message(
             role=_FROM_ROLES[message.role],

@@ -48,15 +48,15 @@ async def send_message(agent_id: str, request: Request, back: Back) -> Response:
 
 @router.post("/shared-agents/{agent_id}/messages/stream")
 async def stream_message(agent_id: str, request: Request, back: Back) -> Response:
-    """The same as server-sent events, in the form of an agent's `messages/stream`.
+    """The same as server-sent events, in the form of an agent's `messages/stream`; with `stream_tokens` in pieces.
 
     With the same `request_id` (or `Idempotency-Key`) and `"starting_after"`, the last `seq_id` seen, it goes on there.
     """
     fields = await proto_json.body(request)
-    after = fields.pop("starting_after", 0)
+    after, pieces = fields.pop("starting_after", 0), fields.pop("stream_tokens", False)
     if type(after) is not int:
         raise InvalidArgument.of("starting_after", "must be an integer")
-    start = _start(agent_id, fields, request, deltas=True)
+    start = _start(agent_id, fields, request, deltas=bool(pieces))
     events = back.agent_peer.stream(back.sharing.StartSharedTurn, start)
     return turns.streamed(await turns.opened(_behind(events, after)), None)
 

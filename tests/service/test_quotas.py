@@ -22,6 +22,12 @@ async def door(tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixtu
         yield opened_door
 
 
+@pytest.fixture
+def counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is counted whenever it is asked for, and not for a share of the time."""
+    monkeypatch.setattr("gateway.usage.book._COUNT_SHARE", 0)
+
+
 async def _user(door: Door, name: str, **limits: Any) -> str:
     """A new user's key."""
     async with door.client() as admin, door.http() as http:
@@ -101,6 +107,7 @@ async def test_who_has_stored_enough_stores_no_more_and_still_reads(door: Door) 
         assert (await http.post(f"/v1/archives/{archive_id}/passages", json=fact)).status_code == 200
 
 
+@pytest.mark.usefixtures("counted_each_time")
 async def test_what_is_deleted_in_any_tier_is_no_longer_counted(door: Door, tmp_path: Path) -> None:
     text = "ü" * 500
     (tmp_path / "a.txt").write_text(text)
@@ -145,6 +152,7 @@ async def test_an_accounts_limits_hold_for_users_without_their_own_and_usage_sur
         assert again.json()["requests_today"] == "5"
 
 
+@pytest.mark.usefixtures("counted_each_time")
 async def test_documents_blocks_and_agents_count_as_stored_too(door: Door, tmp_path: Path) -> None:
     text, kept = "x" * 100, [0]
     (tmp_path / "a.txt").write_text(text)

@@ -12,7 +12,7 @@ import json
 import pkgutil
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,23 +84,25 @@ def place(tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-async def _names(door: Door, client: AsyncTriptych, place: Path) -> dict[str, Any]:
-    """What examples speak of without saying what it is, new for each: they change it."""
+async def _names(door: Door, client: AsyncTriptych, place: Path, program: str) -> dict[str, Any]:
+    """What an example speaks of without saying what it is, new for each: they change it."""
     agent = await client.agents.create("ann", blocks={"human": "Name: Ann."})
     await client.turns.send(agent.id, "Hello!")
     dice: dict[str, Any] = {}
     exec(compile(_ROLL_DICE, str(place / "dice.py"), "exec"), dice)  # noqa: S102 - ours, from above
+    model_url, name = door.stack.environ["TRIPTYCH_MODEL_BASE_URL"], f"t{uuid.uuid4().hex}"
     parameters = {"type": "object", "properties": {}}
+    made: dict[str, Callable[[], Awaitable[Any]]] = {
+        "archive": lambda: client.archives.create("handbook"),
+        "tool": lambda: client.tools.create_client_tool(name, "A tool.", parameters),
+        "provider": lambda: client.providers.create(name, model_url, "a-key"),
+        "step": lambda: anext(client.steps.list(agent_id=agent.id)),
+    }
     return {
+        **{each: await make() for each, make in made.items() if f"{each}." in program},
         "agent": agent,
         "agents": [agent],
         "block": agent.blocks[0],
-        "archive": await client.archives.create("handbook"),
-        "tool": await client.tools.create_client_tool(f"t{uuid.uuid4().hex}", "A tool.", parameters),
-        "provider": await client.providers.create(
-            f"p{uuid.uuid4().hex}", door.stack.environ["TRIPTYCH_MODEL_BASE_URL"], "a-key"
-        ),
-        "step": await anext(client.steps.list(agent_id=agent.id)),
         "roll_dice": dice["roll_dice"],
         **{module.__name__: module for module in (asyncio, inspect, json)},
         "AsyncTriptych": AsyncTriptych,
@@ -109,9 +111,9 @@ async def _names(door: Door, client: AsyncTriptych, place: Path) -> dict[str, An
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def names(door: Door, place: Path) -> AsyncIterator[dict[str, Any]]:
+async def names(door: Door, place: Path, program: str) -> AsyncIterator[dict[str, Any]]:
     async with door.client() as client:
-        yield await _names(door, client, place)
+        yield await _names(door, client, place, program)
 
 
 def _tidied(program: str, door: Door, mcp_url: str) -> str:

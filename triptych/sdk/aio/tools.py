@@ -125,6 +125,7 @@ class AsyncTools:
 
         Raises: NotFound; InvalidArgument, FailedPrecondition for a tool that can't be called like this.
 
+            tool = await anext(client.tools.list(name="memory_insert"))
             ran = await client.tools.run(tool.id, {"label": "human", "new_string": "Ann"}, agent_id=agent.id)
         """
         request = pb.RunToolRequest(

@@ -126,6 +126,7 @@ class Tools:
 
         Raises: NotFound; InvalidArgument, FailedPrecondition for a tool that can't be called like this.
 
+            tool = next(client.tools.list(name="memory_insert"))
             ran = client.tools.run(tool.id, {"label": "human", "new_string": "Ann"}, agent_id=agent.id)
         """
         request = pb.RunToolRequest(
