@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -109,7 +110,9 @@ def open_embedder(settings: EmbedderSettings) -> Embedder:
     )
 
 
+@functools.cache
 def _open_bundled(kind: str) -> Embedder:
+    """One for all services of a process: it keeps nothing between texts, and its weights are loaded once."""
     try:
         if kind == "use":
             from embedders.sentence import SentenceEmbedder
@@ -122,6 +125,7 @@ def _open_bundled(kind: str) -> Embedder:
         ) from error
 
 
+@functools.cache
 def open_word_vectors() -> WordLlamaEmbedder:
     """Vectors of single words, beside any embedder. Raises: ImportError if their package is not installed."""
     from embedders.wordllama import WordLlamaEmbedder

@@ -2,7 +2,6 @@
 
 Archival's default, and what recall compares single words by.
 
-
 The weights come in the wheel of the package `wordllama` (MIT). They are read directly: its own loader looks for the
 tokenizer in a folder that its wheel does not have, and then asks a hub on the network.
 """
@@ -11,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,22 +43,32 @@ class WordLlamaEmbedder:
     dimensions = 256
 
     def __init__(self) -> None:
-        from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
-
         folder = _package_folder()
         if not ((folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file()):
             raise ImportError("this version of the package wordllama does not carry the weights l2_supercat_256")
-        (weights,) = load_file(folder / _WEIGHTS).values()
-        # Half precision, as they come: half the memory, and widened as they are averaged.
-        self._weights: NDArray[np.float16] = weights
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        # Half precision, as they come, and widened as they are averaged.
+        self._weights = _mapped(folder / _WEIGHTS)
+        self._vocabulary = folder / _TOKENIZER
+        self._loading = threading.Lock()
         self._known = _Known()
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(_MOST_TOKENS)
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        """Loaded when it is first needed: it takes a tenth of a second and 20 MB, and not every service embeds."""
+        with self._loading:
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._vocabulary))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_MOST_TOKENS)
+        return tokenizer
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+        if "_loaded" in vars(self) and sum(map(len, texts)) <= _INLINE_CHARACTERS:
             return self._embed(texts)
         return await asyncio.to_thread(self._embed, texts)
 
@@ -114,6 +125,21 @@ class _Known:
             self._used += len(words)
             self._table[first : first + len(words)] = vectors
             self._rows.update(zip(words, range(first, first + len(words)), strict=True))
+
+
+def _mapped(path: Path) -> NDArray[np.float16]:
+    """The file's one tensor, in its place: a process holds only the pages with tokens that it has met.
+
+    The format: the header's length (8 bytes, little-endian), the header (JSON), the numbers.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    (tensor,) = (each for name, each in header.items() if name != "__metadata__")
+    if tensor["dtype"] != "F16":
+        raise ImportError(f"the weights of the package wordllama are {tensor['dtype']}, not F16")
+    begins = 8 + length + tensor["data_offsets"][0]
+    return np.asarray(np.memmap(path, np.float16, "r", begins, tuple(tensor["shape"])))
 
 
 def _package_folder() -> Path:

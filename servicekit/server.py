@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -161,8 +162,15 @@ async def _run(main: Main) -> None:
 def _calm_collector() -> None:
     """What a service is made of stays until its end: the collector need not go through it again and again."""
     gc.collect()
+    _give_back()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)
+
+
+def _give_back() -> None:
+    """Returns to the system what starting took and no longer needs, where C's library can (glibc: 5 to 15 MB)."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

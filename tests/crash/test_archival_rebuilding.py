@@ -25,7 +25,7 @@ from tests.support.processes import running
 from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
 from triptych.type.v1 import type_pb2
 
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 60
 BOATS = ["a red boat", "a blue boat", "a green boat"]
 _MANY = 16_000
 

@@ -24,7 +24,7 @@ from tests.support.processes import run, running
 from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
 from triptych.type.v1 import type_pb2
 
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 _BATCH = 64
 TEXTS = [f"boat number {number}" for number in range(100)]
 

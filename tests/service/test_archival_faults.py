@@ -18,7 +18,7 @@ from tests.support.keys import new_user
 from triptych.errors import InvalidArgument, Unavailable
 from triptych.type.v1 import type_pb2
 
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS = 60
 
 
 @pytest.fixture

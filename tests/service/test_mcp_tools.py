@@ -29,7 +29,7 @@ SERVICES = ("recall_service", "archival_service", "agent_service")
 OPEN = {
     "TRIPTYCH_MCP_PRIVATE_ADDRESSES": "true",
     "TRIPTYCH_MCP_STDIO": "true",
-    "TRIPTYCH_MCP_TIMEOUT_SECONDS": "5",
+    "TRIPTYCH_MCP_TIMEOUT_SECONDS": "20",
 }
 HEADERS = {"Authorization": mcp_server.TOKEN}
 

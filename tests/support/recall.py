@@ -18,7 +18,7 @@ from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
 
 T = TypeVar("T")
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 
 
 async def eventually(

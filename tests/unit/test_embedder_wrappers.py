@@ -17,7 +17,7 @@ from embedders.openai import OpenAIEmbedder
 from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving, vectors
 from triptych.environment import BadEnvironment
 
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS = 60
 _VECTOR_BYTES = 4 * DIMENSIONS
 
 
