@@ -64,7 +64,7 @@ async def test_what_admins_do_names_whom_they_did_it_to(door: Door) -> None:
     async with door.client() as admin, door.http() as http:
         bob = await admin.users.create("bob")
         eve = (await http.post("/v1/admin/users", json={"name": "eve"})).json()["user"]["id"]
-        key = (await http.post("/v1/admin/keys", json={"user_id": "bob"})).json()["key"]["id"]
+        key = (await http.post("/v1/admin/keys", json={"user_id": "bob", "kind": "KEY_KIND_USER"})).json()["key"]["id"]
         await admin.users.set_limits("bob", pb.Limits(live_turns=3))
         await http.put("/v1/admin/users/bob/limits", json={"limits": {"live_turns": 2}})
         await admin.users.update("bob", disabled=True)

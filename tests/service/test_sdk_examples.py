@@ -77,7 +77,6 @@ def mcp_url() -> Iterator[str]:
 def place(tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a reader would try an example: with a file to read, and the server in the environment."""
     (tmp_path / "handbook.pdf").write_bytes(documents.pdf("The notice period is three months."))
-    (tmp_path / "dice.py").write_text(_ROLL_DICE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRIPTYCH_ADDRESS", door.address)
     monkeypatch.setenv("TRIPTYCH_API_KEY", FIRST_KEY)
@@ -88,9 +87,10 @@ async def _names(door: Door, client: AsyncTriptych, place: Path, program: str) -
     """What an example speaks of without saying what it is, new for each: they change it."""
     agent = await client.agents.create("ann", blocks={"human": "Name: Ann."})
     await client.turns.send(agent.id, "Hello!")
-    dice: dict[str, Any] = {}
-    exec(compile(_ROLL_DICE, str(place / "dice.py"), "exec"), dice)  # noqa: S102 - ours, from above
     model_url, name = door.stack.environ["TRIPTYCH_MODEL_BASE_URL"], f"t{uuid.uuid4().hex}"
+    dice: dict[str, Any] = {}
+    (place / "dice.py").write_text(_ROLL_DICE.replace("roll_dice", name))
+    exec(compile((place / "dice.py").read_text(), str(place / "dice.py"), "exec"), dice)  # noqa: S102 - ours
     parameters = {"type": "object", "properties": {}}
     made: dict[str, Callable[[], Awaitable[Any]]] = {
         "archive": lambda: client.archives.create("handbook"),
@@ -103,7 +103,7 @@ async def _names(door: Door, client: AsyncTriptych, place: Path, program: str) -
         "agent": agent,
         "agents": [agent],
         "block": agent.blocks[0],
-        "roll_dice": dice["roll_dice"],
+        "roll_dice": dice[name],
         **{module.__name__: module for module in (asyncio, inspect, json)},
         "AsyncTriptych": AsyncTriptych,
         "Triptych": Triptych,
