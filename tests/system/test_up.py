@@ -129,6 +129,8 @@ def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong
     well = run("doctor", "--data", str(system.data), environ={"TRIPTYCH_MODEL_BASE_URL": model_url})
     assert well.returncode == 0, well.stdout
     assert "the server answers" in well.stdout
+    # What `up` was told is the server's to know.
+    assert "agents use the model" in run("doctor", "--data", str(system.data)).stdout
     ill = run("doctor", "--data", str(system.data), environ={"TRIPTYCH_MODEL_BASE_URL": "http://127.0.0.1:9/v1"})
     assert ill.returncode == 1
     assert "can't be reached" in ill.stdout

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from servicekit.settings import Environment
-from triptych.cli.up.plan import without_effect
+from triptych.cli.up.plan import passed_on, without_effect
 from triptych.environment import VARIABLES, BadEnvironment
 
 
@@ -76,3 +78,13 @@ def test_up_passes_every_setting_on_but_those_it_makes_itself() -> None:
         "TRIPTYCH_TLS_CERT_FILE",
         "TRIPTYCH_TLS_KEY_FILE",
     ]
+
+
+def test_up_passes_on_the_keys_that_a_file_of_endpoints_names(tmp_path: Path) -> None:
+    file = tmp_path / "endpoints.json"
+    file.write_text('{"groq": {"base_url": "https://example.org/v1", "api_key_variable": "GROQ_API_KEY"}, "x": 1}')
+    environ = {"TRIPTYCH_MODEL_ENDPOINTS": str(file), "GROQ_API_KEY": "sesame", "OTHER_KEY": "of another program"}
+    assert not {"GROQ_API_KEY", "OTHER_KEY"} & set(passed_on("agent_service", environ)), "a file that is none"
+    file.write_text('{"groq": {"base_url": "https://example.org/v1", "api_key_variable": "GROQ_API_KEY"}}')
+    assert passed_on("agent_service", environ) == {key: environ[key] for key in environ if key != "OTHER_KEY"}
+    assert not passed_on("gateway", environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -90,7 +91,18 @@ def stores(path: Path) -> dict[str, dict[str, str]]:
 
 def passed_on(service: str, environ: Mapping[str, str]) -> dict[str, str]:
     """What of a user's environment is for this service."""
-    return {key: value for key, value in environ.items() if key.startswith(_PASSED_ON[service])}
+    passed = {key: value for key, value in environ.items() if key.startswith(_PASSED_ON[service])}
+    keys = _keys_of_endpoints(environ) if service == "agent_service" else ()
+    return passed | {key: environ[key] for key in keys if key in environ}
+
+
+def _keys_of_endpoints(environ: Mapping[str, str]) -> set[str]:
+    """The variables that the file of TRIPTYCH_MODEL_ENDPOINTS names. What is wrong with the file the service says."""
+    try:
+        endpoints = json.loads(Path(environ["TRIPTYCH_MODEL_ENDPOINTS"]).read_text())
+        return {str(each["api_key_variable"]) for each in endpoints.values() if "api_key_variable" in each}
+    except (KeyError, OSError, ValueError, AttributeError, TypeError):
+        return set()
 
 
 def without_effect(names: Iterable[str]) -> list[str]:
