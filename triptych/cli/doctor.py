@@ -134,7 +134,7 @@ def _port(what: str, port: int, option: str) -> Finding:
 
 
 def _model(running: Path | None) -> Finding:
-    """`running`: the directory of a system that is up; it may have been told of a model that this environment has not."""
+    """`running`: the directory of a system that is up, which may have been told of a model that is not told here."""
     try:
         chosen = choose("", "", "", os.environ)
     except CommandError as error:
