@@ -116,7 +116,7 @@ async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Do
         assert erasure.HasField("end_time")
         removed = dict(erasure.removed)
         assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 6, 1)
-        assert (removed["core.identities"], removed["access.batches"], removed["access.groups"]) == (1, 2, 4)
+        assert (removed["core.identities"], removed["access.batches"], removed["access.groups"]) == (1, 2, 6)
         assert (removed["access.users"], removed["access.keys"], removed["core.model_providers"]) == (1, 1, 1)
         # Asked again, it is the same receipt.
         assert (await admin.users.delete(bob.id)).removed == erasure.removed
