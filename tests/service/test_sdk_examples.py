@@ -86,7 +86,8 @@ def place(tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def _names(door: Door, client: AsyncTriptych, place: Path, program: str) -> dict[str, Any]:
     """What an example speaks of without saying what it is, new for each: they change it."""
     agent = await client.agents.create("ann", blocks={"human": "Name: Ann."})
-    await client.turns.send(agent.id, "Hello!")
+    if "step" in program or "turns.list" in program:
+        await client.turns.send(agent.id, "Hello!")
     model_url, name = door.stack.environ["TRIPTYCH_MODEL_BASE_URL"], f"t{uuid.uuid4().hex}"
     dice: dict[str, Any] = {}
     (place / "dice.py").write_text(_ROLL_DICE.replace("roll_dice", name))
