@@ -22,12 +22,12 @@ from conversations import Conversation, Question, read
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from embedders import open_word_vectors
+from embedders import Vectors, open_word_vectors
 from embedders.sentence import SentenceEmbedder
 from recall_service import ranking, search
 from recall_service.likeness import content_words, likeness
 from recall_service.places import Places
-from recall_service.store import Filters, Found, RecallStore, Scope
+from recall_service.store import Filters, Found, RecallStore, Scope, Snapshot
 from recall_service.stores import open_store
 from servicekit.principal import Tenant
 from triptych.recall.v1 import recall_pb2 as pb
@@ -86,13 +86,17 @@ async def ask(store: RecallStore, embedder: SentenceEmbedder, conversation: Conv
     asked = []
     for question in conversation.questions:
         (vector,) = await embedder.embed([question.text])
-        words = await store.find_words(user, question.text, filters, search._CANDIDATES)
-        meaning = await store.find_meaning(user, vector, filters, search._CANDIDATES)
-        numbers = list({each.n for each in (*words, *meaning)})
-        messages = await store.numbered(user, numbers)
-        texts = {n: message.text for n, message in messages.items()}
-        ids = {n: message.id for n, message in messages.items()}
-        asked.append(Asked(question, words, meaning, await store.places(user, numbers, filters.scope), texts, ids))
+
+        def look(seen: Snapshot, question: Question = question, vector: Vectors = vector) -> Asked:
+            words = seen.find_words(question.text, filters, search._CANDIDATES)
+            meaning = seen.find_meaning(vector, filters, search._CANDIDATES)
+            numbers = list({each.n for each in (*words, *meaning)})
+            messages = seen.numbered(numbers)
+            texts = {n: message.text for n, message in messages.items()}
+            ids = {n: message.id for n, message in messages.items()}
+            return Asked(question, words, meaning, seen.places(numbers, filters.scope), texts, ids)
+
+        asked.append(await store.look(user, look, await store.near(user, filters.scope)))
     return asked
 
 

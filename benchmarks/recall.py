@@ -1,6 +1,8 @@
 """recall_service over gRPC: appending, and searching one agent's many messages. Takes under five minutes.
 
-python -m benchmarks.recall [--messages 100000] [--postgres]
+python -m benchmarks.recall [--only append search behind] [--messages 100000] [--postgres]
+
+append: the embedder is elsewhere; search: the default embedder has embedded all; behind: it embeds what is appended.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from benchmarks import corpus
@@ -17,7 +20,11 @@ from tests.support.keys import new_user
 from tests.support.postgres import database, server
 from tests.support.recall import environment
 
+_PARTS = ("append", "search", "behind")
 _SEARCHES = 300
+# Single appends, and batches; PostgreSQL, which is slower, gets fewer.
+_CALLS, _CALLS_POSTGRES = (2_000, 300), (600, 100)
+_MESSAGES, _MESSAGES_POSTGRES = 100_000, 20_000
 # Nobody listens there: what is measured is appending alone, as with an embedder on another machine.
 _ELSEWHERE = {
     "TRIPTYCH_RECALL_EMBEDDER": "openai",
@@ -28,7 +35,9 @@ _ELSEWHERE = {
 Row = tuple[str, str, str]
 
 
-async def main(messages: int, *, postgres: bool) -> None:
+async def main(parts: Sequence[str], messages: int, *, postgres: bool) -> None:
+    calls = _CALLS_POSTGRES if postgres else _CALLS
+    rows: list[Row] = []
     with ExitStack() as stack:
         # With its defaults: unlike in tests, a commit waits for the disk.
         dsn = stack.enter_context(server(settings=())) if postgres else ""
@@ -36,25 +45,29 @@ async def main(messages: int, *, postgres: bool) -> None:
         def store() -> dict[str, str]:
             return {"TRIPTYCH_RECALL_DSN": stack.enter_context(database(dsn))} if dsn else {}
 
-        async with measured("recall_service", environment, **_ELSEWHERE, **store()) as target:
-            rows = await _appending(Recall(target), "the embedder elsewhere", goals=True)
-        async with measured("recall_service", environment, **store()) as target:
-            rows += await _searching(Recall(target), target, messages)
-            rows += await _appending(Recall(target), "the default embedder behind", goals=False)
+        if "append" in parts:
+            async with measured("recall_service", environment, **_ELSEWHERE, **store()) as target:
+                rows += await _appending(Recall(target), "the embedder elsewhere", calls)
+        if "search" in parts:
+            async with measured("recall_service", environment, **store()) as target:
+                rows += await _searching(Recall(target), target, messages)
+        if "behind" in parts:
+            async with measured("recall_service", environment, **store()) as target:
+                rows += await _appending(Recall(target), "the default embedder behind", calls)
     name = "PostgreSQL" if postgres else "SQLite, synchronous=FULL"
     table(f"recall_service over gRPC, the client on the same machine; {name}", rows)
 
 
-async def _appending(recall: Recall, embedder: str, *, goals: bool) -> list[Row]:
+async def _appending(recall: Recall, embedder: str, calls_of: tuple[int, int]) -> list[Row]:
     rows = []
     for clients, size, goal in ((1, 1, ""), (32, 1, "1,000"), (4, 100, "10,000")):
-        calls = 2_000 if size == 1 else 300
+        calls = calls_of[size > 1]
         texts = corpus.passages(calls * size, seed=clients, longest=1)
         # Made beforehand: what is measured is the service.
         made = list(recall.appends(new_user(), texts, calls=calls, size=size, conversations=clients))
         a_second = await rate(made, clients=clients, each=size)
         what = f"append {'1 message' if size == 1 else f'batches of {size}'}, {clients} client(s), {embedder}"
-        rows.append((what, f"{a_second:,.0f} messages/s", f">= {goal}/s" if goals and goal else ""))
+        rows.append((what, f"{a_second:,.0f} messages/s", f">= {goal}/s" if goal else ""))
     return rows
 
 
@@ -78,7 +91,9 @@ async def _searching(recall: Recall, target: Measured, messages: int) -> list[Ro
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=100_000, help="of the agent that is searched")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, help="these parts")
+    parser.add_argument("--messages", type=int, help="of the agent that is searched: 100,000; on PostgreSQL 20,000")
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.messages, postgres=arguments.postgres))
+    messages = arguments.messages or (_MESSAGES_POSTGRES if arguments.postgres else _MESSAGES)
+    asyncio.run(main(arguments.only, messages, postgres=arguments.postgres))

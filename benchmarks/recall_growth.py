@@ -49,9 +49,9 @@ async def _measure(recall: Recall, target: Measured, ann: Principal, size: int, 
     await _time("append", target, size, costs, recall.appends(ann, texts, calls=_APPENDS, size=1, conversations=1))
     # What has just been appended is embedded behind the searches otherwise.
     await recall.until_embedded(ann)
-    for name in ("lexical", "hybrid"):
-        await recall.search(ann, "warm", MODES[name])
-        searches = (partial(recall.search, ann, query, MODES[name]) for query in corpus.questions(_SEARCHES, size))
+    for name, mode in MODES.items():
+        await recall.search(ann, "warm", mode)
+        searches = (partial(recall.search, ann, query, mode) for query in corpus.questions(_SEARCHES, size))
         await _time(f"search, {name}", target, size, costs, searches)
     costs.add("RSS", "MiB", size, target.rss_mib())
     costs.add("files", "MiB", size, target.disk_mib())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,15 @@ class Embedder(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class LocalEmbedder(Protocol):
+    """An embedder that computes in this process, and within a few milliseconds."""
+
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
+        """As `Embedder.embed`, in the caller's own thread. Safe to call from several."""
+        ...
 
 
 def normalised(vectors: Vectors) -> Vectors:

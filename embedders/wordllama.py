@@ -31,6 +31,8 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+# With four tokens a character these are not too many for the tokenizer.
+_WORDS_AT_ONCE, _MOST_OF_A_WORD = 50, 40
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
 _MOST_KNOWN = 20_000
 _FIRST_KNOWN = 1_000
@@ -69,8 +71,8 @@ class WordLlamaEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if "_loaded" in vars(self) and sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)
+            return self.embed_here(texts)
+        return await asyncio.to_thread(self.embed_here, texts)
 
     async def close(self) -> None:
         return None
@@ -80,9 +82,23 @@ class WordLlamaEmbedder:
         known = self._known
         if known.full:
             known = self._known = _Known()
-        return known.of(words, self._embed)
+        return known.of(words, self._embed_words)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def _embed_words(self, words: Sequence[str]) -> Vectors:
+        """As `embed_here` of each word's beginning, in a third of the time."""
+        vectors: Vectors = np.zeros((len(words), self.dimensions), dtype=np.float32)
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            part = [word[:_MOST_OF_A_WORD] for word in words[start : start + _WORDS_AT_ONCE]]
+            encoded = self._tokenizer.encode(part, is_pretokenized=True, add_special_tokens=False)
+            if encoded.ids:
+                of = np.array(encoded.word_ids)
+                firsts = np.flatnonzero(np.diff(of, prepend=-1))
+                tokens = self._weights[encoded.ids].astype(np.float32)
+                # Sums do for averages: they are of length 1 in the end.
+                vectors[start + of[firsts]] = np.add.reduceat(tokens, firsts, axis=0)
+        return normalised(vectors)
+
+    def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoded.ids:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from embedders import Embedder, EmbedderUnavailable, TextsRefused
+from embedders import Embedder, EmbedderUnavailable, LocalEmbedder, TextsRefused
 from recall_service.store import RecallStore, Waiting
 
 _log = structlog.get_logger("embedding")
@@ -18,6 +18,9 @@ _BATCH = 64
 _GATHER_SECONDS = 0.1
 _RETRY_SECONDS = 5.0
 _LOOK_SECONDS = 60.0
+# While others are appended, an embedder that computes here rests for so many times as long as it worked: they must not
+# wait for it. But not if a message has waited for longer: there may be no end to the appends.
+_RESTS, _PATIENT_SECONDS = 3.0, 30.0
 # While messages wait, the log says so often how many, and since when.
 _TELL_SECONDS = 30.0
 
@@ -82,7 +85,12 @@ class EmbeddingWorker:
     async def _embed_all(self) -> None:
         while waiting := await self._store.waiting(_BATCH):
             await self._tell_lag()
+            self._wanted.clear()
+            began = time.monotonic()
             await self._embed(waiting)
+            has_waited = time.time() - waiting[0].since / 1e6
+            if isinstance(self._embedder, LocalEmbedder) and self._wanted.is_set() and has_waited < _PATIENT_SECONDS:
+                await asyncio.sleep(_RESTS * (time.monotonic() - began))
 
     async def _tell_lag(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NewType, Protocol, TypeVar
 
 from embedders import Vectors
 from recall_service.places import Places
@@ -13,6 +13,9 @@ from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
 from triptych.type.v1 import type_pb2
 
+T = TypeVar("T")
+# What finds a scope's messages by meaning, as of when it was asked for; a backend's own.
+Near = NewType("Near", object)
 ALL_ROLES = (type_pb2.ROLE_SYSTEM, type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT, type_pb2.ROLE_TOOL)
 
 
@@ -44,11 +47,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message whose vector is not there yet."""
+    """A message whose vector is not there yet. `since`: microseconds since 1970."""
 
     n: int
+    tenant: Tenant
+    agent_id: str
     revision: int
     text: str
+    since: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,24 @@ class Lag:
     def seconds(self, now: float) -> float:
         """How long the first has waited at `now` (seconds since 1970); 0 if none waits."""
         return max(0.0, now - self.oldest / 1e6) if self.waiting else 0.0
+
+
+class Snapshot(Protocol):
+    """One state of a user's messages, to be asked from one thread."""
+
+    def find_words(self, query: str, filters: Filters, most: int) -> list[Found]:
+        """Messages with any of the query's words, best first."""
+        ...
+
+    def find_meaning(self, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+        """Messages nearest to `vector` (shape: dimensions) by cosine, best first; not those that still wait."""
+        ...
+
+    def places(self, numbers: Sequence[int], scope: Scope) -> Places:
+        """Of those that are there. `scope`: where they were found."""
+        ...
+
+    def numbered(self, numbers: Sequence[int]) -> dict[int, Message]: ...
 
 
 class RecallStore(Protocol):
@@ -107,19 +131,13 @@ class RecallStore(Protocol):
         """
         ...
 
-    async def find_words(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
-        """Messages with any of the query's words, best first."""
+    async def near(self, tenant: Tenant, scope: Scope) -> Near:
+        """All vectors that had come before the call. Takes a second or more if they have to be read first."""
         ...
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        """Messages nearest to `vector` (shape: dimensions) by cosine, best first; not those that still wait."""
+    async def look(self, tenant: Tenant, work: Callable[[Snapshot], T], near: Near | None = None) -> T:
+        """Runs `work` in a thread. `near`: has to be given if it is searched by meaning, within that scope."""
         ...
-
-    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> Places:
-        """Of those that are there. `scope`: where they were found."""
-        ...
-
-    async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]: ...
 
     # What follows is the service's own work, over all owners.
 

@@ -17,6 +17,6 @@ def open_store(dsn: str) -> RecallStore:
         from recall_service.stores.postgres import PostgresIndex
 
         database = open_database(dsn, _POSTGRES)
-        return SqlRecallStore(database, PostgresIndex(database))
+        return SqlRecallStore(database, PostgresIndex())
     database = open_database(dsn, _SQLITE)
     return SqlRecallStore(database, SqliteIndex(database))

@@ -84,7 +84,7 @@ def append(
     if known:
         span = {"first": counter.first_sequence, "last": counter.first_sequence + counter.number - 1}
         return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
-    _check_ids(connection, here, request)
+    _check_ids(connection, index, tenant, request)
     first = counter.last_sequence + 1
     stored = [_stored(tenant, request, position, first) for position in range(number)]
     _insert(connection, index, tenant, stored)
@@ -126,9 +126,13 @@ def _lock(connection: Connection, tenant: Tenant, request: AppendMessagesRequest
     return counter
 
 
-def _check_ids(connection: Connection, here: dict[str, Any], request: AppendMessagesRequest) -> None:
-    """No key says it: PostgreSQL's are of one agent. Nobody else of the user's writes meanwhile."""
+def _check_ids(connection: Connection, index: MessageIndex, tenant: Tenant, request: AppendMessagesRequest) -> None:
+    """No key says it: PostgreSQL's are of one agent."""
     chosen = [message.id for message in request.messages if message.id]
+    if not chosen:
+        return
+    index.hold_ids(connection, tenant, chosen)
+    here = owner(tenant)
     taken = len(set(chosen)) < len(chosen)
     if len(chosen) <= _FEW:
         taken = taken or any(_HAS.first(connection, {**here, "one_id": each}) is not None for each in chosen)

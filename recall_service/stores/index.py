@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Scope, Waiting
+from recall_service.store import Filters, Found, Near, Scope, Waiting
 from servicekit.principal import Tenant
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -18,7 +18,11 @@ class MessageIndex(Protocol):
     """What is given a connection is a part of its transaction. `numbered`: messages by the store's numbers of them."""
 
     def numbers(self, connection: Connection, count: int) -> Sequence[int]:
-        """So many new numbers for messages, rising, and higher than those of all messages that the user has or had."""
+        """So many new numbers for messages, rising, and higher than those that the conversation has or had."""
+        ...
+
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        """Until the transaction ends nobody else writes messages of the user's with these ids."""
         ...
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
@@ -47,10 +51,14 @@ class MessageIndex(Protocol):
         """Drops what is kept of messages that were removed."""
         ...
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]: ...
+    async def near(self, tenant: Tenant, scope: Scope) -> Near: ...
+
+    def find_meaning(
+        self, connection: Connection, near: Near, tenant: Tenant, vector: Vectors, filters: Filters, most: int
+    ) -> list[Found]: ...
 
     def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
-        """As `RecallStore.places`, if all are in memory."""
+        """As `Snapshot.places`, if all are in memory."""
         ...
 
     def appended(self) -> None:
@@ -61,6 +69,10 @@ class MessageIndex(Protocol):
         """Some of the user's messages were changed or purged: a commit has just said so."""
         ...
 
-    def came(self, first: int) -> None:
-        """Vectors of numbers from `first` on came or went: a commit has just said so."""
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Vectors of these came: a commit has just said so."""
+        ...
+
+    def all_went(self) -> None:
+        """All vectors of all owners: a commit has just said so."""
         ...

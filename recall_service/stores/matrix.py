@@ -14,14 +14,13 @@ from recall_service.places import Places
 from recall_service.store import ALL_ROLES, Filters, Found
 from recall_service.stores.growing import Growing
 from recall_service.stores.quantised import Quantised
-from recall_service.stores.rough import Rough
+from recall_service.stores.signs import Signs
 
 # From so many rows on a rough look comes first: a product with all of the numbers would take longer than a search may.
 _MANY = 8_000
-# So many of the best at a rough look, for each one wanted, are compared exactly. docs/retrieval.md has what is missed.
-_FOR_EACH = 10
-# The rough look chooses what it looks at anew when there are so many times as many rows.
-_AXES_LAST = 3
+# Of those that look best so many numbers, for each vector wanted, are compared exactly: 20 vectors of 512, since the
+# shorter ones are, the less their signs say. docs/retrieval.md has what is missed.
+_NUMBERS_FOR_EACH, _LEAST_FOR_EACH = 10_240, 12
 _ROLES = max(ALL_ROLES) + 1
 _ANYTHING = Filters()
 
@@ -37,17 +36,15 @@ class Codes:
         self._codes: dict[str, int] = {}
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        return np.array([self._code(text) for text in texts], dtype=np.int32)
+        for text in dict.fromkeys(texts):
+            if text not in self._codes:
+                self._codes[text] = len(self.texts)
+                self.texts.append(text)
+        return np.fromiter(map(self._codes.__getitem__, texts), dtype=np.int32, count=len(texts))
 
     def known(self, text: str) -> int:
         """-1 if it is not."""
         return self._codes.get(text, -1)
-
-    def _code(self, text: str) -> int:
-        code = self._codes.setdefault(text, len(self.texts))
-        if code == len(self.texts):
-            self.texts.append(text)
-        return code
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ class Matrix:
             name: Growing(column) for name, column in vars(self.columns).items()
         }
         self._conversations, self._names = Codes(), Codes()
-        self._vectors = Quantised.none()
-        self._rough: Rough | None = None
+        self._vectors, self._signs = Quantised.none(), Signs()
+        self._roles: frozenset[int] = frozenset()
 
     @property
     def last(self) -> int:
@@ -86,7 +83,7 @@ class Matrix:
 
     @property
     def size_bytes(self) -> int:
-        return self.columns.size_bytes + self._vectors.size_bytes + (self._rough.rows.nbytes if self._rough else 0)
+        return self.columns.size_bytes + self._vectors.size_bytes + self._signs.size_bytes
 
     def __len__(self) -> int:
         return len(self.columns.n)
@@ -104,20 +101,15 @@ class Matrix:
             "conversation": self._conversations.of(conversation),
             "name": self._names.of(name),
         }
-        vectors = np.frombuffer(b"".join(raw), dtype="<f2").reshape(len(rows), -1)
+        vectors = np.frombuffer(b"".join(raw), dtype="<f2").reshape(len(rows), -1).astype(np.float32)
         grown = Matrix.__new__(Matrix)
         grown._growing, grown._conversations, grown._names = self._growing, self._conversations, self._names
         grown.columns = Columns(
             **{name: self._growing[name].with_later(here, later[name]) for name, here in vars(self.columns).items()}
         )
-        grown._vectors = self._vectors.grown(vectors)
-        grown._rough = self._rough.grown(vectors) if self._rough else None
+        grown._vectors, grown._signs = self._vectors.grown(vectors), self._signs.grown(vectors)
+        grown._roles = self._roles.union(role)
         return grown
-
-    def prepare(self) -> None:
-        """To be called before it is searched. Takes half a second the first time that there are very many rows."""
-        if len(self) > _MANY and (self._rough is None or len(self) > _AXES_LAST * self._rough.chosen_for):
-            self._rough = Rough.of(self._vectors)
 
     def nearest(self, query: Vectors, filters: Filters, most: int) -> list[Found]:
         """The best rows that pass the filters by cosine, best first. `query`: shape (dimensions,)."""
@@ -125,7 +117,10 @@ class Matrix:
         if not len(rows):
             return []
         scores = self._vectors.scores(rows, query)
-        best = np.lexsort((-rows, -scores))[:most]
+        if len(rows) > most:
+            best = np.argpartition(scores, -most)[-most:]
+            rows, scores = rows[best], scores[best]
+        best = np.lexsort((-rows, -scores))
         best = best[scores[best] > 0]
         return list(map(Found, self.columns.n[rows[best]].tolist(), scores[best].tolist()))
 
@@ -148,23 +143,24 @@ class Matrix:
         )
 
     def _promising(self, query: Vectors, filters: Filters, most: int) -> NDArray[np.intp]:
-        """Rows that pass the filters: all of them, or of very many those that look best at a rough look."""
+        """Rows that pass the filters, rising: all of them, or of very many those that look best at a rough look."""
         passing = self._passing(filters)
-        wanted = _FOR_EACH * most
-        if self._rough is None or np.count_nonzero(passing) <= max(wanted, _MANY):
+        wanted = most * max(_NUMBERS_FOR_EACH // len(query), _LEAST_FOR_EACH)
+        if np.count_nonzero(passing) <= max(wanted, _MANY):
             return np.flatnonzero(passing)
-        scores = self._rough.scores(query)
+        differing = self._signs.differing(query)
         if not passing.all():
-            scores = np.where(passing, scores, -np.inf)
-        rows = np.argpartition(scores, len(scores) - wanted)[-wanted:]
-        rows.sort()  # what is next to each other in memory is read together
-        return rows
+            differing = np.where(passing, differing, np.iinfo(differing.dtype).max)
+        return np.flatnonzero(differing <= np.partition(differing, wanted)[wanted])
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
         here = self.columns
-        allowed = np.zeros(_ROLES, dtype=np.bool_)
-        allowed[list(filters.roles)] = True
-        passing: NDArray[np.bool_] = allowed[here.role]
+        if self._roles.issubset(filters.roles):
+            passing = np.ones(len(self), dtype=np.bool_)
+        else:
+            allowed = np.zeros(_ROLES, dtype=np.bool_)
+            allowed[list(filters.roles)] = True
+            passing = allowed.take(here.role)
         if (filters.start, filters.end) != (_ANYTHING.start, _ANYTHING.end):
             passing &= (here.created_at >= filters.start) & (here.created_at <= filters.end)
         if filters.scope.conversation_id:

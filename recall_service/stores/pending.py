@@ -18,7 +18,7 @@ from triptych.recall.v1.recall_pb2 import Message
 
 _ADD = Prepared(insert(pending))
 _WAITING = (
-    select(messages.c.n, messages.c.body)
+    select(messages.c.n, messages.c.account_id, messages.c.user_id, messages.c.body, pending.c.since)
     .join_from(pending, messages, pending.c.n == messages.c.n)
     .order_by(pending.c.n)
     .limit(bindparam("most"))
@@ -50,11 +50,7 @@ def remove(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def oldest(connection: Connection, most: int) -> list[Waiting]:
-    found = []
-    for row in connection.execute(_WAITING, {"most": most}):
-        message = Message.FromString(row.body)
-        found.append(Waiting(row.n, message.revision, words.spoken(message)))
-    return found
+    return [words.waiting(*row) for row in connection.execute(_WAITING, {"most": most})]
 
 
 def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -> None:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from recall_service.stores.growing import Growing
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 
 # Of a word that so many messages have, or more, only the newest of them count: it says little, and a search must not
 # take longer with every year.
@@ -26,11 +28,16 @@ _MOST_ANYWHERE = 2_000
 _MOST_NUMBERS = 8_000_000
 
 # Numbers as one text: a row at a time, each would be a step of Python's, and wait for whatever else runs there.
-_NEWEST = """
-    SELECT group_concat(rowid) FROM (
-        SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?
+_NEWEST = Prepared(
+    text(
+        """
+        SELECT group_concat(rowid) FROM (
+            SELECT rowid FROM messages_fts WHERE messages_fts MATCH :match AND rowid > :after
+            ORDER BY rowid DESC LIMIT :most
+        )
+        """
     )
-"""
+)
 _ANY_NUMBER = -1
 
 Numbers = NDArray[np.int64]
@@ -48,12 +55,13 @@ class Told:
 class Posting:
     """`numbers`: the newest messages with the word, or of the scope, rising; `count`: how many have it, about.
 
-    `commits`: how many had been told of before it was read.
+    `commits`: how many had been told of before it was read. `room`: where later numbers can be put behind these.
     """
 
     numbers: Numbers
     count: int
     commits: int
+    room: Growing[np.int64] | None = None
 
     @property
     def newest(self) -> int:
@@ -91,10 +99,13 @@ class Postings:
         key = (tenant, scope_word, "")
         known = self._recalled(key)
         if known is None or known.commits < told.commits:
-            before = known.numbers if known is not None else np.empty(0, dtype=np.int64)
             later = newest(connection, f"scope : {scope_word}", known.newest if known is not None else _ANY_NUMBER)
-            numbers = np.concatenate([before, later]) if len(later) else before
-            known = self._kept(key, Posting(numbers, len(numbers), told.commits), told)
+            if known is None or known.room is None:
+                numbers, room = later, Growing(later)
+            else:
+                with self._lock:
+                    numbers, room = known.room.with_later(known.numbers, later), known.room
+            known = self._kept(key, Posting(numbers, len(numbers), told.commits, room), told)
         return known
 
     def of(
@@ -143,11 +154,8 @@ class Postings:
 
 
 def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:
-    """The newest messages that match, rising, of those behind number `after`; `most` of them, or all.
-
-    In the driver's own words: a search asks for a word at a time, and SQLAlchemy takes longer than FTS5 to make them.
-    """
-    listed: str | None = connection.exec_driver_sql(_NEWEST, (match, after, most)).scalar_one()
+    """The newest messages that match, rising, of those behind number `after`; `most` of them, or all."""
+    ((listed,),) = _NEWEST.all(connection, {"match": match, "after": after, "most": most})
     return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
 
 

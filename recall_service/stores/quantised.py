@@ -14,7 +14,7 @@ from embedders import Vectors
 from recall_service.stores.growing import Growing
 
 _LARGEST = 127
-_AT_ONCE = 10_000
+_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,22 @@ class Quantised:
     def size_bytes(self) -> int:
         return self.rows.nbytes + self.scales.nbytes
 
-    def grown(self, vectors: NDArray[np.float16]) -> Quantised:
+    def grown(self, vectors: Vectors) -> Quantised:
         """With these behind its own."""
-        scales = np.abs(vectors).max(axis=1, initial=0).astype(np.float32)
+        scales = np.abs(vectors).max(axis=1, initial=0)
         later = np.empty(vectors.shape, dtype=np.int8)
-        for start in range(0, len(vectors), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            factors = _LARGEST / np.where(scales[part] == 0, 1, scales[part])
-            later[part] = np.rint(vectors[part].astype(np.float32) * factors[:, None])
+        np.rint(vectors * (_LARGEST / np.where(scales == 0, 1, scales))[:, None], out=later, casting="unsafe")
         rows, here = self._growing
         return Quantised(rows.with_later(self.rows, later), here.with_later(self.scales, scales), self._growing)
 
     def scores(self, at: NDArray[np.intp], query: Vectors) -> NDArray[np.float32]:
         """Dot products with those of the rows. `query`: shape (dimensions,)."""
-        scores: NDArray[np.float32] = self.rows[at].astype(np.float32) @ query
+        scores = np.empty(len(at), dtype=np.float32)
+        # Written to where they have just been read from, near the processor.
+        wide = np.empty((_AT_ONCE, self.rows.shape[1]), dtype=np.float32)
+        for start in range(0, len(at), _AT_ONCE):
+            rows = self.rows[at[start : start + _AT_ONCE]]
+            wide[: len(rows)] = rows
+            np.matmul(wide[: len(rows)], query, out=scores[start : start + len(rows)])
         scores *= self.scales[at] / _LARGEST
         return scores
-
-    def widened(self, at: slice) -> Vectors:
-        """As they were, or nearly."""
-        rows = self.rows[at].astype(np.float32)
-        rows *= (self.scales[at] / _LARGEST)[:, None]
-        return rows

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+
+from sqlalchemy import Connection
 
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Lag, Scope, Waiting
+from recall_service.store import Filters, Found, Lag, Near, Scope, Snapshot, Waiting
 from recall_service.stores import appending, changing, lag, models, reading
 from recall_service.stores.index import MessageIndex
 from servicekit.paging import Page
 from servicekit.principal import Tenant
-from servicekit.sql import Database, T, Work
+from servicekit.sql import Database, Part, T, Work
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, ListMessagesRequest, Message
 
 # What all replicas do for all owners goes on beside what each does for one.
 _EMBEDDING = "embedding"
+
+
+class _Snapshot:
+    """A `Snapshot`: a transaction that reads."""
+
+    def __init__(self, connection: Connection, index: MessageIndex, tenant: Tenant, near: Near | None) -> None:
+        self._connection, self._index, self._tenant, self._near = connection, index, tenant, near
+
+    def find_words(self, query: str, filters: Filters, most: int) -> list[Found]:
+        return self._index.find_words(self._connection, self._tenant, query, filters, most)
+
+    def find_meaning(self, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+        assert self._near is not None
+        return self._index.find_meaning(self._connection, self._near, self._tenant, vector, filters, most)
+
+    def places(self, numbers: Sequence[int], scope: Scope) -> Places:
+        known = self._index.places(self._tenant, scope, numbers)
+        return known if known is not None else reading.places(self._connection, self._tenant, numbers)
+
+    def numbered(self, numbers: Sequence[int]) -> dict[int, Message]:
+        return reading.numbered(self._connection, self._tenant, numbers)
 
 
 class SqlRecallStore:
@@ -26,8 +49,10 @@ class SqlRecallStore:
         self._database, self._index = database, index
 
     async def append(self, tenant: Tenant, request: AppendMessagesRequest) -> list[Message]:
+        # A conversation counts for itself: appends to others of the user's may run beside it.
+        conversation = Part(tenant, request.conversation_id)
         return await self._write(
-            lambda c: appending.append(c, self._index, tenant, request), tenant, self._index.appended
+            lambda c: appending.append(c, self._index, tenant, request), conversation, self._index.appended
         )
 
     async def update(self, tenant: Tenant, message_id: str, text: str, request_id: str) -> Message:
@@ -56,25 +81,16 @@ class SqlRecallStore:
             lambda: self._index.changed(tenant),
         )
 
-    async def find_words(self, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
-        return await self._database.read(lambda c: self._index.find_words(c, tenant, query, filters, most))
+    async def near(self, tenant: Tenant, scope: Scope) -> Near:
+        return await self._index.near(tenant, scope)
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        return await self._index.find_meaning(tenant, vector, filters, most)
-
-    async def places(self, tenant: Tenant, numbers: Sequence[int], scope: Scope) -> Places:
-        known = self._index.places(tenant, scope, numbers)
-        return known if known is not None else await self._read_places(tenant, numbers)
-
-    async def _read_places(self, tenant: Tenant, numbers: Sequence[int]) -> Places:
-        return await self._database.read(lambda c: reading.places(c, tenant, numbers))
-
-    async def numbered(self, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Message]:
-        return await self._database.read(lambda c: reading.numbered(c, tenant, numbers))
+    async def look(self, tenant: Tenant, work: Callable[[Snapshot], T], near: Near | None = None) -> T:
+        return await self._database.read(lambda c: work(_Snapshot(c, self._index, tenant, near)))
 
     async def use_model(self, model: str, dimensions: int) -> bool:
         known, same = await self._database.write(lambda c: models.use(c, self._index, f"{model}/{dimensions}"))
-        self._index.came(0)
+        if not same:
+            self._index.all_went()
         return known and not same
 
     async def waiting(self, most: int) -> list[Waiting]:
@@ -87,8 +103,7 @@ class SqlRecallStore:
 
     async def put_vectors(self, waiting: Sequence[Waiting], vectors: Vectors) -> None:
         await self._database.write(lambda c: self._index.put_vectors(c, waiting, vectors), alone=_EMBEDDING)
-        if waiting:
-            self._index.came(min(each.n for each in waiting))
+        self._index.came(waiting)
 
     async def vacuum(self) -> None:
         await self._database.write(self._index.compact)
@@ -97,12 +112,12 @@ class SqlRecallStore:
     async def close(self) -> None:
         await self._database.close()
 
-    async def _write(self, work: Work[T], tenant: Tenant, tell: Callable[[], None]) -> T:
+    async def _write(self, work: Work[T], alone: Hashable, tell: Callable[[], None]) -> T:
         """Writes, and tells what is in memory of it, though the caller should have gone away before the commit."""
 
         async def write_and_tell() -> T:
             try:
-                return await self._database.write(work, alone=tenant)
+                return await self._database.write(work, alone=alone)
             finally:
                 tell()
 

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, text
 
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Scope, Waiting
+from recall_service.store import Filters, Found, Near, Scope, Waiting
 from recall_service.stores import finding, pending, words
+from recall_service.stores.matrix import Matrix
 from recall_service.stores.postings import Postings
 from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
@@ -34,6 +35,9 @@ class SqliteIndex:
         # What is rolled back leaves a gap.
         self._last += count
         return range(self._last - count + 1, self._last + 1)
+
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        """Nobody else writes at all."""
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         words.add(connection, tenant, numbered)
@@ -60,8 +64,14 @@ class SqliteIndex:
     def compact(self, connection: Connection) -> None:
         words.compact(connection)
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        return await self._cache.nearest(tenant, vector, filters, most)
+    async def near(self, tenant: Tenant, scope: Scope) -> Near:
+        return Near(await self._cache.matrix(tenant, scope.agent_id))
+
+    def find_meaning(
+        self, connection: Connection, near: Near, tenant: Tenant, vector: Vectors, filters: Filters, most: int
+    ) -> list[Found]:
+        assert isinstance(near, Matrix)
+        return near.nearest(vector, filters, most)
 
     def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
         return self._cache.places(tenant, scope.agent_id, numbers)
@@ -73,5 +83,8 @@ class SqliteIndex:
         self._postings.forget(tenant)
         self._cache.forget(tenant)
 
-    def came(self, first: int) -> None:
-        self._cache.came(first)
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        self._cache.came(embedded)
+
+    def all_went(self) -> None:
+        self._cache.forget_all()

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found
+from recall_service.store import Waiting
 from recall_service.stores import pending
 from recall_service.stores.matrix import Matrix
 from servicekit.principal import Tenant
 from servicekit.sql import Database
 
 _MOST_BYTES = 256 * 1024 * 1024
-# More rows than this are searched, or taken in, in a thread: the loop must not stand still for over a millisecond.
-_INLINE_ROWS = 4_000
-_INLINE_NEW_ROWS = 100
+# More rows than this are taken in in a thread: the loop must not stand still for over a millisecond.
+_INLINE_ROWS = 100
 # So many are read at once: what else is read goes on between.
 _ROWS_AT_ONCE = 5_000
 # Above every number.
@@ -41,40 +39,16 @@ class VectorCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._matrices: OrderedDict[_Key, Matrix] = OrderedDict()
-        # As of which change each is complete.
+        # As of which change each is complete, and which was the last to what is known, or being read, of a key.
         self._complete: dict[_Key, int] = {}
+        self._changed: dict[_Key, int] = {}
         self._changes = 0
         self._readings: dict[_Key, _Reading] = {}
 
-    async def nearest(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        matrix = await self._matrix((tenant, filters.scope.agent_id))
-        if len(matrix) <= _INLINE_ROWS:
-            return matrix.nearest(vector, filters, most)
-        return await asyncio.to_thread(matrix.nearest, vector, filters, most)
-
-    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> Places | None:
-        """If all are in memory."""
-        matrix = self._matrices.get((tenant, agent_id))
-        return matrix.places(numbers) if matrix is not None else None
-
-    def forget(self, tenant: Tenant) -> None:
-        """Some of the user's vectors were changed or purged."""
-        self._changes += 1
-        self._drop([key for key in self._matrices if key[0] == tenant])
-        for key, reading in self._readings.items():
-            if key[0] == tenant:
-                reading.kept = False
-
-    def came(self, first: int) -> None:
-        """Vectors came, the lowest of number `first`: who has later ones would not look for it any more."""
-        self._changes += 1
-        self._drop([key for key, matrix in self._matrices.items() if matrix.last >= first])
-        for reading in self._readings.values():
-            reading.lowest_came = min(reading.lowest_came, first)
-
-    async def _matrix(self, key: _Key) -> Matrix:
+    async def matrix(self, tenant: Tenant, agent_id: str) -> Matrix:
         """The agent's vectors (all of the user's, if the agent is empty), with all that had come before the call."""
-        wanted = self._changes
+        key = (tenant, agent_id)
+        wanted = self._changed.get(key, 0)
         while True:
             known = self._matrices.get(key)
             if known is not None and self._complete[key] >= wanted:
@@ -86,6 +60,34 @@ class VectorCache:
             matrix = await asyncio.shield(reading.task)
             if reading.as_of >= wanted:
                 return matrix
+
+    def places(self, tenant: Tenant, agent_id: str, numbers: Sequence[int]) -> Places | None:
+        """If all are in memory."""
+        matrix = self._matrices.get((tenant, agent_id))
+        return matrix.places(numbers) if matrix is not None else None
+
+    def forget(self, tenant: Tenant) -> None:
+        """Some of the user's vectors were changed or purged."""
+        self._forget({key for key in (*self._matrices, *self._readings) if key[0] == tenant})
+
+    def forget_all(self) -> None:
+        """All vectors went."""
+        self._forget({*self._matrices, *self._readings})
+
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Vectors came. Who has later ones than the first of theirs would not look for it any more."""
+        self._changes += 1
+        firsts: dict[_Key, int] = {}
+        for each in embedded:
+            for key in ((each.tenant, each.agent_id), (each.tenant, "")):
+                firsts[key] = min(each.n, firsts.get(key, each.n))
+        for key, first in firsts.items():
+            if key in self._matrices or key in self._readings:
+                self._changed[key] = self._changes
+            if key in self._matrices and self._matrices[key].last >= first:
+                self._drop([key])
+            if key in self._readings:
+                self._readings[key].lowest_came = min(self._readings[key].lowest_came, first)
 
     def _begin(self, key: _Key) -> _Reading:
         reading = self._readings[key] = _Reading(self._changes)
@@ -104,12 +106,10 @@ class VectorCache:
             came = reading.lowest_came
             if reading.kept and rows and after < came <= rows[-1][0]:
                 rows, complete = [row for row in rows if row[0] < came], False
-            inline = len(rows) <= _INLINE_NEW_ROWS
+            inline = len(rows) <= _INLINE_ROWS
             matrix = matrix.grown(rows) if inline else await asyncio.to_thread(matrix.grown, rows)
             # One that came among those that were read before is not there: good for this search, not to be kept.
             reading.kept = reading.kept and reading.lowest_came > matrix.last
-        if len(matrix) > _INLINE_ROWS:
-            await asyncio.to_thread(matrix.prepare)
         if reading.kept and reading.lowest_came > matrix.last:
             self._matrices[key], self._complete[key] = matrix, reading.as_of
             self._matrices.move_to_end(key)
@@ -118,6 +118,8 @@ class VectorCache:
 
     def _ended(self, key: _Key, done: asyncio.Task[Matrix]) -> None:
         del self._readings[key]
+        if key not in self._matrices:
+            self._changed.pop(key, None)
         if not done.cancelled():
             done.exception()  # looked at, since whoever asked may be gone
 
@@ -125,6 +127,16 @@ class VectorCache:
         while len(self._matrices) > 1 and sum(each.size_bytes for each in self._matrices.values()) > _MOST_BYTES:
             self._drop([next(iter(self._matrices))])
 
+    def _forget(self, keys: Iterable[_Key]) -> None:
+        self._changes += 1
+        self._drop([key for key in keys if key in self._matrices])
+        for key in keys:
+            if key in self._readings:
+                self._readings[key].kept = False
+                self._changed[key] = self._changes
+
     def _drop(self, keys: Sequence[_Key]) -> None:
         for key in keys:
             del self._matrices[key], self._complete[key]
+            if key not in self._readings:
+                self._changed.pop(key, None)

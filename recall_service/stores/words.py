@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, text
 
-from recall_service.store import ALL_ROLES, Filters
+from recall_service.store import ALL_ROLES, Filters, Waiting
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
@@ -50,6 +50,12 @@ def spoken(message: Message) -> str:
     """The text whose meaning is searched: who said it is a part of that."""
     speaker = message.name or type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()
     return f"{speaker}: {message.text}"
+
+
+def waiting(n: int, account_id: str, user_id: str, body: bytes, since: int) -> Waiting:
+    """Of a stored message."""
+    message = Message.FromString(body)
+    return Waiting(n, Tenant(account_id, user_id), message.agent_id, message.revision, spoken(message), since)
 
 
 def scope_word(tenant: Tenant, filters: Filters) -> str:

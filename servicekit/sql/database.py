@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,6 +16,13 @@ Work = Callable[[Connection], T]
 
 class StoreError(RuntimeError):
     """The store can't be opened. The message says why and what to do."""
+
+
+class Part(NamedTuple):
+    """What can be `alone` as a part of `whole`: beside other parts of it, and not beside the whole."""
+
+    whole: Hashable
+    name: Hashable
 
 
 class Database(Protocol):

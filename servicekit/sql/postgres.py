@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from servicekit.sql.database import T, Work
+from servicekit.sql.database import Part, T, Work
 from servicekit.sql.faults import translated
 from servicekit.sql.locks import number
 from servicekit.sql.migrations import migrate
@@ -121,4 +121,6 @@ def _locks(alone: Hashable) -> str:
     everyone = number("everyone")
     if alone is None:
         return f"SELECT pg_advisory_xact_lock({everyone})"
-    return f"SELECT pg_advisory_xact_lock_shared({everyone}), pg_advisory_xact_lock({number(repr(alone))})"
+    shared = [everyone, number(repr(alone.whole))] if isinstance(alone, Part) else [everyone]
+    waits = [f"pg_advisory_xact_lock_shared({each})" for each in shared]
+    return f"SELECT {', '.join(waits)}, pg_advisory_xact_lock({number(repr(alone))})"

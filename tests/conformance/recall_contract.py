@@ -9,7 +9,7 @@ import pytest
 
 from recall_service.store import Filters, RecallStore, Scope
 from servicekit.principal import Tenant
-from tests.support.recall import batch, page, said, texts
+from tests.support.recall import batch, find_meaning, find_words, numbered, page, said, texts
 from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from triptych.recall.v1.recall_pb2 import ListMessagesRequest
 
@@ -73,6 +73,19 @@ class RecallWritingContract:
         assert after.sequence == 2
         assert await store.append(BOB, batch(said("his own", id="message-1")))
 
+    async def test_of_writers_who_choose_the_same_id_at_once_one_writes(self, store: RecallStore) -> None:
+        batches = [
+            batch(
+                *(said("mine", id=f"message-{number}") for number in range(size)),
+                agent=f"agent-{size}",
+                conversation=f"conv-{size}",
+            )
+            for size in range(1, 21)
+        ]
+        stored = await asyncio.gather(*(store.append(ANN, each) for each in batches), return_exceptions=True)
+        assert sum(not isinstance(each, AlreadyExists) for each in stored) == 1
+        assert len(await store.get(ANN, ["message-0"])) == 1
+
     async def test_a_conversation_keeps_its_agent(self, store: RecallStore) -> None:
         await store.append(ANN, batch("one", agent="agent-1"))
         with pytest.raises(InvalidArgument):
@@ -115,15 +128,15 @@ class RecallWritingContract:
         await store.put_vectors(await store.waiting(10), np.ones((1, 4), dtype=np.float32))
         for scope in (Scope(), Scope("agent-1"), Scope("agent-1", "conv-1")):
             assert await store.count(BOB, scope) == 0
-            assert await store.find_words(BOB, "secret", Filters(scope), 10) == []
-            assert await store.find_meaning(BOB, np.ones(4, dtype=np.float32), Filters(scope), 10) == []
+            assert await find_words(store, BOB, "secret", Filters(scope), 10) == []
+            assert await find_meaning(store, BOB, np.ones(4, dtype=np.float32), Filters(scope), 10) == []
             assert await store.purge(BOB, scope, None, "") == 0
         assert await store.get(BOB, [hers.id]) == []
         assert await store.list_page(BOB, _ALL, page()) == ([], "")
         assert await store.list_page(BOB, ListMessagesRequest(before_id=hers.id), page()) == ([], "")
-        (found,) = await store.find_words(ANN, "secret", Filters(), 10)
-        assert await store.numbered(BOB, [found.n]) == {}
-        assert len(await store.places(BOB, [found.n], Scope())) == 0
+        (found,) = await find_words(store, ANN, "secret", Filters(), 10)
+        assert await numbered(store, BOB, [found]) == {}
+        assert await store.look(BOB, lambda seen: len(seen.places([found.n], Scope()))) == 0
         assert await store.get(ANN, [hers.id]) == [hers]
 
     async def test_changing_anothers_message_is_changing_none(self, store: RecallStore) -> None:
@@ -161,12 +174,12 @@ class RecallWritingContract:
     async def test_a_purge_takes_what_was_made_of_the_messages(self, store: RecallStore) -> None:
         (first,) = await store.append(ANN, batch("purple elephants", request="r"))
         await store.put_vectors(await store.waiting(10), np.ones((1, 4), dtype=np.float32))
-        assert await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)
+        assert await find_meaning(store, ANN, np.ones(4, dtype=np.float32), Filters(), 10)
         await store.update(ANN, first.id, "purple giraffes", "u")
         await store.purge(ANN, Scope("agent-1"), None, "")
         assert await store.waiting(10) == []
-        assert await store.find_words(ANN, "purple", Filters(), 10) == []
-        assert await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10) == []
+        assert await find_words(store, ANN, "purple", Filters(), 10) == []
+        assert await find_meaning(store, ANN, np.ones(4, dtype=np.float32), Filters(), 10) == []
         (again,) = await store.append(ANN, batch("other", request="r"))
         assert again.sequence == 1
 
@@ -177,8 +190,8 @@ class RecallWritingContract:
         assert await store.purge(ANN, Scope(), 200_000_000, "p") == 1
         assert await store.purge(ANN, Scope(), 200_000_000, "p") == 1
         assert texts((await store.list_page(ANN, _ALL, page()))[0]) == ["elephant young"]
-        assert len(await store.find_words(ANN, "elephant", Filters(), 10)) == 1
-        assert len(await store.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
+        assert len(await find_words(store, ANN, "elephant", Filters(), 10)) == 1
+        assert len(await find_meaning(store, ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
         (after,) = await store.append(ANN, batch("next"))
         assert after.sequence == 3
 

@@ -9,7 +9,7 @@ from embedders import Vectors
 from recall_service.store import Filters, RecallStore, Scope
 from recall_service.stores.reading import MOST_BYTES
 from servicekit.principal import Tenant
-from tests.support.recall import batch, page, said, texts
+from tests.support.recall import batch, find_meaning, find_words, numbered, page, said, texts
 from triptych.errors import InvalidArgument, ResourceExhausted
 from triptych.recall.v1.recall_pb2 import ListMessagesRequest
 from triptych.type.v1 import type_pb2
@@ -30,10 +30,10 @@ async def _embed(store: RecallStore, *vectors: Vectors) -> None:
 
 async def _found(store: RecallStore, query: str | Vectors, filters: Filters | None = None, most: int = 10) -> list[str]:
     filters = filters or Filters()
-    search = store.find_words if isinstance(query, str) else store.find_meaning
-    found = await search(ANN, query, filters, most)  # type: ignore[operator]
+    search = find_words if isinstance(query, str) else find_meaning
+    found = await search(store, ANN, query, filters, most)  # type: ignore[operator]
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
-    messages = await store.numbered(ANN, [each.n for each in found])
+    messages = await numbered(store, ANN, found)
     return [messages[each.n].text for each in found]
 
 
@@ -158,7 +158,7 @@ class RecallReadingContract:
         (kept,) = await store.append(ANN, batch(strange))
         assert (await store.get(ANN, [kept.id]))[0].text == strange
         for query in ("walrus", "before", "after", "\0", "walrus\0"):
-            found = await store.find_words(ANN, query, Filters(), 10)
+            found = await find_words(store, ANN, query, Filters(), 10)
             assert len(found) == (query != "\0")
 
     async def test_a_message_without_text_is_never_found(self, store: RecallStore) -> None:

@@ -14,7 +14,7 @@ from recall_service.stores import open_store
 from recall_service.stores.tables import metadata
 from tests.conformance.recall_contract import ANN, RecallWritingContract
 from tests.conformance.recall_reading import RecallReadingContract
-from tests.support.recall import batch
+from tests.support.recall import batch, find_meaning, find_words
 
 _OTHERS = {"pending", "vectors"}
 
@@ -80,11 +80,11 @@ async def test_two_replicas_share_out_what_waits(store: RecallStore, replica: Re
     assert await store.waiting(10) == mine
     await store.put_vectors(mine, np.ones((10, 4), dtype=np.float32))
     assert await store.waiting(10) == []
-    assert len(await replica.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 100)) == 10
+    assert len(await find_meaning(replica, ANN, np.ones(4, dtype=np.float32), Filters(), 100)) == 10
 
 
 async def test_a_giant_message_is_kept_and_its_beginning_is_found(store: RecallStore) -> None:
     giant = " ".join(f"w{i:x}" for i in range(140_000))
     (kept,) = await store.append(ANN, batch(giant))
     assert await store.get(ANN, [kept.id]) == [kept]
-    assert len(await store.find_words(ANN, "w1f", Filters(), 10)) == 1
+    assert len(await find_words(store, ANN, "w1f", Filters(), 10)) == 1

@@ -17,7 +17,7 @@ from recall_service.stores import open_store
 from recall_service.stores.tables import metadata
 from tests.conformance.recall_contract import ANN, RecallWritingContract
 from tests.conformance.recall_reading import RecallReadingContract
-from tests.support.recall import batch, page
+from tests.support.recall import batch, find_meaning, find_words, page
 from triptych.errors import Unavailable
 from triptych.recall.v1.recall_pb2 import ListMessagesRequest
 
@@ -61,8 +61,8 @@ class TestSqliteReading(RecallReadingContract):
         await first.close()
         second = open_store(dsn)
         assert await second.get(ANN, [message.id for message in kept]) == kept
-        assert len(await second.find_words(ANN, "elephant", Filters(), 10)) == 1
-        assert len(await second.find_meaning(ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
+        assert len(await find_words(second, ANN, "elephant", Filters(), 10)) == 1
+        assert len(await find_meaning(second, ANN, np.ones(4, dtype=np.float32), Filters(), 10)) == 1
         assert [each.text for each in await second.waiting(10)] == ["user: waiting"]
         (third,) = await second.append(ANN, batch("more"))
         assert third.sequence == 3
@@ -81,7 +81,7 @@ async def test_a_file_that_was_damaged_says_so_and_what_to_do(tmp_path: Path) ->
     file.write_bytes(content)
     store = open_store(f"sqlite:///{tmp_path}/recall.db")
     for look in (
-        lambda: store.find_words(ANN, "walrus", Filters(), 10),
+        lambda: find_words(store, ANN, "walrus", Filters(), 10),
         lambda: store.list_page(ANN, ListMessagesRequest(), page(500)),
     ):
         with pytest.raises(Unavailable, match="damaged"):

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from gateway.store import MIGRATIONS
-from servicekit.sql import Database, StoreError, open_database
+from servicekit.sql import Database, Part, StoreError, open_database
 from triptych.errors import Unavailable
 
 
@@ -92,6 +92,17 @@ async def test_writes_that_must_be_alone_are_and_others_run_beside_them(database
     await database.write(lambda c: c.execute(text("CREATE TABLE numbers (name TEXT PRIMARY KEY)")) and None)
     await asyncio.gather(*(count(key) for key in "abcd" * 20))
     assert len(await database.read(values)) == 80
+
+
+async def test_a_part_is_alone_beside_others_and_not_beside_the_whole(database: Database) -> None:
+    def add_one(connection: Connection) -> None:
+        (seen,) = values(connection)
+        connection.execute(text("UPDATE t SET x = :x"), {"x": seen + 1})
+
+    await database.write(lambda c: insert(0, c))
+    both = (Part("whole", "part"), "whole")
+    await asyncio.gather(*(database.write(add_one, alone=both[i % 2]) for i in range(20)))
+    assert await database.read(values) == [20]
 
 
 async def test_a_write_with_no_name_is_beside_none_at_all(database: Database) -> None:

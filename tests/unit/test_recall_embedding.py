@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from embedders import Vectors
 from embedders.openai import OpenAIEmbedder
+from embedders.wordllama import WordLlamaEmbedder
 from recall_service import embedding, search
 from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
@@ -19,7 +21,7 @@ from recall_service.store import Filters, RecallStore
 from recall_service.stores import open_store
 from servicekit.principal import Tenant
 from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving, vectors
-from tests.support.recall import batch, eventually, said
+from tests.support.recall import batch, eventually, find_meaning, find_words, numbered, said
 from triptych.errors import Unavailable
 from triptych.type.v1 import type_pb2
 
@@ -64,7 +66,34 @@ async def test_what_an_earlier_process_left_is_embedded_at_the_start(
     await store.append(ANN, batch(*(str(number) for number in range(150))))
     worker.start()
     await _all_embedded(store)
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 1_000)) == 150
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 1_000)) == 150
+
+
+class _HereEmbedder(WordLlamaEmbedder):
+    """As it embeds, more is appended."""
+
+    worker: EmbeddingWorker
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        self.worker.wake()
+        return await super().embed(texts)
+
+
+async def test_the_embedder_stands_back_for_who_appends_but_not_for_ever(
+    store: RecallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "_RESTS", 1e6)
+    embedder = _HereEmbedder()
+    embedder.worker = EmbeddingWorker(store, embedder)
+    await store.append(ANN, batch(*(str(number) for number in range(150))))
+    embedder.worker.start()
+    await eventually(lambda: store.waiting(150), lambda waiting: len(waiting) == 150 - embedding._BATCH)
+    await embedder.worker.close()
+    # It would rest for days; but these have waited long enough.
+    monkeypatch.setattr(embedding, "_PATIENT_SECONDS", 0.0)
+    embedder.worker.start()
+    await _all_embedded(store)
+    await embedder.worker.close()
 
 
 async def test_what_comes_without_a_word_is_found_by_looking_now_and_then(
@@ -86,7 +115,7 @@ async def test_an_outage_delays_and_loses_nothing(
     worker.start()
     await _all_embedded(store)
     assert len(endpoint.asked) == 4
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 1
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)) == 1
 
 
 async def test_what_is_appended_in_an_outage_does_not_have_the_embedder_tried_more_often(
@@ -116,10 +145,10 @@ async def test_one_refused_message_does_not_hold_up_the_others(
     await store.append(ANN, batch("before", "poison", "after"))
     worker.start()
     await _all_embedded(store)
-    found = await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)
-    texts = {message.text for message in (await store.numbered(ANN, [each.n for each in found])).values()}
+    found = await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)
+    texts = {message.text for message in (await numbered(store, ANN, found)).values()}
     assert texts == {"before", "after"}
-    assert len(await store.find_words(ANN, "poison", Filters(), 10)) == 1
+    assert len(await find_words(store, ANN, "poison", Filters(), 10)) == 1
 
 
 async def test_without_its_embedder_a_hybrid_search_finds_by_words_and_a_semantic_one_says_so(
@@ -159,7 +188,7 @@ async def test_vectors_that_are_no_numbers_are_not_kept_and_the_messages_wait_fo
     worker.start()
     await _all_embedded(store)
     assert len(endpoint.asked) == 2
-    assert len(await store.find_meaning(ANN, _EVERYWHERE, Filters(), 10)) == 2
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)) == 2
 
 
 async def test_hybrid_finds_what_either_side_finds(

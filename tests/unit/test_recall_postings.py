@@ -15,7 +15,7 @@ from recall_service.stores.sql import SqlRecallStore
 from recall_service.stores.sqlite import SqliteIndex
 from servicekit.principal import Tenant
 from servicekit.sql import open_database
-from tests.support.recall import batch
+from tests.support.recall import batch, find_words, numbered
 
 ANN, BOB = Tenant("account", "ann"), Tenant("account", "bob")
 
@@ -28,8 +28,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlRecallStore]:
 
 
 async def _found(store: SqlRecallStore, query: str, *, tenant: Tenant = ANN, agent: str = "") -> list[str]:
-    found = await store.find_words(tenant, query, Filters(Scope(agent)), 10_000)
-    messages = await store.numbered(tenant, [each.n for each in found[:500]])
+    found = await find_words(store, tenant, query, Filters(Scope(agent)), 10_000)
+    messages = await numbered(store, tenant, found[:500])
     return [messages[each.n].text for each in found[:500]]
 
 
@@ -55,7 +55,7 @@ async def test_what_comes_is_found_by_words_asked_for_before(store: SqlRecallSto
 async def test_of_a_word_that_all_messages_have_the_newest_count(store: SqlRecallStore) -> None:
     await store.append(ANN, batch(*(f"walrus {number}" for number in range(MOST_ROWS))))
     await store.append(ANN, batch("walrus and otter", "the last walrus"))
-    found = await store.find_words(ANN, "walrus", Filters(), 10_000)
+    found = await find_words(store, ANN, "walrus", Filters(), 10_000)
     assert len(found) == MOST_ROWS
     assert (await _found(store, "walrus"))[0] == "the last walrus"
     assert (await _found(store, "walrus otter"))[0] == "walrus and otter"

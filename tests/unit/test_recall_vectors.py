@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from embedders.protocol import normalised
-from recall_service.store import Filters, Scope
+from recall_service.store import Filters, Scope, Waiting
 from recall_service.stores.growing import Growing
 from recall_service.stores.matrix import Matrix
 from recall_service.stores.sql import SqlRecallStore
@@ -18,10 +18,10 @@ from recall_service.stores.sqlite import SqliteIndex
 from recall_service.stores.vectors import VectorCache
 from servicekit.principal import Tenant
 from servicekit.sql import Database, T, Work, open_database
-from tests.support.recall import batch, said
+from tests.support.recall import batch, find_meaning, said
 from triptych.type.v1 import type_pb2
 
-ANN = Tenant("account", "ann")
+ANN, BOB = Tenant("account", "ann"), Tenant("account", "bob")
 _QUERY = np.ones(4, dtype=np.float32)
 
 
@@ -57,13 +57,14 @@ async def database(tmp_path: Path) -> AsyncIterator[HeldDatabase]:
     await held.close()
 
 
-async def _embed(store: SqlRecallStore) -> None:
+async def _embed(store: SqlRecallStore) -> list[Waiting]:
     waiting = await store.waiting(100)
     await store.put_vectors(waiting, np.ones((len(waiting), 4), dtype=np.float32))
+    return waiting
 
 
 async def _count_found(store: SqlRecallStore) -> int:
-    return len(await store.find_meaning(ANN, _QUERY, Filters(), 10_000))
+    return len(await find_meaning(store, ANN, _QUERY, Filters(), 10_000))
 
 
 async def test_a_search_that_began_before_a_purge_does_not_bring_back_what_was_purged(database: HeldDatabase) -> None:
@@ -102,7 +103,7 @@ async def test_many_vectors_are_searched_like_few(database: HeldDatabase) -> Non
     while await store.waiting(1):
         await _embed(store)
     assert await _count_found(store) == 5_000
-    assert len(await store.find_meaning(ANN, _QUERY, Filters(), 3)) == 3
+    assert len(await find_meaning(store, ANN, _QUERY, Filters(), 3)) == 3
 
 
 async def test_a_search_that_gives_up_leaves_what_it_was_reading_to_the_next(database: HeldDatabase) -> None:
@@ -115,11 +116,12 @@ async def test_a_search_that_gives_up_leaves_what_it_was_reading_to_the_next(dat
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await _count_found(store)
-    later = asyncio.create_task(_count_found(store))
+    later = asyncio.create_task(store.near(ANN, Scope()))
     await database.has_read.wait()
     database.go_on.set()
-    assert await later == 2
+    await later
     assert database.reads == 1
+    assert await _count_found(store) == 2
 
 
 async def test_vectors_that_come_do_not_move_those_that_are_there(database: HeldDatabase) -> None:
@@ -128,13 +130,24 @@ async def test_vectors_that_come_do_not_move_those_that_are_there(database: Held
     kept = []
     for text in "abcdef":
         await store.append(ANN, batch(text))
-        await _embed(store)
-        cache.came(2**60)
-        kept.append(await cache._matrix((ANN, "")))
+        cache.came(await _embed(store))
+        kept.append(await cache.matrix(ANN, ""))
     assert [len(matrix) for matrix in kept] == [1, 2, 3, 4, 5, 6]
     assert [len(matrix.nearest(_QUERY, Filters(), 10)) for matrix in kept] == [1, 2, 3, 4, 5, 6]
     # The room that was made for the fourth had room for the fifth.
     assert np.shares_memory(kept[3].columns.n, kept[4].columns.n)
+
+
+async def test_what_changes_at_one_user_leaves_anothers_vectors_in_memory(database: HeldDatabase) -> None:
+    store = SqlRecallStore(database, SqliteIndex(database))
+    (hers,) = await store.append(ANN, batch("hers"))
+    await store.append(BOB, batch("his"))
+    await _embed(store)
+    near = await store.near(BOB, Scope())
+    await store.update(ANN, hers.id, "changed", "")
+    await _embed(store)
+    assert await store.near(BOB, Scope()) is near
+    assert await _count_found(store) == 1
 
 
 def test_a_grown_array_does_not_write_over_one_that_grew_from_the_same() -> None:
@@ -146,12 +159,11 @@ def test_a_grown_array_does_not_write_over_one_that_grew_from_the_same() -> None
 
 def test_the_best_of_very_many_are_found_though_most_are_looked_at_roughly() -> None:
     generator = np.random.default_rng(1)
-    # As embeddings are: most of what tells them apart is in a few directions.
+    # Most of what tells them apart is in a few of their numbers.
     spread = np.linspace(3.0, 0.1, 128) ** 2
     vectors = normalised((generator.standard_normal((20_000, 128)) * spread).astype(np.float32))
     rows = [(n, 2, 0, n, "c", "", vector.astype("<f2").tobytes()) for n, vector in enumerate(vectors, 1)]
     matrix = Matrix().grown(rows[:15_000]).grown(rows[15_000:])
-    matrix.prepare()
     for query in vectors[:20] + 0.1 * generator.standard_normal((20, 128)).astype(np.float32):
         exact = np.argsort(-(vectors @ query))[:10] + 1
         found = [each.n for each in matrix.nearest(query, Filters(), 100)]
@@ -167,7 +179,7 @@ async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldD
         await store.append(ANN, batch(*named, said("noted", type_pb2.ROLE_ASSISTANT), conversation=conversation))
     numbers = [7, 1, 3, 8, 4]
     assert index.places(ANN, Scope(), numbers) is None
-    stored = await store.places(ANN, numbers, Scope())
+    stored = await store.look(ANN, lambda seen: seen.places(numbers, Scope()))
     await _embed(store)
     await _count_found(store)
     kept = index.places(ANN, Scope(), numbers)
@@ -201,8 +213,9 @@ async def test_vectors_that_come_while_many_are_read_do_not_undo_the_reading(dat
     await store.put_vectors(later, np.ones((9, 4), dtype=np.float32))
     assert await early >= 1
     database.reads = 0
-    assert await _count_found(store) == 10
+    await store.near(ANN, Scope())
     # What was read is kept, and only what came since is read.
     assert database.reads <= 1
-    assert await _count_found(store) == 10
+    await store.near(ANN, Scope())
     assert database.reads <= 1
+    assert await _count_found(store) == 10

@@ -9,10 +9,9 @@ from sqlalchemy import Connection, text
 
 from embedders import Vectors
 from recall_service.places import Places
-from recall_service.store import Filters, Found, Scope, Waiting
-from recall_service.stores.postgres import outbox, vectors, words
+from recall_service.store import Filters, Found, Near, Scope, Waiting
+from recall_service.stores.postgres import locks, outbox, vectors, words
 from servicekit.principal import Tenant
-from servicekit.sql import Database
 from triptych.recall.v1.recall_pb2 import Message
 
 _NEXT = text("SELECT nextval('messages_n') FROM generate_series(1, :count)")
@@ -21,12 +20,14 @@ _NEXT = text("SELECT nextval('messages_n') FROM generate_series(1, :count)")
 class PostgresIndex:
     """A `MessageIndex`, which several replicas may have of one database: nothing of it is kept in memory."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._replica = str(uuid.uuid4())
 
     def numbers(self, connection: Connection, count: int) -> Sequence[int]:
         return connection.execute(_NEXT, {"count": count}).scalars().all()
+
+    def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
+        locks.hold(connection, f"{tenant!r} message ids", message_ids)
 
     def add(self, connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
         spoken = {n: message for n, message in numbered.items() if message.text}
@@ -60,8 +61,13 @@ class PostgresIndex:
     def compact(self, connection: Connection) -> None:
         """A vacuum takes the dead entries of GIN too."""
 
-    async def find_meaning(self, tenant: Tenant, vector: Vectors, filters: Filters, most: int) -> list[Found]:
-        return await self._database.read(lambda c: vectors.find(c, tenant, vector, filters, most))
+    async def near(self, tenant: Tenant, scope: Scope) -> Near:
+        return Near(())  # nothing has to be in memory
+
+    def find_meaning(
+        self, connection: Connection, near: Near, tenant: Tenant, vector: Vectors, filters: Filters, most: int
+    ) -> list[Found]:
+        return vectors.find(connection, tenant, vector, filters, most)
 
     def places(self, tenant: Tenant, scope: Scope, numbers: Sequence[int]) -> Places | None:
         return None
@@ -72,5 +78,8 @@ class PostgresIndex:
     def changed(self, tenant: Tenant) -> None:
         """Nothing is kept in memory."""
 
-    def came(self, first: int) -> None:
+    def came(self, embedded: Sequence[Waiting]) -> None:
+        """Nothing is kept in memory."""
+
+    def all_went(self) -> None:
         """Nothing is kept in memory."""

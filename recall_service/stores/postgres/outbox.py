@@ -27,9 +27,10 @@ _CLAIM = text(
         ORDER BY n LIMIT :most FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE pending AS p SET claimed_by = :replica, claimed_until = :until
-        FROM mine WHERE p.agent_id = mine.agent_id AND p.n = mine.n RETURNING p.agent_id, p.n
+        FROM mine WHERE p.agent_id = mine.agent_id AND p.n = mine.n RETURNING p.agent_id, p.n, p.since
     )
-    SELECT m.n, m.body FROM messages AS m JOIN claimed AS c ON m.agent_id = c.agent_id AND m.n = c.n ORDER BY m.n
+    SELECT m.n, m.account_id, m.user_id, m.body, c.since
+    FROM messages AS m JOIN claimed AS c ON m.agent_id = c.agent_id AND m.n = c.n ORDER BY m.n
     """
 )
 
@@ -52,11 +53,7 @@ def claim(connection: Connection, replica: str, most: int) -> list[Waiting]:
     """The oldest that no other replica has claimed; from now on this one has."""
     now = int(time.time())
     claims = {"replica": replica, "now": now, "until": now + _CLAIM_SECONDS, "most": most}
-    found = []
-    for row in connection.execute(_CLAIM, claims):
-        message = Message.FromString(row.body)
-        found.append(Waiting(row.n, message.revision, words.spoken(message)))
-    return found
+    return [words.waiting(*row) for row in connection.execute(_CLAIM, claims)]
 
 
 def start_over(connection: Connection) -> None:
