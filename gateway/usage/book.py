@@ -23,7 +23,6 @@ _FRESH_SECONDS = 10.0
 _MOST_USERS = 20_000
 # A user's data is counted for a twentieth of the time at most: large users' less often.
 _COUNT_SHARE = 20.0
-_UNCOUNTED_SECONDS = 1.0
 _log = structlog.get_logger("usage")
 
 Count = Callable[[Tenant], Awaitable[int]]
@@ -103,14 +102,14 @@ class UsageBook(Meter):
                 stored = await self._count(tenant)
             except TriptychError as error:
                 _log.warning("what a user has stored could not be counted", reason=error.reason_name)
-                account.count_again_at = time.monotonic() + _UNCOUNTED_SECONDS
                 return account
+            finally:
+                account.count_again_at = time.monotonic() + _COUNT_SHARE * (time.monotonic() - began)
             await self._store.write(lambda c: usage.set_kept(c, tenant, today(), stored))
             for (whose, _), amounts in self._unwritten.items():
                 if whose == tenant:
                     amounts.kept_bytes = 0
             account.used.kept_bytes, account.counted = stored, True
-            account.count_again_at = time.monotonic() + _COUNT_SHARE * (time.monotonic() - began)
         return account
 
     def report(self, tenant: Tenant, *, tokens: int = 0, kept_bytes: int = 0, requests: int = 0) -> None:
