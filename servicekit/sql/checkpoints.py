@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Engine
 
 _log = structlog.get_logger("sql")
-# After so many changed rows: some thousand pages, a few megabytes of log.
-_CHANGES = 400
+# After so many changed rows: two or three thousand pages of log, some ten megabytes.
+_CHANGES = 1_000
 # In pages. Should the thread not keep up, a commit does it after all.
 MOST_PAGES = 10_000
 
