@@ -62,7 +62,9 @@ class SqliteDatabase:
         result: T = await asyncio.shield(job.future)
         return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+        if brief:
+            return self._read(work)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def vacuum(self) -> None:
