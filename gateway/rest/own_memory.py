@@ -5,25 +5,27 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 
 from gateway.memory_servicer import MemoryServicer
-from gateway.rest import shapes
-from gateway.rest.common import Back, answer, moment, struct
+from gateway.rest import content, forms, shapes
+from gateway.rest.common import answer, moment, struct
+from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import Body, Metadata
 from triptych.archival.v1.archival_pb2 import Passage
 from triptych.gateway.v1 import memory_pb2 as pb
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1/memory", tags=["memory without an agent"])
+router = Router(prefix="/v1/memory", tags=["memory without an agent"])
 _MODES = {
     "hybrid": type_pb2.SEARCH_MODE_HYBRID,
     "lexical": type_pb2.SEARCH_MODE_LEXICAL,
     "semantic": type_pb2.SEARCH_MODE_SEMANTIC,
 }
 _ROLES = {
+    "developer": type_pb2.ROLE_SYSTEM,
     "system": type_pb2.ROLE_SYSTEM,
     "user": type_pb2.ROLE_USER,
     "assistant": type_pb2.ROLE_ASSISTANT,
@@ -33,10 +35,10 @@ _NAMES = {role: name for name, role in _ROLES.items()}
 
 
 class Said(Body):
-    """One message. `created_at`: ISO 8601; not given: now."""
+    """One message, as in the OpenAI chat format; one that says nothing is left out. `created_at`: ISO 8601, or now."""
 
-    role: Literal["system", "user", "assistant", "tool"] = "user"
-    content: str
+    role: Literal["system", "developer", "user", "assistant", "tool"] = "user"
+    content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     created_at: str | None = None
 
@@ -75,11 +77,11 @@ class MemorySearch(Body):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-async def _servicer(back: Back) -> MemoryServicer:
-    return MemoryServicer(back)
+async def _servicer(request: Request) -> MemoryServicer:
+    return MemoryServicer(request.app.state.backends)
 
 
-Memory = Annotated[MemoryServicer, Depends(_servicer)]
+Memory = Annotated[MemoryServicer, Given(_servicer)]
 
 
 @router.post("/add")
@@ -123,9 +125,11 @@ async def search_memory(body: MemorySearch, memory: Memory) -> Response:
 
 
 def _said(given: Said) -> Message:
+    text, urls = content.read(given.content or "")
     return Message(
         role=_ROLES[given.role],
-        text=given.content,
+        text=text,
+        image_urls=urls,
         name=given.name or "",
         create_time=moment("created_at", given.created_at),
     )
@@ -145,9 +149,9 @@ def _message(message: Message) -> dict[str, Any]:
     return {
         "id": message.id,
         "role": _NAMES.get(message.role),
-        "content": message.text,
+        "content": content.shown(message.text, message.image_urls),
         "name": message.name or None,
         "agent_id": message.agent_id,
         "conversation_id": message.conversation_id,
-        "created_at": shapes.time(message.create_time),
+        "created_at": forms.time(message.create_time),
     }

@@ -33,7 +33,12 @@ class Source:
 
     def agents(self) -> Iterator[AgentState]:
         """Oldest first. The first of all calls: what it raises says that there is no such server, or no such key."""
-        return self._all(lambda: self._client.agents.list(order="asc", limit=50))
+        # Listed agents may lack these unless they are asked for.
+        return self._all(
+            lambda: self._client.agents.list(
+                order="asc", limit=50, include=["agent.blocks", "agent.tags", "agent.tools"]
+            )
+        )
 
     def blocks(self) -> Iterator[BlockResponse]:
         return self._all(lambda: self._client.blocks.list(order="asc", limit=50))
@@ -63,6 +68,22 @@ class Source:
         while page := self._call(partial(self._page_of_passages, agent_id, after)):
             yield from page
             after = page[-1].id
+
+    def not_brought(self) -> dict[str, int]:
+        """How many there are of what an import leaves there."""
+        folders = self._optional(self._client.folders.list)
+        files = [len(self._optional(partial(self._client.folders.files.list, folder.id))) for folder in folders]
+        return {
+            "file": sum(files),
+            "identity": self._counted("/v1/identities/count"),
+            "group": self._counted("/v1/groups/count"),
+            "MCP server": len(self._optional(self._client.mcp_servers.list)),
+        }
+
+    def _counted(self, path: str) -> int:
+        """What an endpoint counts for which letta-client has no method; 0 if the server does not have it."""
+        (count,) = self._optional(lambda: [self._client.get(path, cast_to=int)]) or [0]
+        return count
 
     def _page_of_passages(self, agent_id: str, after: str | None) -> list[Passage]:
         listed = self._client.agents.passages.list
