@@ -28,15 +28,19 @@ _ADD = text(
         to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
     """
 )
-# The weights are those of `stores.finding`. `total` counts what the scope has had, `df` what passes the filters.
+# The queries are made first, and once: PostgreSQL makes those that stand in a condition anew for each row that it looks
+# at. The weights are those of `stores.finding`: a word's messages are those that pass the filters, `total` counts what
+# the scope has had.
 _FIND = """
-    WITH terms AS (
-        SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
+    WITH terms AS MATERIALIZED (
+        SELECT term, CAST(:scope AS tsquery) && term AS sought FROM (
+            SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
+        ) AS words
+        WHERE numnode(term) > 0
     ), hits AS MATERIALIZED (
         SELECT term, n FROM terms CROSS JOIN LATERAL (
-            SELECT n FROM message_words WHERE words @@ (CAST(:scope AS tsquery) && term) AND {where}
+            SELECT n FROM message_words WHERE words @@ sought AND {where}
         ) AS having
-        WHERE numnode(term) > 0
     ), total AS (
         SELECT coalesce(sum(last_sequence), 0) AS messages FROM conversations
         WHERE account_id = :owner_account AND user_id = :owner_user AND (:agent_id = '' OR agent_id = :agent_id)
