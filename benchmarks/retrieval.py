@@ -18,6 +18,8 @@ from conversations import Conversation, read
 from recall_process import Recall, embedded, recall_service
 
 _LIMIT = 10
+_NO_QUESTIONS = ("QUESTION_BOOST=1", "ANSWER_WEIGHT=0")
+_NOBODY = ("SPEAKER_BOOST=1", "USER_BOOST=1")
 _ABLATIONS = {
     "all parts": (),
     "no meaning": ("SEMANTIC_WEIGHT=0",),
@@ -25,7 +27,8 @@ _ABLATIONS = {
     "no neighbours": ("NEIGHBOUR_WEIGHT=0",),
     "no named speaker": ("SPEAKER_BOOST=1",),
     "no user before assistant": ("USER_BOOST=1",),
-    "words and meaning alone": ("LIKENESS_WEIGHT=0", "NEIGHBOUR_WEIGHT=0", "SPEAKER_BOOST=1", "USER_BOOST=1"),
+    "questions as anything else": _NO_QUESTIONS,
+    "words and meaning alone": ("LIKENESS_WEIGHT=0", "NEIGHBOUR_WEIGHT=0", *_NO_QUESTIONS, *_NOBODY),
 }
 
 

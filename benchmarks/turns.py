@@ -1,6 +1,6 @@
 """What a plain turn takes: time, CPU and memory, beside the least that this machine could do.
 
-python -m benchmarks.turns [--only latency cpu load first history many] [--rounds 5]
+python -m benchmarks.turns [--only latency cpu load first history many] [--column "default embedder"] [--rounds 5]
 
 `triptych up` as a user starts it, with a model that answers at once; the load comes from this process, on the same
 machine. It is done twice: with the smallest embedder, which shows a turn without embedding (0.1 ms a message), and with
@@ -175,11 +175,12 @@ COLUMNS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 
 
-async def main(only: Sequence[str], rounds: int, each: int) -> None:
+async def main(only: Sequence[str], columns: Sequence[str], rounds: int, each: int) -> None:
     found: dict[str, dict[str, str]] = {}
     wanted: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="triptych-bench-") as folder, instant_model() as url:
-        for column, (settings, measured) in COLUMNS.items():
+        for column in columns:
+            settings, measured = COLUMNS[column]
             parts = [part for part in measured if part in only]
             if not parts:
                 continue
@@ -224,7 +225,8 @@ def _milliseconds(rounds: Sequence[Sequence[float]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--column", nargs="+", choices=COLUMNS, default=list(COLUMNS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--each", type=int, default=60, help="turns of one client in a round")
     given = parser.parse_args()
-    asyncio.run(main(given.only, given.rounds, given.each))
+    asyncio.run(main(given.only, given.column, given.rounds, given.each))

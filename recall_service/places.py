@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recall_service.questions import Asks
 from triptych.type.v1 import type_pb2
 
 
@@ -21,17 +22,19 @@ class Place(NamedTuple):
     name: str = ""
     role: int = type_pb2.ROLE_UNSPECIFIED
     created_at: int = 0
+    asks: int = Asks.NOTHING
 
 
 @dataclass(frozen=True)
 class Places:
-    """One row a message, by rising `n`. `conversation`: the same number for the same one; `speaker`: into `speakers`,
-    which are a name and a role each."""
+    """One row a message, by rising `n`. `conversation`: the same number for the same one; `asks`: `Asks`;
+    `speaker`: into `speakers`, which are a name and a role each."""
 
     n: NDArray[np.int64]
     conversation: NDArray[np.integer]
     sequence: NDArray[np.int64]
     created_at: NDArray[np.int64]
+    asks: NDArray[np.integer]
     speaker: NDArray[np.integer]
     speakers: Sequence[tuple[str, int]]
 
@@ -48,6 +51,7 @@ class Places:
             ),
             sequence=np.array([row.sequence for row in rows], dtype=np.int64),
             created_at=np.array([row.created_at for row in rows], dtype=np.int64),
+            asks=np.array([row.asks for row in rows], dtype=np.int8),
             speaker=np.array(
                 [speakers.setdefault((row.name, row.role), len(speakers)) for row in rows], dtype=np.int64
             ),

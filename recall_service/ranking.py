@@ -2,8 +2,9 @@
 
 The scores of words and of meaning are each scaled to their best hit and added with weights: that loses less than rank
 fusion when one side is weak. To these comes how alike the words themselves are. Hits near a good one are lifted, since
-an answer often stands beside the words asked for, and so are those of a speaker whom the query names, and what the
-user said over what was said to them. docs/retrieval.md has the measurements.
+an answer often stands beside the words asked for, above all behind a question; and so are those of a speaker whom the
+query names, and what the user said over what was said to them. What only asks counts less. docs/retrieval.md has the
+measurements.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recall_service.places import Places
+from recall_service.questions import Asks
 from recall_service.store import Found
 from triptych.type.v1 import type_pb2
 
@@ -29,8 +31,11 @@ LIKENESS_WEIGHT = 0.5
 NEIGHBOUR_WEIGHT = 0.4
 # What a neighbour counts by its distance: 1 to 4 messages before or behind.
 NEIGHBOUR_DECAY = (1.0, 0.7, 0.5, 0.3)
+# What a message that ends with a question counts more for the one behind it.
+ANSWER_WEIGHT = 0.3
 SPEAKER_BOOST = 1.8
 USER_BOOST = 1.5
+QUESTION_BOOST = 0.8
 # Messages further apart than this belong to two sessions: one says nothing for the other.
 SESSION_GAP_MICROSECONDS = 3_600_000_000
 
@@ -113,7 +118,8 @@ class Surroundings:
     def __init__(self, places: Places, query: str) -> None:
         named = set(_WORD.findall(query.lower()))
         boosts = np.array([_boost(name, role, named) for name, role in places.speakers])
-        self._boosts = boosts[places.speaker] if len(boosts) else np.zeros(0)
+        asking = np.where(places.asks & Asks.ONLY, QUESTION_BOOST, 1.0)
+        self._boosts = boosts[places.speaker] * asking if len(boosts) else np.zeros(0)
         self._order, self._pairs = _neighbours(places)
 
     def ranked(self, hits: Hits, most: int | None = None) -> Hits:
@@ -127,19 +133,20 @@ class Surroundings:
         """What the hits beside each count for it, one number each."""
         ordered = scores[self._order]
         sums = np.zeros(len(scores))
-        for step, weight in self._pairs:
-            sums[:-step] += weight * ordered[step:]
-            sums[step:] += weight * ordered[:-step]
+        for step, later, earlier in self._pairs:
+            sums[:-step] += later * ordered[step:]
+            sums[step:] += earlier * ordered[:-step]
         beside = np.empty(len(scores))
         beside[self._order] = sums
         return beside
 
 
-def _neighbours(places: Places) -> tuple[NDArray[np.intp], list[tuple[int, Column]]]:
-    """An order in which neighbours are near each other; and for each distance in it, what such two count together."""
+def _neighbours(places: Places) -> tuple[NDArray[np.intp], list[tuple[int, Column, Column]]]:
+    """An order in which neighbours are near each other; and for each distance in it, of each two that stand so far
+    apart, what the later counts for the earlier, and the earlier for the later."""
     order = np.lexsort((places.sequence, places.conversation))
     conversations, sequences = places.conversation[order], places.sequence[order]
-    times = places.created_at[order]
+    times, asked = places.created_at[order], (places.asks[order] & Asks.LAST) > 0
     decay = np.array([*NEIGHBOUR_DECAY, 0.0])
     pairs = []
     # In this order a neighbour is at most as many places away as it is in sequence.
@@ -148,7 +155,9 @@ def _neighbours(places: Places) -> tuple[NDArray[np.intp], list[tuple[int, Colum
         together = (conversations[step:] == conversations[:-step]) & (
             np.abs(times[step:] - times[:-step]) <= SESSION_GAP_MICROSECONDS
         )
-        pairs.append((step, np.where(together, decay[distance], 0.0)))
+        weight = np.where(together, decay[distance], 0.0)
+        answers = together & asked[:-step] & (distance == 0)
+        pairs.append((step, weight, weight + np.where(answers, ANSWER_WEIGHT, 0.0)))
     return order, pairs
 
 

@@ -20,6 +20,7 @@ from triptych.agent.v1.agent_pb2 import Agent, Block, FileView
 _CACHED_CHARACTERS = 32_000_000
 # Even in a small window this much of each block is shown.
 _LEAST_CHARACTERS = 100
+_DEFAULT_SEGMENT = f"{DEFAULT_INSTRUCTIONS}\n\n"
 _TOO_LONG = "this block is too long for the context. Move parts of it to archival memory."
 _TOO_LARGE = "there is no room for them. Open a smaller part."
 
@@ -30,7 +31,8 @@ class Prompt:
 
     segments: tuple[str, ...]
 
-    @cached_property
+    # Joined whenever it is asked for: kept for thousands of agents, it would be most of what the process holds.
+    @property
     def text(self) -> str:
         return "".join(self.segments)
 
@@ -82,7 +84,8 @@ def compiled(agent: Agent, most_tokens: int | None = None) -> Prompt:
     """As `Compiler.compile`, made anew."""
     if not agent.blocks and not agent.open_files:
         return Prompt((instructions(agent),))
-    return Prompt((f"{instructions(agent)}\n\n", *_memory(agent, _fitted(agent, most_tokens))))
+    first = f"{agent.system}\n\n" if agent.system else _DEFAULT_SEGMENT
+    return Prompt((first, *_memory(agent, _fitted(agent, most_tokens))))
 
 
 def core_memory(agent: Agent) -> str:

@@ -77,7 +77,7 @@ class ModelClient:
             raise self._timed_out() from None
         answer = replace(assembly.answer(), model=request.model, quirks=known)
         if emulated:
-            answer = emulation.read(answer)
+            answer = emulation.read(answer, may_call=not emulation.is_stuck(request.messages))
             if deltas and answer.text:
                 deltas.text(answer.text)
             return arguments.settled(answer)

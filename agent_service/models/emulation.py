@@ -6,16 +6,22 @@ The model answers with one object, `{"name": …, "arguments": …}`; the name `
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent_service.characters import whole
-from agent_service.models.failures import garbage
+from agent_service.models import arguments
+from agent_service.models.failures import CutOff, garbage
 from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
 from servicekit import ids
 
 REPLY = "reply"
+# What a call begins with, as far as its arguments.
+_BEGUN = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:')
+# So many calls in a row that nobody can read, and the model is to answer in words.
+_MOST_BROKEN = 2
 
 
 def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
@@ -47,14 +53,15 @@ def _required(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_stuck(history: Sequence[ChatMessage]) -> bool:
-    """Whether the model has just made the same call twice: small ones then make it for ever."""
+    """Whether the model has just made the same call twice, or calls without an end: small ones then do so for ever."""
     calls: list[tuple[str, str]] = []
     for message in history:
         if message["role"] == "user":
             calls = []
         for call in message.get("tool_calls") or ():
             calls.append((call["function"]["name"], call["function"]["arguments"]))
-    return len(calls) > 1 and calls[-1] == calls[-2]
+    broken = [arguments.UNREADABLE in given for _, given in calls[-_MOST_BROKEN:]]
+    return len(calls) > 1 and (calls[-1] == calls[-2] or all(broken))
 
 
 def messages(history: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> list[ChatMessage]:
@@ -86,7 +93,7 @@ def _plain(message: ChatMessage) -> ChatMessage:
 def _loads(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 
@@ -98,20 +105,38 @@ def _cut_reply(text: str) -> str:
     return said.strip().removeprefix('"').rstrip('"} \n').replace("\\n", "\n").replace('\\"', '"')
 
 
-def read(answer: ModelAnswer) -> ModelAnswer:
+def read(answer: ModelAnswer, *, may_call: bool = True) -> ModelAnswer:
     """The object in the answer's text as a tool call or as text. What is no such object stays text.
 
-    Raises: Unavailable MODEL_GARBAGE for a call that was cut at the output limit.
+    A call that was cut at the output limit is one with unreadable arguments, of which the model is told. `may_call`:
+    false where it was asked for words. Raises: Unavailable MODEL_GARBAGE for a call then, and for one that was cut
+    before its name was whole; CutOff for an object that broke off.
     """
-    try:
-        call = json.loads(answer.text)
-        name, arguments = str(call["name"]), call["arguments"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        if answer.finish_reason == "length" and f'"{REPLY}"' not in answer.text:
-            raise garbage("it is a tool call without an end") from None
+    cut = answer.finish_reason == "length"
+    call = _loads(answer.text) if cut or not answer.finish_reason else arguments.loads(answer.text)
+    if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
+        call = _begun(answer)
+    if call is None:
         return replace(answer, text=_cut_reply(answer.text))
+    name, given = str(call["name"]), call["arguments"]
     if name == REPLY:
-        text = arguments.get("text", "") if isinstance(arguments, dict) else str(arguments)
+        text = given.get("text", "") if isinstance(given, dict) else str(given)
         return replace(answer, text=whole(str(text)))
-    called = CalledTool(ids.new("call"), name, json.dumps(arguments, ensure_ascii=False))
-    return replace(answer, text="", tool_calls=[called])
+    if not may_call:
+        raise garbage("it is a tool call where words were asked for")
+    written = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return replace(answer, text="", tool_calls=[CalledTool(ids.new("call"), name, written)])
+
+
+def _begun(answer: ModelAnswer) -> dict[str, Any] | None:
+    """A call without an end, its arguments the text that there is of them; None for what is none, or a reply."""
+    begun = _BEGUN.match(answer.text)
+    if f'"{REPLY}"' in answer.text or not answer.text.lstrip().startswith("{"):
+        return None
+    if answer.finish_reason == "length":
+        if begun is None:
+            raise garbage("it is a tool call without an end")
+        return {"name": begun[1], "arguments": answer.text[begun.end() :].strip()}
+    if not answer.finish_reason and begun is not None:
+        raise CutOff("in a tool call")
+    return None

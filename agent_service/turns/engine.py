@@ -7,31 +7,28 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
-from agent_service import clock, failpoints
+from agent_service import failpoints
 from agent_service.stores import conversations, replicas, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.stores.unfinished import Unfinished
-from agent_service.turns import reading
+from agent_service.turns import reading, unrun
 from agent_service.turns.feed import Feed, Reader
 from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
-from agent_service.turns.recall_log import RecallLog
 from agent_service.turns.runner import TurnRunner
+from agent_service.turns.unrun import Resting
 from servicekit import deadline, ids, principal, rpc
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import turn_pb2
-from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnDone, TurnError, TurnEvent
+from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnError, TurnEvent
 from triptych.errors import NotFound, Unavailable
 
 _log = structlog.get_logger("turns")
-# How long a turn that could not go on (a full disk) rests until it is tried again: twice as long each time.
-_FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 1.0, 300.0
 
 
 @dataclass
@@ -58,8 +55,7 @@ class TurnEngine:
         self._parts = parts
         self._lanes = Lanes()
         self._live: dict[str, _Live] = {}
-        # When turns that could not go on are tried again, by the loop's clock.
-        self._resting: dict[str, float] = {}
+        self._resting = Resting()
         # Turns whose messages recall has; the mark in the store goes with the next write.
         self._acknowledged: defaultdict[Tenant, list[str]] = defaultdict(list)
 
@@ -196,7 +192,7 @@ class TurnEngine:
         return len(loaded)
 
     def _is_left(self, turn: Unfinished) -> bool:
-        if turn.turn_id in self._live or self._resting.get(turn.turn_id, 0.0) > asyncio.get_running_loop().time():
+        if turn.turn_id in self._live or turn.turn_id in self._resting:
             return False
         # What has ended under this process is on its way to recall.
         return turn.live or turn.owner != self._parts.process_id
@@ -264,18 +260,12 @@ class TurnEngine:
         except Elsewhere:
             _log.info("another replica runs the turn", turn=turn.id)
         except Exception as error:
-            self._rest(live)
+            self._resting.add(live.record)
             _log.error("turn stopped", turn=turn.id, reason=rpc.to_error(error).reason_name)
         finally:
             live.feed.close()
             self._live.pop(turn.id, None)
             live.over.set()
-
-    def _rest(self, live: _Live) -> None:
-        wait = min(_FIRST_REST_SECONDS * 2.0 ** min(live.record.attempt, 20), _LONGEST_REST_SECONDS)
-        now = asyncio.get_running_loop().time()
-        self._resting = {turn_id: until for turn_id, until in self._resting.items() if until > now}
-        self._resting[live.record.turn.id] = now + wait
 
     async def _run_in_lane(self, live: _Live, claimed: Claimed | None) -> None:
         tenant, turn_id = live.record.tenant, live.record.turn.id
@@ -312,17 +302,8 @@ class TurnEngine:
 
     async def _settle_ended(self, live: _Live) -> None:
         """Brings the messages of a turn that has ended to recall: its process died, or it never began."""
-        tenant, turn = live.record.tenant, live.record.turn
-        process_id = self._parts.process_id
-        try:
-            lease = await self._parts.store.write(
-                lambda c: conversations.claim(c, tenant, turn.conversation_id, turn.agent_id, process_id, left=True)
-            )
-        except NotFound:  # the agent was deleted meanwhile
-            return
-        await RecallLog(self._parts.tiers, Principal(tenant), turn, lease, live.feed).send_all(None)
-        self._parts.windows.forget(turn.conversation_id)
-        self._acknowledged[tenant].append(turn.id)
+        if await unrun.tell_recall(self._parts, live.record, live.feed):
+            self._acknowledged[live.record.tenant].append(live.record.turn.id)
 
     def _patience(self, record: TurnRecord) -> float | None:
         """Seconds that a turn waits in its lane; None for one that nobody waits for."""
@@ -333,18 +314,7 @@ class TurnEngine:
         self, live: _Live, state: turn_pb2.TurnState.ValueType, reason: turn_pb2.StopReason.ValueType
     ) -> None:
         """Ends a turn that has not begun. Its message still goes to recall."""
-        turn = live.record.turn
-        turn.state, turn.stop_reason = state, reason
-        turn.end_time.CopyFrom(clock.timestamp(clock.now()))
-        ending: list[dict[str, Any]] = [{"error": turn.error}] if turn.HasField("error") else []
-        made = [
-            TurnEvent(turn_id=turn.id, sequence=number, create_time=turn.end_time, **event)
-            for number, event in enumerate([*ending, {"done": TurnDone(turn=turn)}], len(live.feed.journalled) + 1)
-        ]
-        tenant = live.record.tenant
-        await self._parts.store.write(lambda c: turns.end_without_lease(c, tenant, turn, made))
-        live.feed.record(made)
-        live.feed.send(made)
+        await unrun.end(self._parts, live.record, live.feed, state, reason)
         live.over.set()
         await self._settle_ended(live)
 

@@ -79,7 +79,11 @@ class Recorder:
         def work(connection: Connection) -> None:
             steps.add(connection, running.tenant, step, made_of, new)
 
-        running.with_next_commit(work, lambda: known.stored(step.conversation_id, new))
+        def stored() -> None:
+            if new:
+                known.stored(step.conversation_id, all_texts)
+
+        running.with_next_commit(work, stored)
 
     def _step(self, asked: Asked, answer: ModelAnswer, watch: Watch) -> Step:
         turn = self._running.turn

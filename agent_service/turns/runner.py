@@ -122,7 +122,7 @@ class TurnRunner:
         await self._finish(step, turn_pb2.STOP_REASON_CANCELLED, self._calling.close_calls(step))
 
     async def _finish(self, step: int, reason: turn_pb2.StopReason.ValueType, made: Sequence[TurnEvent] = ()) -> None:
-        """The last commit; then recall, so that who sees the end can also list what was said; then the events."""
+        """The last commit, and what it says; then recall, so that who sees the end can also list it; then the end."""
         running = self._running
         turn = running.turn
         turn.stop_reason = reason
@@ -139,10 +139,11 @@ class TurnRunner:
         await running.write(last)
         failpoints.reach("finish:committed")
         running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
+        running.feed.send(last[:-1])
         try:
             await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
         finally:
-            running.feed.send(last)
+            running.feed.send(last[-1:])
 
     def _note_for_sleep_time(self) -> None:
         """Has the turn counted, or its reading ended, with its last commit."""

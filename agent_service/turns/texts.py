@@ -10,15 +10,16 @@ from cachetools import LRUCache
 
 from agent_service.models.types import ToolSchema
 
-_MOST = 100_000
+_MOST_PLACES = 10_000
 _MOST_TOOLS = 1_000
 
 
 class KnownTexts:
-    """Hashes by place, which is the conversation. One forgotten here is written again, which changes nothing."""
+    """Those of each place's newest request; a place is a conversation. One that comes again is written again, which
+    changes nothing."""
 
     def __init__(self) -> None:
-        self._known: LRUCache[tuple[str, str], bool] = LRUCache(_MOST)
+        self._known: LRUCache[str, frozenset[str]] = LRUCache(_MOST_PLACES)
         self._tools: LRUCache[str, tuple[str, str]] = LRUCache(_MOST_TOOLS)
 
     def of_tool(self, tool: ToolSchema) -> tuple[str, str]:
@@ -31,11 +32,12 @@ class KnownTexts:
 
     def new(self, place: str, texts: Mapping[str, str]) -> dict[str, str]:
         """Those that have to be written."""
-        return {name: text for name, text in texts.items() if (place, name) not in self._known}
+        known = self._known.get(place, frozenset())
+        return {name: text for name, text in texts.items() if name not in known}
 
     def stored(self, place: str, hashes: Iterable[str]) -> None:
-        for name in hashes:
-            self._known[place, name] = True
+        """`hashes`: of all texts of the place's newest request, which had new ones."""
+        self._known[place] = frozenset(hashes)
 
 
 def digest(text: str) -> str:

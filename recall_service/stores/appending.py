@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
+from recall_service.questions import asks
 from recall_service.stores.index import MessageIndex
 from recall_service.stores.tables import appends, conversations, messages, owned, owner, revisions, row
 from recall_service.times import microseconds, timestamp
@@ -173,6 +174,7 @@ def _insert(connection: Connection, index: MessageIndex, tenant: Tenant, stored:
             name=message.name,
             created_at=microseconds(message.create_time),
             revision=1,
+            asks=int(asks(message.text)),
             body=message.SerializeToString(),
         )
         for n, message in numbered.items()

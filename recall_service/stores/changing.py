@@ -6,6 +6,7 @@ import hashlib
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
+from recall_service.questions import asks
 from recall_service.store import Scope
 from recall_service.stores import reading
 from recall_service.stores.index import MessageIndex
@@ -25,7 +26,7 @@ _REVISION = select(revisions.c.body).where(
 _REPLACE = (
     update(messages)
     .where(owned(messages), messages.c.n == bindparam("number"))
-    .values(body=bindparam("new_body"), revision=bindparam("new_revision"))
+    .values(body=bindparam("new_body"), revision=bindparam("new_revision"), asks=bindparam("new_asks"))
 )
 
 
@@ -56,7 +57,12 @@ def change(
             ),
         )
         message.text, message.revision = text, message.revision + 1
-        new = {"number": old.n, "new_body": message.SerializeToString(), "new_revision": message.revision}
+        new = {
+            "number": old.n,
+            "new_body": message.SerializeToString(),
+            "new_revision": message.revision,
+            "new_asks": int(asks(text)),
+        }
         connection.execute(_REPLACE, owner(tenant, **new))
         index.remove(connection, [old.n])
         index.add(connection, tenant, {old.n: message})

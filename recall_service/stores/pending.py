@@ -29,7 +29,7 @@ _CURRENT = (
     .where(pending.c.n.in_(bindparam("numbers", expanding=True)))
 )
 _SINCE = """
-    SELECT m.n, m.role, m.created_at, m.sequence, m.conversation_id, m.name, v.vector
+    SELECT m.n, m.role, m.created_at, m.sequence, m.conversation_id, m.name, m.asks, v.vector
     FROM messages AS m JOIN vectors AS v ON v.n = m.n
     WHERE m.account_id = ? AND m.user_id = ? AND m.n > ? {and_agent} ORDER BY m.n LIMIT ?
 """

@@ -48,6 +48,7 @@ _PLACES = select(
     messages.c.name,
     messages.c.role,
     messages.c.created_at,
+    messages.c.asks,
 ).where(_NUMBERED)
 
 _Key = tuple[Column[Any], ...]

@@ -53,6 +53,8 @@ messages = Table(
     Column("name", String(200), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    # recall_service.questions.Asks
+    Column("asks", Integer, nullable=False, server_default="0"),
     # triptych.recall.v1.Message
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("account_id", "user_id", "id", name="messages_by_id"),

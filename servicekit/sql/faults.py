@@ -29,22 +29,24 @@ _POSTGRES = {
 
 def translated(error: Exception) -> Exception:
     """Unavailable for what is the store's trouble and not the work's; every other error as it is."""
-    if not isinstance(error, DBAPIError):
-        return error
+    told = error.orig if isinstance(error, DBAPIError) else error
     words = _words(error)
     if words is None:
         return error
-    _log.error("the store failed", problem=words, error=str(error.orig))
+    _log.error("the store failed", problem=words, error=str(told))
     fault = Unavailable(f"{words}; nothing that was not acknowledged is kept: retry later")
     fault.__cause__ = error
     return fault
 
 
-def _words(error: DBAPIError) -> str | None:
-    if isinstance(error.orig, sqlite3.Error):
-        code = getattr(error.orig, "sqlite_errorcode", None)
+def _words(error: Exception) -> str | None:
+    told = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(told, sqlite3.Error):
+        code = getattr(told, "sqlite_errorcode", None)
         return None if code is None else _SQLITE.get(code & 0xFF)
+    if not isinstance(error, DBAPIError):
+        return None
     if error.connection_invalidated:
         return _POSTGRES["08"]
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = getattr(told, "sqlstate", None) or ""
     return _POSTGRES.get(state) or _POSTGRES.get(state[:2])

@@ -114,14 +114,14 @@ def _maker(statement: Select[Any], dialect: Dialect) -> Callable[[Iterable[Any]]
 
 
 def _run(connection: Connection, compiled: _Compiled, *parameters: Parameters) -> sqlite3.Cursor:
-    if not connection.in_transaction():
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    if not driver.in_transaction:
         connection.begin()
     values = [compiled.values(each) for each in parameters]
-    cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
     try:
         if len(values) == 1:
-            return cursor.execute(compiled.text, values[0])
-        return cursor.executemany(compiled.text, values)
+            return driver.execute(compiled.text, values[0])
+        return driver.executemany(compiled.text, values)
     except sqlite3.Error as error:
         # As SQLAlchemy would raise it, and without the parameters: they hold what users said.
         raise DBAPIError.instance(

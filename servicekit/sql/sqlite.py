@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import queue
+import sqlite3
 import threading
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +23,13 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from servicekit.sql.checkpoints import MOST_PAGES, Checkpointer
 from servicekit.sql.database import StoreError, T, Work
 from servicekit.sql.faults import translated
 from servicekit.sql.migrations import migrate
 from servicekit.sql.presence import Alone
 
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _BATCH = 128
 _READERS = 2
 
@@ -48,6 +52,7 @@ class SqliteDatabase:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sql-read")
         self._local = threading.local()
         self._opened: list[Connection] = []
+        self._checkpointer = Checkpointer(self._engine)
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
         self._writer.start()
 
@@ -72,6 +77,7 @@ class SqliteDatabase:
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
+        self._checkpointer.close()
         for connection in self._opened:
             connection.close()
         self._engine.dispose()
@@ -95,16 +101,18 @@ class SqliteDatabase:
             self._local.connection = connection
             self._opened.append(connection)
         try:
+            driver_of(connection).execute("BEGIN")
             return work(connection)
-        except DatabaseError as error:
+        except (DatabaseError, sqlite3.Error) as error:
             raise translated(error) from error
         finally:
-            connection.rollback()
+            _roll_back(connection)
 
     def _write_loop(self) -> None:
         connection = self._engine.connect().execution_options(triptych_writer=True)
         while (jobs := self._next_jobs()) is not None:
             _run(connection, jobs)
+            self._checkpointer.committed(driver_of(connection))
         connection.close()
 
     def _next_jobs(self) -> list[_Job] | None:
@@ -146,14 +154,14 @@ class _Job:
 def _run(connection: Connection, jobs: list[_Job]) -> None:
     """Runs the jobs in one transaction; one that fails takes back only what it did itself."""
     try:
-        connection.begin()
+        driver_of(connection).execute("BEGIN IMMEDIATE")
         if len(jobs) == 1:
             jobs[0].result = jobs[0].work(connection)
         else:
             _run_apart(connection, jobs)
-        connection.commit()
+        _commit(connection)
     except Exception as error:  # a lone job's, or the commit failed (a full disk): nobody's work is there
-        connection.rollback()
+        _roll_back(connection)
         for job in jobs:
             job.error = job.error or translated(error)
     for loop in {job.loop for job in jobs}:
@@ -165,7 +173,7 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
 
 
 def _run_apart(connection: Connection, jobs: list[_Job]) -> None:
-    execute = connection.connection.cursor().execute  # by the driver: SQLAlchemy's part would be most of the cost
+    execute = driver_of(connection).execute
     for job in jobs:
         execute("SAVEPOINT job")
         try:
@@ -174,6 +182,27 @@ def _run_apart(connection: Connection, jobs: list[_Job]) -> None:
             job.error = translated(error)
             execute("ROLLBACK TO job")
         execute("RELEASE job")
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection: SQLAlchemy's part would be most of the cost of what is done often."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _commit(connection: Connection) -> None:
+    """Commits a transaction that was begun by the driver, whether SQLAlchemy has come to know of it or not."""
+    if connection.in_transaction():
+        connection.commit()
+    else:
+        driver_of(connection).commit()
+
+
+def _roll_back(connection: Connection) -> None:
+    """Its other end; also of one that SQLite has ended itself (a full disk)."""
+    connection.rollback()
+    driver_of(connection).rollback()
 
 
 def _resolve(jobs: list[_Job]) -> None:
@@ -199,6 +228,7 @@ def _engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=NullPool,
+        json_serializer=_dumps,
         json_deserializer=orjson.loads,
         hide_parameters=True,  # what users said must not reach a log by way of an error
         connect_args={"check_same_thread": False, "timeout": 30},
@@ -207,13 +237,22 @@ def _engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(dbapi: Any, _record: Any) -> None:
         dbapi.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (*_PRAGMAS, f"wal_autocheckpoint={MOST_PAGES}"):
             dbapi.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        driver = driver_of(connection)
+        if driver.in_transaction:  # begun by us, before SQLAlchemy's first statement
+            return
         writer = connection.get_execution_options().get("triptych_writer", False)
-        # By the driver, as in _run_apart.
-        connection.connection.cursor().execute("BEGIN IMMEDIATE" if writer else "BEGIN")
+        driver.execute("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # numbers of any length, halves of characters
+        return json.dumps(value)

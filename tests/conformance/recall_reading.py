@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedders import Vectors
+from recall_service.questions import Asks
 from recall_service.store import Filters, RecallStore, Scope
 from recall_service.stores.reading import MOST_BYTES
 from servicekit.principal import Tenant
@@ -192,6 +193,17 @@ class RecallReadingContract:
         assert await _found(store, _axis(0)) == []
         await _embed(store, _axis(1))
         assert await _found(store, _axis(1)) == ["green"]
+
+    async def test_what_a_message_asks_is_known_also_of_a_changed_one(self, store: RecallStore) -> None:
+        first, _ = await store.append(ANN, batch("Where is the boat?", "The boat is here."))
+        numbers = [found.n for found in await find_words(store, ANN, "boat", Filters(), 10)]
+
+        async def asking() -> list[int]:
+            return (await store.look(ANN, lambda seen: seen.places(numbers, Scope()))).asks.tolist()
+
+        assert await asking() == [Asks.LAST | Asks.ONLY, Asks.NOTHING]
+        await store.update(ANN, first.id, "A boat.", "")
+        assert await asking() == [Asks.NOTHING, Asks.NOTHING]
 
     async def test_a_vector_of_what_was_changed_meanwhile_is_not_kept(self, store: RecallStore) -> None:
         (first,) = await store.append(ANN, batch("purple"))

@@ -231,6 +231,32 @@ async def test_broken_arguments_are_mended_and_hopeless_ones_asked_for_again(
     assert [type(json.loads(call["function"]["arguments"])) for call in told] == [dict, dict]
 
 
+async def test_an_emulated_call_without_an_end_is_asked_for_again_and_then_words_are(
+    tmp_path: Path, model: ScriptedModel
+) -> None:
+    async def cut(text: str) -> AsyncIterator[bytes]:
+        yield chunk({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "length"}]})
+        yield b"data: [DONE]\n\n"
+
+    call = '{"name": "memory_insert", "arguments": {"label": "human", "new_string": "on and on'
+    async with running(tmp_path, *SERVICES, model_url=model.url, more={"TRIPTYCH_MODEL_TOOLS": "emulated"}) as stack:
+        world = ModelWorld(stack)
+        agent = await world.agent_with()
+        model.streams = [cut(call), cut(f"{call} and on"), cut('{"name": "reply", "arguments": {"text": "Hello, I')]
+        events = await world.send(agent, "hello")
+        assert ["cut off" in result.text for result in results(events)] == [True, True]
+        assert ended(events).stop_reason == turn_pb2.STOP_REASON_MAX_TOKENS
+        assert [event.message.text for event in events if event.HasField("message")] == ["", "", "Hello, I"]
+        offered = [len(sent["response_format"]["json_schema"]["schema"]["anyOf"]) for sent in model.requests]
+        assert offered == [2, 2, 1]
+        assert await world.block(agent) == "x"
+        # The next turn may call again.
+        model.streams = [cut(call)]
+        model.printed = [SAVE, '{"name": "reply", "arguments": {"text": "Noted."}}']
+        assert ended(await world.send(agent, "I like tea")).state == COMPLETED
+        assert "likes tea" in await world.block(agent)
+
+
 async def test_a_response_format_reaches_the_model_and_a_turns_own_comes_first(
     world: ModelWorld, model: ScriptedModel
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -89,8 +90,12 @@ async def test_an_update_that_would_set_what_it_looks_for_is_refused(database: D
 
 async def test_a_read_sees_one_state_of_things(database: Database) -> None:
     await database.write(lambda c: ADD.run(c, thing(1)))
+    loop = asyncio.get_running_loop()
 
-    def twice(connection: Connection) -> tuple[int, bool, int]:
-        return len(ALL.all(connection, {})), connection.in_transaction(), len(ALL.all(connection, {}))
+    def twice(connection: Connection) -> tuple[int, int]:
+        first = len(ALL.all(connection, {}))
+        asyncio.run_coroutine_threadsafe(database.write(lambda c: ADD.run(c, thing(2))), loop).result(20)
+        return first, len(ALL.all(connection, {}))
 
-    assert await database.read(twice) == (1, True, 1)
+    assert await database.read(twice) == (1, 1)
+    assert await database.read(lambda c: len(ALL.all(c, {}))) == 2

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent_service.models import emulation
+from agent_service.models import arguments, emulation
 from agent_service.models.assembly import Assembly
+from agent_service.models.failures import CutOff
 from agent_service.models.types import Deltas, ModelAnswer, ToolSchema
 from triptych.errors import Unavailable
 
@@ -88,9 +89,31 @@ def test_emulated_calls_are_read_back() -> None:
     assert emulation.read(ModelAnswer(text='{"name": "reply", "arguments": {"text": "cut o')).text == "cut o"
 
 
-def test_an_emulated_call_that_was_cut_is_an_error_and_no_text() -> None:
+def test_an_emulated_call_without_an_end_is_one_with_unreadable_arguments() -> None:
+    begun = '{"name": "save", "arguments": {"text": "on and on'
+    (call,) = arguments.settled(emulation.read(ModelAnswer(text=begun, finish_reason="length"))).tool_calls
+    assert (call.name, list(json.loads(call.arguments))) == ("save", [arguments.UNREADABLE])
     with pytest.raises(Unavailable, match="without an end"):
-        emulation.read(ModelAnswer(text='{"name": "save", "arguments": {"text": "on and on', finish_reason="length"))
+        emulation.read(ModelAnswer(text='{"name": "sa', finish_reason="length"))
+    with pytest.raises(Unavailable, match="where words were asked for"):
+        emulation.read(ModelAnswer(text=begun, finish_reason="length"), may_call=False)
+    with pytest.raises(CutOff):
+        emulation.read(ModelAnswer(text=begun))
+
+
+def test_an_emulated_call_in_json_that_is_almost_right_is_mended() -> None:
+    answer = emulation.read(ModelAnswer(text="{'name': 'save', 'arguments': {'text': 'a',}}", finish_reason="stop"))
+    assert (answer.tool_calls[0].name, json.loads(answer.tool_calls[0].arguments)) == ("save", {"text": "a"})
+
+
+def test_a_model_whose_calls_twice_have_no_end_is_stuck() -> None:
+    def calls(*texts: str) -> list[dict[str, Any]]:
+        made = [json.dumps({arguments.UNREADABLE: text}) if text else "{}" for text in texts]
+        return [{"role": "assistant", "tool_calls": [{"function": {"name": "save", "arguments": a}}]} for a in made]
+
+    assert emulation.is_stuck(calls("on and", "and on"))
+    assert not emulation.is_stuck(calls("on and"))
+    assert not emulation.is_stuck(calls("on and", ""))
 
 
 def test_a_model_that_repeats_a_call_is_stuck_until_the_user_speaks_again() -> None:

@@ -6,10 +6,13 @@ import pytest
 
 from recall_service.likeness import content_words
 from recall_service.places import Place, Places
+from recall_service.questions import Asks, asks
 from recall_service.ranking import (
+    ANSWER_WEIGHT,
     LEXICAL_WEIGHT,
     LIKENESS_WEIGHT,
     NEIGHBOUR_WEIGHT,
+    QUESTION_BOOST,
     SEMANTIC_WEIGHT,
     SESSION_GAP_MICROSECONDS,
     SPEAKER_BOOST,
@@ -89,6 +92,33 @@ def test_a_speaker_whom_the_query_names_comes_first() -> None:
     ranked = _ranked(scored, places, "what did ann's sister buy?")
     assert [each.n for each in ranked] == [2, 1]
     assert ranked[0].score == pytest.approx(0.5 * SPEAKER_BOOST)
+
+
+def test_what_only_asks_counts_less_and_lifts_what_is_said_behind_it() -> None:
+    scored = [Scored(1, 0.5, 0, 0), Scored(2, 0.4, 0, 0), Scored(8, 0.5, 0, 0), Scored(9, 0.4, 0, 0)]
+    places = [Place(1, "c", 1, asks=Asks.LAST | Asks.ONLY), Place(2, "c", 2), Place(8, "d", 1), Place(9, "d", 2)]
+    ranked = _by_number(_ranked(scored, places))
+    assert ranked[1].score == pytest.approx(QUESTION_BOOST * ranked[8].score)
+    assert ranked[2].neighbour == pytest.approx(ranked[9].neighbour + 0.5 * ANSWER_WEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("Where did you buy it?", Asks.LAST | Asks.ONLY),
+        ("Wow! “Where did you buy it?”", Asks.LAST | Asks.ONLY),
+        ("你在哪里？", Asks.LAST | Asks.ONLY),
+        ("I bought a boat with my sister in Oslo. You?", Asks.LAST),
+        ("Did you? Great.", Asks.ONLY),
+        ("word " * 26 + "?", Asks.LAST),
+        ("I did.", Asks.NOTHING),
+        ("?", Asks.LAST),
+        ("", Asks.NOTHING),
+        ("x?" + "y " * 5_000, Asks.NOTHING),
+    ],
+)
+def test_a_question_is_known_by_its_marks(text: str, what: Asks) -> None:
+    assert asks(text) == what
 
 
 def test_of_equals_the_later_comes_first() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from embedders.protocol import normalised
+from recall_service.questions import Asks
 from recall_service.store import Filters, Scope, Waiting
 from recall_service.stores.growing import Growing
 from recall_service.stores.matrix import Matrix
@@ -162,7 +163,7 @@ def test_the_best_of_very_many_are_found_though_most_are_looked_at_roughly() -> 
     # Most of what tells them apart is in a few of their numbers.
     spread = np.linspace(3.0, 0.1, 128) ** 2
     vectors = normalised((generator.standard_normal((20_000, 128)) * spread).astype(np.float32))
-    rows = [(n, 2, 0, n, "c", "", vector.astype("<f2").tobytes()) for n, vector in enumerate(vectors, 1)]
+    rows = [(n, 2, 0, n, "c", "", 0, vector.astype("<f2").tobytes()) for n, vector in enumerate(vectors, 1)]
     matrix = Matrix().grown(rows[:15_000]).grown(rows[15_000:])
     for query in vectors[:20] + 0.1 * generator.standard_normal((20, 128)).astype(np.float32):
         exact = np.argsort(-(vectors @ query))[:10] + 1
@@ -181,7 +182,7 @@ async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldD
     index = SqliteIndex(database)
     store = SqlRecallStore(database, index)
     for conversation in ("conv-1", "conv-2"):
-        named = [said(str(number), name=f"speaker {number % 2}", at=number) for number in range(3)]
+        named = [said(text, name=f"speaker {at % 2}", at=at) for at, text in enumerate(("0", "1", "2?"))]
         await store.append(ANN, batch(*named, said("noted", type_pb2.ROLE_ASSISTANT), conversation=conversation))
     numbers = [7, 1, 3, 8, 4]
     assert index.places(ANN, Scope(), numbers) is None
@@ -203,6 +204,7 @@ async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldD
             ("", type_pb2.ROLE_ASSISTANT),
         ]
     assert stored.created_at.tolist() == kept.created_at.tolist()
+    assert stored.asks.tolist() == kept.asks.tolist() == [0, Asks.LAST | Asks.ONLY, 0, Asks.LAST | Asks.ONLY, 0]
     assert index.places(ANN, Scope(), [1, 99]) is None
 
 
