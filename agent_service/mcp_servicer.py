@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -20,6 +22,7 @@ from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 UPDATABLE = frozenset({"transport", "url", "headers", "command", "arguments", "environment"})
+Request = TypeVar("Request", pb.CreateMcpServerRequest, pb.UpdateMcpServerRequest)
 MAX_NAME = 40
 MAX_URL = 2_000
 MAX_PAIRS = 50
@@ -38,7 +41,7 @@ class McpServicer(Servicing):
             made, tools = mcp_servers.create(connection, self._sealer, tenant, server, offered)
             return pb.CreateMcpServerResponse(server=made, tools=map(owned.shown, tools))
 
-        return await self._once(request, pb.CreateMcpServerResponse, work)
+        return await self._once(self._without_secrets(request), pb.CreateMcpServerResponse, work)
 
     async def GetMcpServer(self, request: pb.GetMcpServerRequest, context: Context) -> pb.GetMcpServerResponse:
         tenant = principal.tenant()
@@ -78,7 +81,7 @@ class McpServicer(Servicing):
             changed, tools = mcp_servers.change(connection, self._sealer, tenant, server, offered)
             return pb.UpdateMcpServerResponse(server=changed, tools=map(owned.shown, tools))
 
-        return await self._once(request, pb.UpdateMcpServerResponse, work)
+        return await self._once(self._without_secrets(request), pb.UpdateMcpServerResponse, work)
 
     async def DeleteMcpServer(self, request: pb.DeleteMcpServerRequest, context: Context) -> pb.DeleteMcpServerResponse:
         def work(connection: Connection, tenant: Tenant) -> pb.DeleteMcpServerResponse:
@@ -86,6 +89,14 @@ class McpServicer(Servicing):
             return pb.DeleteMcpServerResponse()
 
         return await self._once(request, pb.DeleteMcpServerResponse, work)
+
+    def _without_secrets(self, request: Request) -> Request:
+        """What is kept of a request for its replay to be known by has no hash of a secret that could be guessed."""
+        compared = copy.deepcopy(request)
+        for pairs in (compared.server.headers, compared.server.environment):
+            for name in pairs:
+                pairs[name] = self._sealer.stand_in(pairs[name])
+        return compared
 
     async def _offered(self, tenant: Tenant, server: pb.McpServer) -> list[pb.Tool]:
         """Raises: Unavailable with what may be told of the reason; FailedPrecondition for what is not allowed here."""

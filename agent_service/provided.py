@@ -57,4 +57,10 @@ class ProviderDirectory:
     def _provided(self, known: providers.WithKey) -> Provided:
         provider = known.provider
         endpoint = replace(self._like, base_url=provider.base_url, api_key=known.api_key, model=provider.default_model)
-        return Provided(f"{provider.id}/{known.revision}", endpoint, tuple(provider.models))
+        return Provided(
+            f"{provider.id}/{known.revision}",
+            endpoint,
+            tuple(provider.models),
+            shared=provider.shared,
+            is_default=provider.is_default,
+        )

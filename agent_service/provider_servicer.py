@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -18,6 +19,8 @@ from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import provider_pb2 as pb
 from triptych.agent.v1.provider_pb2_grpc import ProviderServiceServicer
+
+AnyRequest: TypeAlias = pb.CreateProviderRequest | pb.UpdateProviderRequest | pb.DeleteProviderRequest
 
 
 class ProviderServicer(ProviderServiceServicer):
@@ -70,12 +73,20 @@ class ProviderServicer(ProviderServiceServicer):
         return await self._once(request, pb.DeleteProviderResponse, work)
 
     async def _once(
-        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
+        self, request: AnyRequest, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
     ) -> Response:
-        tenant = principal.tenant()
+        tenant, compared = principal.tenant(), self._without_key(request)
         try:
             return await self._store.write(
-                lambda c: once(c, tenant, request.request_id, request, response_type, lambda: work(c, tenant))
+                lambda c: once(c, tenant, request.request_id, compared, response_type, lambda: work(c, tenant))
             )
         finally:
             self._directory.forget()
+
+    def _without_key(self, request: AnyRequest) -> AnyRequest:
+        """What is kept of a request for its replay to be known by has no hash of a key that could be guessed."""
+        if isinstance(request, pb.DeleteProviderRequest):
+            return request
+        compared = copy.deepcopy(request)
+        compared.provider.api_key = self._sealer.stand_in(request.provider.api_key)
+        return compared

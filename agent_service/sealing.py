@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Sealer:
 
     def __init__(self, secret: bytes, former: bytes | None = None) -> None:
         self._name, self._key = _derived(secret)
+        self._stand_ins = _hkdf(secret, b"triptych agent_service stand-ins")
         self._keys = {self._name: self._key}
         if former is not None:
             self._keys.setdefault(*_derived(former))
@@ -53,6 +55,13 @@ class Sealer:
             pass
         raise FailedPrecondition("a stored secret can't be decrypted any more: set it again")
 
+    def stand_in(self, plain: str) -> str:
+        """What is the same for the same secret, and says nothing of it to who has not this service's (HMAC-SHA256).
+
+        For what is compared and kept, such as the content of a request. '' for ''.
+        """
+        return hmac.new(self._stand_ins, plain.encode(), hashlib.sha256).hexdigest() if plain else ""
+
     def knows(self, sealed: bytes) -> bool:
         """Whether it was sealed by one of the two secrets."""
         return sealed[:_NAME_BYTES] in self._keys
@@ -69,8 +78,12 @@ def _read(path: Path) -> bytes:
 
 
 def _derived(secret: bytes) -> tuple[bytes, AESGCM]:
-    key = HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=b"triptych agent_service secrets").derive(secret)
+    key = _hkdf(secret, b"triptych agent_service secrets")
     return hashlib.sha256(key).digest()[:_NAME_BYTES], AESGCM(key)
+
+
+def _hkdf(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose).derive(secret)
 
 
 def _place(parts: tuple[str, ...]) -> bytes:

@@ -162,15 +162,16 @@ class AgentServicer(
         return await self._once(request, pb.DetachBlockResponse, work)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        whose = None if request.without_providers else principal.tenant()
         default = ""
         try:
-            default = await self._model.default_handle()
+            default = await self._model.default_handle(whose)
             listed = await self._model.list_models()
         except TriptychError:
             # An endpoint that is down has no list; the one model that was configured can still be named.
             listed = [Listed("", default)] if default else []
-        if not request.without_providers:
-            listed += await self._model.list_provided(principal.tenant())
+        if whose is not None:
+            listed += await self._model.list_provided(whose)
         models = [
             pb.Model(
                 handle=each.handle,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_service.cleanup import Cleaner
 from agent_service.store import Store
-from agent_service.stores import guests
+from agent_service.stores import guests, measuring
 from agent_service.stores.purging import purge_user
 from agent_service.stores.requests import once
 from agent_service.turns.engine import TurnEngine
@@ -17,6 +17,12 @@ from triptych.agent.v1.upkeep_pb2_grpc import UpkeepServiceServicer
 class UpkeepServicer(UpkeepServiceServicer):
     def __init__(self, store: Store, engine: TurnEngine, cleaner: Cleaner) -> None:
         self._store, self._engine, self._cleaner = store, engine, cleaner
+
+    async def CountStoredBytes(
+        self, request: pb.CountStoredBytesRequest, context: Context
+    ) -> pb.CountStoredBytesResponse:
+        tenant = principal.tenant()
+        return pb.CountStoredBytesResponse(stored_bytes=await self._store.read(lambda c: measuring.stored(c, tenant)))
 
     async def PurgeUser(self, request: pb.PurgeUserRequest, context: Context) -> pb.PurgeUserResponse:
         tenant = principal.tenant()

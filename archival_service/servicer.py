@@ -71,8 +71,11 @@ class ArchivalServicer(ArchivalServiceServicer):
 
     async def CountPassages(self, request: pb.CountPassagesRequest, context: Context) -> pb.CountPassagesResponse:
         checks.archive_ids(request.archive_ids)
-        count = await self._store.count_passages(principal.tenant(), request.archive_ids)
-        return pb.CountPassagesResponse(count=count)
+        tenant = principal.tenant()
+        response = pb.CountPassagesResponse(count=await self._store.count_passages(tenant, request.archive_ids))
+        if request.measure:
+            response.stored_bytes = await self._store.stored_bytes(tenant, request.archive_ids)
+        return response
 
     async def DeletePassage(self, request: pb.DeletePassageRequest, context: Context) -> pb.DeletePassageResponse:
         checks.request_id(request.request_id)

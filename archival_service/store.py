@@ -121,6 +121,10 @@ class ArchivalStore(Protocol):
         """In these archives; in all of them if none is given."""
         ...
 
+    async def stored_bytes(self, tenant: Tenant, archive_ids: Sequence[str]) -> int:
+        """Of the passages' texts, tags and metadata, in these archives; in all of them if none is given."""
+        ...
+
     async def delete_passage(
         self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
     ) -> None:

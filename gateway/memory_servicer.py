@@ -37,12 +37,13 @@ class MemoryServicer(MemoryServiceServicer):
 
     async def AddMemory(self, request: pb.AddMemoryRequest, context: Context | None) -> pb.AddMemoryResponse:
         """Raises: InvalidArgument, NotFound for the agent."""
-        if not (request.messages or request.facts):
+        said = any(message.text or message.image_urls for message in request.messages)
+        if not (said or request.facts):
             raise InvalidArgument.of("messages", "give messages, or facts, or both")
         _check_name(request.conversation_id)
         container = await self._container(request.agent_id)
         response = pb.AddMemoryResponse()
-        if request.messages:
+        if said:
             response.messages.extend(await self._append(container, request))
         if request.facts:
             response.facts.extend(await self._insert(container, request))
@@ -75,7 +76,7 @@ class MemoryServicer(MemoryServiceServicer):
             agent_id=container.agent_id,
             conversation_id=container.conversation(request.conversation_id),
             request_id=request.request_id,
-            messages=[_only_said(message) for message in request.messages],
+            messages=[_only_said(message) for message in request.messages if message.text or message.image_urls],
         )
         stored = await self._back.recall_peer.unary(self._back.recall.AppendMessages, append)
         return list(stored.messages)
@@ -112,7 +113,9 @@ def _times(request: pb.SearchMemoryRequest) -> dict[str, Any]:
 
 def _only_said(given: recall_pb2.Message) -> recall_pb2.Message:
     """Without ids, so that they are derived from the request's."""
-    said = recall_pb2.Message(role=given.role, text=given.text, name=given.name, otid=given.otid)
+    said = recall_pb2.Message(
+        role=given.role, text=given.text, name=given.name, otid=given.otid, image_urls=given.image_urls
+    )
     if given.HasField("create_time"):
         said.create_time.CopyFrom(given.create_time)
     return said

@@ -30,6 +30,7 @@ from gateway.store import Store, open_store
 from gateway.stores import keys, secret_check
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
+from gateway.usage.stored import StoredBytes
 from servicekit.metrics import Metrics
 from servicekit.principal import Principal, Signer
 from servicekit.rpc import Guard, Metadata
@@ -56,6 +57,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     _every(stack, "usage", _WRITE_DOWN_SECONDS, book.write_down)
     backends = Backends(settings, Signer.from_file(NAME, settings.signing_key), book, admission)
     stack.push_async_callback(backends.close)
+    book.count_by(StoredBytes(backends).count)
     authenticator = Authenticator(store, secret, Oidc(settings.oidc) if settings.oidc else None)
     _every(stack, "last uses", _NOTE_USES_SECONDS, authenticator.note_uses)
     audit = AuditLog(store)
@@ -70,7 +72,9 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     stack.push_async_callback(groups.detached.close)
     guard = _guard(authenticator, admission, audit, metrics)
     sessions = Sessions(backends, guard.authenticate)
-    servicer = GatewayServicer(Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends), sessions))
+    servicer = GatewayServicer(
+        Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends, store), sessions)
+    )
     mcp = McpDoor(backends, VERSION)
     await mcp.start()
     stack.push_async_callback(mcp.stop)

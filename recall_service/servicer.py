@@ -72,8 +72,11 @@ class RecallServicer(RecallServiceServicer):
         return pb.SearchMessagesResponse(hits=hits)
 
     async def CountMessages(self, request: pb.CountMessagesRequest, context: Context) -> pb.CountMessagesResponse:
-        scope = Scope(request.agent_id, request.conversation_id)
-        return pb.CountMessagesResponse(count=await self._store.count(principal.tenant(), scope))
+        tenant, scope = principal.tenant(), Scope(request.agent_id, request.conversation_id)
+        response = pb.CountMessagesResponse(count=await self._store.count(tenant, scope))
+        if request.measure:
+            response.stored_bytes = await self._store.stored_bytes(tenant, scope)
+        return response
 
     async def PurgeMessages(self, request: pb.PurgeMessagesRequest, context: Context) -> pb.PurgeMessagesResponse:
         if not (request.agent_id or request.conversation_id or request.all):

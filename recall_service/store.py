@@ -118,6 +118,10 @@ class RecallStore(Protocol):
 
     async def count(self, tenant: Tenant, scope: Scope) -> int: ...
 
+    async def stored_bytes(self, tenant: Tenant, scope: Scope) -> int:
+        """Of the messages as they are kept, and of their former revisions."""
+        ...
+
     async def purge(self, tenant: Tenant, scope: Scope, before: int | None, request_id: str) -> int:
         """Deletes the scope's messages and all that was made from them; gives how many there were.
 

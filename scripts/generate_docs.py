@@ -16,13 +16,15 @@ from triptych.environment import VARIABLES  # noqa: E402
 HEADER = """\
 # Configuration
 
-All settings come from the environment and are read once, at start. `triptych up` sets most of them for the services it
-starts; run a service by itself and you set them yourself ([running.md](running.md)).
+All settings come from the environment and are read once, at start. Run a service by itself and you set them yourself
+([running.md](running.md)).
 
 A `TRIPTYCH_*` variable that is not in this table is refused at start, since it is most likely a typing error; left
 alone are `TRIPTYCH_TEST_*` and the `*_SERVICE_HOST`, `*_SERVICE_PORT*` and `*_PORT*` that Kubernetes puts into pods.
 
-`triptych up` also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY` where the `TRIPTYCH_MODEL_*` ones are not set.
+`triptych up` hands on what its services read, makes keys, stores and addresses itself, and names at the start a
+variable that therefore has no effect. It also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY` where the
+`TRIPTYCH_MODEL_*` ones are not set.
 
 | variable | meaning | default |
 |---|---|---|

@@ -19,6 +19,7 @@ REPLACEMENTS = (
     (r"asyncio\.sleep", "time.sleep"),
     (r"triptych\.sdk\.aio", "triptych.sdk.sync"),
     (r"\basync (def|for|with)\b", r"\1"),
+    (r"\banext\(", "next("),
     (r"\bawait ", ""),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),

@@ -42,7 +42,10 @@ def _embedder(prefix: str, default: str = "", of: str = "") -> tuple[Variable, .
 VARIABLES = _variables(
     # The command and the SDK
     Variable("TRIPTYCH_DATA", "directory of `triptych up`", "~/.triptych"),
-    Variable("TRIPTYCH_ADDRESS", "host:port of the gateway's gRPC, for the SDK and the command"),
+    Variable(
+        "TRIPTYCH_ADDRESS",
+        "host:port of the gateway's gRPC, for the SDK and the command; with https:// in front by TLS",
+    ),
     Variable("TRIPTYCH_API_KEY", "key for the SDK and the command", secret=True),
     Variable("TRIPTYCH_USER", "whom they act for: a user, with an application key; user-account for the account"),
     # Where services listen and find each other

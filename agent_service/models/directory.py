@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Provided:
-    """`key`: another one for each provider, and after each change of it. `models`: may be used; () for all."""
+    """`key`: another one for each provider, and after each change of it. `models`: may be used; () for all.
+
+    `shared`: the account's. `is_default`: of its owner's, the one for agents without a model.
+    """
 
     key: str
     endpoint: ModelEndpoint
     models: Sequence[str]
+    shared: bool = False
+    is_default: bool = False
 
     def model(self, name: str, asked: str) -> str:
         """The model that is meant by `asked` of the provider `name`; '' is its default one.
@@ -29,6 +34,12 @@ class Provided:
         if asked and self.models and asked not in self.models:
             raise failures.not_configured(f"the provider {name} has no model {asked[:100]}")
         return asked or self.endpoint.model or next(iter(self.models), "")
+
+
+def default_of(provided: Mapping[str, Provided]) -> str:
+    """The name of the provider for agents without a model: the user's own before its account's; '' if there is none."""
+    defaults = [(each.shared, name) for name, each in provided.items() if each.is_default]
+    return min(defaults)[1] if defaults else ""
 
 
 class Directory(Protocol):

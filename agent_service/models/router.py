@@ -14,7 +14,7 @@ from purgatory.domain.model import OpenedState
 
 from agent_service.models import failures
 from agent_service.models.client import ModelClient
-from agent_service.models.directory import Directory, Provided
+from agent_service.models.directory import Directory, Provided, default_of
 from agent_service.models.pool import ClientPool
 from agent_service.models.types import Deltas, ModelAnswer, ModelRequest
 from servicekit.principal import Tenant
@@ -145,8 +145,14 @@ class ModelRouter:
         except TriptychError:
             return [provided.endpoint.model] if provided.endpoint.model else []
 
-    async def default_handle(self) -> str:
-        """Raises: as ModelClient.default_model."""
+    async def default_handle(self, tenant: Tenant | None = None) -> str:
+        """What an agent without a model uses: the server's default model, or that of the user's default provider.
+
+        Raises: as ModelClient.default_model.
+        """
+        provided = await self._directory.of(tenant) if tenant is not None else {}
+        if name := default_of(provided):
+            return f"{name}/{provided[name].model(name, '')}"
         return await self._clients[""].default_model()
 
     async def close(self) -> None:
@@ -173,7 +179,11 @@ class ModelRouter:
 
     async def _ask(self, tenant: Tenant, handle: str, request: ModelRequest, deltas: Deltas | None) -> ModelAnswer:
         provider, slash, rest = handle.partition("/")
-        provided = (await self._directory.of(tenant)).get(provider) if slash else None
+        provided = None
+        if slash or not handle:
+            found = await self._directory.of(tenant)
+            provider = provider or default_of(found)
+            provided = found.get(provider)
         if provided is not None:
             model = provided.model(provider, rest)
             async with self._pool.client(provided) as client:

@@ -192,4 +192,5 @@ def _to_conversation(row: Row[Any]) -> Conversation:
         title=row.title,
         metadata=ParseDict(row.metadata, Struct()) if row.metadata else None,
         forked_from_id=row.forked_from_id,
+        guest_id=row.guest_id or "",
     )

@@ -23,7 +23,7 @@ MAX_PROVIDERS = 50
 MAX_MODELS = 500
 MAX_KEY = 4_000
 MAX_URL = 2_000
-UPDATABLE = frozenset({"name", "base_url", "api_key", "models", "default_model"})
+UPDATABLE = frozenset({"name", "base_url", "api_key", "models", "default_model", "is_default"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # A key that is longer shows its last four characters.
 _HINT_FROM = 12
@@ -52,6 +52,7 @@ def create(connection: Connection, sealer: Sealer, tenant: Tenant, wanted: Provi
     sealed = sealer.seal(provider.api_key.encode(), *_place(tenant, provider.id))
     row = {"id": provider.id, "created_at": at, "updated_at": at, "sealed": sealed, **_columns(provider)}
     connection.execute(insert(model_providers).values(**owner(tenant), **row))
+    _only_default(connection, tenant, provider)
     return get(connection, tenant, provider.id)
 
 
@@ -121,6 +122,7 @@ def change(connection: Connection, sealer: Sealer, tenant: Tenant, wanted: Provi
         .where(owned(model_providers, tenant), model_providers.c.id == provider.id)
         .values(**values)
     )
+    _only_default(connection, tenant, provider)
     return get(connection, tenant, provider.id)
 
 
@@ -145,6 +147,22 @@ def _check_free(connection: Connection, tenant: Tenant, provider: Provider) -> N
     mine = owned(model_providers, tenant) & (model_providers.c.name == provider.name)
     if connection.execute(select(model_providers.c.id).where(mine, model_providers.c.id != provider.id)).first():
         raise AlreadyExists(f"there is a provider {provider.name} already")
+
+
+def _only_default(connection: Connection, tenant: Tenant, chosen: Provider) -> None:
+    """If it is the owner's default, no other one is any more."""
+    if not chosen.is_default:
+        return
+    others = owned(model_providers, tenant) & (model_providers.c.id != chosen.id)
+    for row in connection.execute(select(model_providers).where(others)).all():
+        other = Provider.FromString(row.body)
+        if other.is_default:
+            other.is_default = False
+            connection.execute(
+                update(model_providers)
+                .where(owned(model_providers, tenant), model_providers.c.id == row.id)
+                .values(body=other.SerializeToString(), updated_at=max(clock.now(), row.updated_at + 1))
+            )
 
 
 def _hint(api_key: str) -> str:

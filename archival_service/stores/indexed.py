@@ -98,6 +98,9 @@ class IndexedStore:
     async def count_passages(self, tenant: Tenant, archive_ids: Sequence[str]) -> int:
         return await self._sql.read(lambda c: passages.count(c, tenant, archive_ids))
 
+    async def stored_bytes(self, tenant: Tenant, archive_ids: Sequence[str]) -> int:
+        return await self._sql.read(lambda c: passages.stored(c, tenant, archive_ids))
+
     async def delete_passage(
         self, tenant: Tenant, passage_id: str, archive_ids: Sequence[str], request_id: str
     ) -> None:

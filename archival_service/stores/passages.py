@@ -15,6 +15,7 @@ from archival_service.stores.rows import not_changed_here, owned, owner, readabl
 from archival_service.stores.tables import passages
 from servicekit.paging import Page
 from servicekit.principal import Tenant
+from servicekit.sql.sizes import stored_bytes
 from triptych.archival.v1.archival_pb2 import ListPassagesRequest, Passage, Source
 from triptych.errors import NotFound
 
@@ -84,12 +85,21 @@ def _contains(connection: Connection, wanted: str) -> ColumnElement[bool]:
 
 
 def count(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) -> int:
-    query = select(func.count()).select_from(passages)
-    if archive_ids:
-        query = query.where(readable(passages, tenant), passages.c.archive_id.in_(archive_ids))
-    else:
-        query = query.where(owned(passages, tenant))
+    query = select(func.count()).select_from(passages).where(*_within(tenant, archive_ids))
     return connection.execute(query).scalar_one()
+
+
+def stored(connection: Connection, tenant: Tenant, archive_ids: Sequence[str]) -> int:
+    """Bytes of texts, tags and metadata."""
+    size = stored_bytes(passages.c.text, passages.c.tags, passages.c.metadata)
+    return connection.execute(select(size).where(*_within(tenant, archive_ids))).scalar_one()
+
+
+def _within(tenant: Tenant, archive_ids: Sequence[str]) -> list[ColumnElement[bool]]:
+    """That a passage is in one of these archives; in one of the owner's own if none is given."""
+    if archive_ids:
+        return [readable(passages, tenant), passages.c.archive_id.in_(archive_ids)]
+    return [owned(passages, tenant)]
 
 
 def owners_of_many(connection: Connection, many: int) -> list[Tenant]:

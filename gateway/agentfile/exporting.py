@@ -65,9 +65,11 @@ async def _recall(back: Backends, agent: agent_pb2.Agent) -> tuple[list[Json], l
     listing = agent_pb2.ListConversationsRequest(agent_id=agent.id, page_size=_PAGE)
     async for each in _all(back.agent_peer, back.agents.ListConversations, listing, "conversations"):
         here = None
+        if each.guest_id:  # what others have said to the agent is not what it takes along
+            continue
         if each.id != agent.default_conversation_id:
             here = f"conversation-{len(conversations)}"
-            conversations.append({"id": here, "summary": each.summary or None})
+            conversations.append({"id": here, "title": each.title or None, "summary": each.summary or None})
         wanted = recall_pb2.ListMessagesRequest(
             agent_id=agent.id, conversation_id=each.id, page_size=_PAGE, order=type_pb2.SORT_ORDER_ASCENDING
         )

@@ -187,7 +187,7 @@ class Importer:
     async def _recall(self, agent: schema.Agent, made: agent_pb2.Agent) -> None:
         conversations = {"": made.default_conversation_id}
         for each in agent.conversations:
-            wanted = agent_pb2.Conversation(agent_id=made.id, summary=each.summary or "")
+            wanted = agent_pb2.Conversation(agent_id=made.id, title=each.title or "", summary=each.summary or "")
             request = agent_pb2.CreateConversationRequest(conversation=wanted)
             created = await self.back.agent_peer.unary(self.back.agents.CreateConversation, request)
             conversations[each.id] = created.conversation.id

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.agentfile import schema
 from triptych.errors import InvalidArgument
+from triptych.letta import images
 from triptych.letta.messages import paired, unpacked
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
@@ -27,6 +28,7 @@ def written(message: Message, number: int, conversation: str | None) -> dict[str
     """`conversation`: the file's id of it; None: the agent's default one."""
     content = [{"type": "reasoning", "reasoning": message.reasoning}] if message.reasoning else []
     content += [{"type": "text", "text": message.text}] if message.text else []
+    content += map(images.part_of, message.image_urls)
     status = "error" if message.tool_return.status == type_pb2.TOOL_STATUS_ERROR else "success"
     call_id = message.tool_return.tool_call_id or None
     return {
@@ -63,9 +65,10 @@ def read(messages: Sequence[schema.Message]) -> list[Message]:
 
 
 def _read(message: schema.Message) -> Iterable[Message]:
-    text, reasoning = _text(message), _reasoning(message)
-    if text is None:
+    text, reasoning, shown = _text(message), _reasoning(message), _images(message)
+    if text is None and not shown:
         return
+    text = text or ""
     common: dict[str, Any] = {"create_time": _moment(message.created_at), "otid": message.otid or ""}
     if message.role == "tool":
         for returned in message.tool_returns or [schema.Returned(tool_call_id=message.tool_call_id)]:
@@ -85,9 +88,16 @@ def _read(message: schema.Message) -> Iterable[Message]:
         type_pb2.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
         for call in message.tool_calls or []
     ]
-    if text or reasoning or calls:
-        role = _FROM_ROLES[message.role]
-        yield Message(role=role, text=text, reasoning=reasoning, name=message.name or "", tool_calls=calls, **common)
+    if text or reasoning or calls or shown:
+        yield Message(
+            role=_FROM_ROLES[message.role],
+            text=text,
+            reasoning=reasoning,
+            name=message.name or "",
+            tool_calls=calls,
+            image_urls=shown,
+            **common,
+        )
 
 
 def _text(message: schema.Message) -> str | None:
@@ -102,6 +112,12 @@ def _text(message: schema.Message) -> str | None:
 def _reasoning(message: schema.Message) -> str:
     parts = message.content if isinstance(message.content, list) else []
     return "\n".join(part.reasoning for part in parts if part.reasoning)
+
+
+def _images(message: schema.Message) -> list[str]:
+    """Those that the file holds, or says where they are; not those that it names by an id of the server it is from."""
+    parts = message.content if isinstance(message.content, list) else []
+    return [url for part in parts if part.type == "image" and (url := images.url_of(part.model_dump()))]
 
 
 def _moment(text: str | None) -> Timestamp | None:

@@ -20,6 +20,8 @@ class Content(Part):
     type: str = "text"
     text: str | None = None
     reasoning: str | None = None
+    # An image's, of the forms that `gateway.rest.content` reads.
+    source: dict[str, JsonValue] | None = None
 
 
 class Function(Part):
@@ -54,6 +56,7 @@ class Message(Part):
 
 class Conversation(Part):
     id: str
+    title: str | None = None
     summary: str | None = None
 
 

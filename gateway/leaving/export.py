@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Any, cast
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from gateway.backends import Backends
+from gateway.store import Store
+from gateway.stores import groups
 from servicekit.principal import Principal
 from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
@@ -19,11 +23,12 @@ from triptych.recall.v1 import recall_pb2
 
 _PAGE = 200
 _PIECE_BYTES = 64 * 1024
+Json = dict[str, Any]
 
 
 class Exporter:
-    def __init__(self, backends: Backends) -> None:
-        self._backends = backends
+    def __init__(self, backends: Backends, store: Store) -> None:
+        self._backends, self._store = backends, store
 
     async def pieces(self, caller: Principal, user: User) -> AsyncIterator[bytes]:
         """The archive, piece by piece: `user.json`, and a file `KIND.ndjson` for each kind.
@@ -35,19 +40,21 @@ class Exporter:
         # The mode `w` of a stream that can't be sought: sizes then stand behind each file.
         with zipfile.ZipFile(cast(Any, buffer), "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("user.json", _line(user))
-            for kind, lines in self._kinds(caller):
-                with archive.open(zipfile.ZipInfo(f"{kind}.ndjson"), "w", force_zip64=True) as file:
-                    async for message in lines:
-                        file.write(_line(message))
+            for kind, items in self._kinds(caller):
+                with archive.open(zipfile.ZipInfo(f"{kind}.ndjson", _now()), "w", force_zip64=True) as file:
+                    async for item in items:
+                        file.write(_line(item))
                         if buffer.size >= _PIECE_BYTES:
                             yield buffer.taken()
         yield buffer.taken()
 
-    def _kinds(self, caller: Principal) -> list[tuple[str, AsyncIterator[Message]]]:
+    def _kinds(self, caller: Principal) -> list[tuple[str, AsyncIterator[Message | Json]]]:
         back = self._backends
         core, recall, archival = back.agent_peer, back.recall_peer, back.archival_peer
         agents = agent_pb2.ListAgentsRequest(page_size=_PAGE)
         blocks = agent_pb2.ListBlocksRequest(page_size=_PAGE)
+        tools = agent_pb2.ListToolsRequest(page_size=_PAGE)
+        servers = agent_pb2.ListMcpServersRequest(page_size=_PAGE)
         providers = provider_pb2.ListProvidersRequest(page_size=_PAGE)
         identities = identity_pb2.ListIdentitiesRequest(page_size=_PAGE)
         turns = turn_pb2.ListTurnsRequest(page_size=_PAGE)
@@ -60,6 +67,10 @@ class Exporter:
             ("providers", _all(core, back.providers.ListProviders, providers, "providers", caller)),
             ("shared_messages", self._shared_messages(caller)),
             ("blocks", _all(core, back.agents.ListBlocks, blocks, "blocks", caller)),
+            ("block_revisions", self._block_revisions(caller)),
+            ("tools", _own(_all(core, back.agents.ListTools, tools, "tools", caller))),
+            ("mcp_servers", _all(core, back.agents.ListMcpServers, servers, "servers", caller)),
+            ("groups", self._groups(caller)),
             ("identities", _all(core, back.identities.ListIdentities, identities, "identities", caller)),
             ("conversations", self._conversations(caller)),
             ("turns", _all(core, back.turns.ListTurns, turns, "turns", caller)),
@@ -79,6 +90,20 @@ class Exporter:
             wanted = sharing_pb2.ListSharedMessagesRequest(agent_id=agent.agent_id, page_size=_PAGE)
             async for each in _all(back.agent_peer, back.sharing.ListSharedMessages, wanted, "messages", caller):
                 yield each
+
+    async def _block_revisions(self, caller: Principal) -> AsyncIterator[Json]:
+        """What blocks read before, each revision with its block's id."""
+        back = self._backends
+        request = agent_pb2.ListBlocksRequest(page_size=_PAGE)
+        async for block in _all(back.agent_peer, back.agents.ListBlocks, request, "blocks", caller):
+            block_id = cast(Any, block).id
+            wanted = agent_pb2.ListBlockRevisionsRequest(block_id=block_id, page_size=_PAGE)
+            async for each in _all(back.agent_peer, back.agents.ListBlockRevisions, wanted, "revisions", caller):
+                yield {"block_id": block_id, **_json(each)}
+
+    async def _groups(self, caller: Principal) -> AsyncIterator[Json]:
+        for group in await self._store.read(lambda c: groups.all_of(c, caller.tenant)):
+            yield asdict(group)
 
     async def _conversations(self, caller: Principal) -> AsyncIterator[Message]:
         back = self._backends
@@ -100,8 +125,24 @@ async def _all(peer: Any, method: Any, request: Any, field: str, caller: Princip
             return
 
 
-def _line(message: Message) -> bytes:
-    return json.dumps(MessageToDict(message, preserving_proto_field_name=True), ensure_ascii=False).encode() + b"\n"
+async def _own(tools: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Without those that every user has."""
+    async for tool in tools:
+        if cast(agent_pb2.Tool, tool).tool_type != agent_pb2.TOOL_TYPE_BUILTIN:
+            yield tool
+
+
+def _line(item: Message | Json) -> bytes:
+    return json.dumps(_json(item) if isinstance(item, Message) else item, ensure_ascii=False).encode() + b"\n"
+
+
+def _json(message: Message) -> Json:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _now() -> tuple[int, int, int, int, int, int]:
+    """As zip archives have times: local ones."""
+    return time.localtime()[:6]
 
 
 class _Buffer:

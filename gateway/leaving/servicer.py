@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy import Connection
 
+from gateway import audit_trail
 from gateway.auth import identity
 from gateway.auth.identity import admin_account
 from gateway.auth.keys import Authenticator
@@ -61,6 +62,7 @@ class LeavingServicer(GatewayServiceServicer):
         if user_id != caller.user_id:
             admin_account()
         user = await self._store.read(lambda c: users.get_or_account(c, account_id, user_id))
+        audit_trail.touched([user.id])
         async for piece in self._exporter.pieces(Principal(Tenant(account_id, user.id)), user):
             yield pb.ExportUserResponse(data=piece)
 

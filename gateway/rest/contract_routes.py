@@ -11,10 +11,11 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from gateway import audit_trail
 from gateway.rest import proto_json
 from gateway.rest.common import answer
 from gateway.rest.proto_json import Json
-from servicekit import principal, rpc, scopes
+from servicekit import principal, resources, rpc, scopes
 
 # HTTP method, path, RPC, and its field that the body is ('': it is the request). The path's parameters are fields too.
 Route = tuple[str, str, str, str]
@@ -43,7 +44,10 @@ def _endpoint(method: MethodDescriptor, field: str, call: Call) -> Callable[[Req
         if "request_id" in method.input_type.fields_by_name and "idempotency-key" in request.headers:
             fields.setdefault("request_id", request.headers["idempotency-key"])
         scopes.check(principal.current(), rpc.full_name(method))
-        response = await call(request, method.name, proto_json.parsed(request_type, fields))
+        asked = proto_json.parsed(request_type, fields)
+        response = await call(request, method.name, asked)
+        if not scopes.reads(method.name):
+            audit_trail.touched([*resources.named(asked), *resources.named(response)])
         return answer(proto_json.shown(response))
 
     return endpoint

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from gateway.memory_servicer import MemoryServicer
-from gateway.rest import shapes
+from gateway.rest import content, shapes
 from gateway.rest.common import Back, answer, moment, struct
 from gateway.rest.schemas import Body, Metadata
 from triptych.archival.v1.archival_pb2 import Passage
@@ -24,6 +24,7 @@ _MODES = {
     "semantic": type_pb2.SEARCH_MODE_SEMANTIC,
 }
 _ROLES = {
+    "developer": type_pb2.ROLE_SYSTEM,
     "system": type_pb2.ROLE_SYSTEM,
     "user": type_pb2.ROLE_USER,
     "assistant": type_pb2.ROLE_ASSISTANT,
@@ -33,10 +34,10 @@ _NAMES = {role: name for name, role in _ROLES.items()}
 
 
 class Said(Body):
-    """One message. `created_at`: ISO 8601; not given: now."""
+    """One message, as in the OpenAI chat format; one that says nothing is left out. `created_at`: ISO 8601, or now."""
 
-    role: Literal["system", "user", "assistant", "tool"] = "user"
-    content: str
+    role: Literal["system", "developer", "user", "assistant", "tool"] = "user"
+    content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     created_at: str | None = None
 
@@ -123,9 +124,11 @@ async def search_memory(body: MemorySearch, memory: Memory) -> Response:
 
 
 def _said(given: Said) -> Message:
+    text, urls = content.read(given.content or "")
     return Message(
         role=_ROLES[given.role],
-        text=given.content,
+        text=text,
+        image_urls=urls,
         name=given.name or "",
         create_time=moment("created_at", given.created_at),
     )
@@ -145,7 +148,7 @@ def _message(message: Message) -> dict[str, Any]:
     return {
         "id": message.id,
         "role": _NAMES.get(message.role),
-        "content": message.text,
+        "content": content.shown(message.text, message.image_urls),
         "name": message.name or None,
         "agent_id": message.agent_id,
         "conversation_id": message.conversation_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from fastapi import Response
@@ -14,6 +14,7 @@ from gateway.backends import Backends
 from gateway.rest import letta_messages, shapes
 from gateway.rest.events import EventStream
 from triptych.agent.v1 import turn_pb2 as pb
+from triptych.agent.v1.sharing_pb2 import StartSharedTurnResponse
 from triptych.errors import TriptychError, from_status
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
@@ -30,6 +31,7 @@ _ERRORS = {
     type_pb2.ERROR_REASON_CONVERSATION_BUSY: 409,
 }
 _PING_SECONDS = 15.0
+Started: TypeAlias = pb.StartTurnResponse | pb.ResumeTurnResponse | StartSharedTurnResponse
 _REQUEST = "approval_request_message"
 
 
@@ -85,7 +87,12 @@ async def accepted(back: Backends, start: pb.StartTurnRequest) -> pb.Turn:
 
 async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     """The events of a turn that is accepted. Raises: what StartTurn raises, while it can still be a plain answer."""
-    events = back.agent_peer.stream(back.turns.StartTurn, start).__aiter__()
+    events = back.agent_peer.stream(back.turns.StartTurn, start)
+    return await opened(events)
+
+
+async def opened(events: AsyncIterator[Started]) -> Events:
+    """A stream whose first event is there. Raises: what there is in the place of that event."""
     first = await anext(events, None)
     if first is None:
         raise from_status(14, "the server is stopping")
@@ -115,8 +122,8 @@ async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
 class Events:
     """`first`: the one that says that the turn is accepted. `later`: the others, as they come."""
 
-    first: pb.StartTurnResponse | pb.ResumeTurnResponse
-    later: AsyncIterator[pb.StartTurnResponse | pb.ResumeTurnResponse]
+    first: Started
+    later: AsyncIterator[Started]
 
 
 def streamed(events: Events, only: Sequence[str] | None) -> Response:

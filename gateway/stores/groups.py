@@ -85,6 +85,12 @@ def get(connection: Connection, tenant: Tenant, group_id: str) -> Group:
     return _to_groups(connection, tenant, [row])[0]
 
 
+def all_of(connection: Connection, tenant: Tenant) -> list[Group]:
+    """Oldest first."""
+    query = select(groups).where(_owned(groups, tenant)).order_by(groups.c.created_at, groups.c.id)
+    return _to_groups(connection, tenant, connection.execute(query).all())
+
+
 def list_next(
     connection: Connection,
     tenant: Tenant,

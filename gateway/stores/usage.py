@@ -101,6 +101,12 @@ def add(connection: Connection, amounts: Mapping[tuple[Tenant, int], Amounts]) -
             )
 
 
+def set_kept(connection: Connection, tenant: Tenant, day: int, kept_bytes: int) -> None:
+    """Corrects what is kept by now to what was counted."""
+    known = used(connection, tenant, day).kept_bytes
+    add(connection, {(tenant, day): Amounts(kept_bytes=kept_bytes - known)})
+
+
 def remove(connection: Connection, tenant: Tenant) -> int:
     """Deletes a user's limits and usage; gives the number of rows."""
     return sum(

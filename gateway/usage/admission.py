@@ -50,6 +50,8 @@ class Admission:
             yield
             return
         account = await self._book.account(tenant)
+        if _fills(method) and _may_be_full(account):
+            account = await self._book.recounted(tenant)
         _check(account, method)
         live = method in _START_TURN
         account.live_turns += live
@@ -59,11 +61,20 @@ class Admission:
             account.live_turns -= live
 
 
+def _fills(method: str) -> bool:
+    return method.rpartition("/")[2].startswith(_KEEPING)
+
+
+def _may_be_full(account: Account) -> bool:
+    """Whether what is stored has to be counted: before anybody is refused, and once since this gateway started."""
+    most = account.limits.stored_bytes
+    return bool(most) and (not account.counted or account.used.kept_bytes >= most)
+
+
 def _check(account: Account, method: str) -> None:
     """Raises: ResourceExhausted."""
     limits, used = account.limits, account.used
-    keeps = method.rpartition("/")[2].startswith(_KEEPING)
-    if keeps and limits.stored_bytes and used.kept_bytes >= limits.stored_bytes:
+    if _fills(method) and limits.stored_bytes and used.kept_bytes >= limits.stored_bytes:
         raise _exhausted("stored_bytes", limits.stored_bytes, None)
     if method not in _START_TURN:
         return

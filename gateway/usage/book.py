@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+import structlog
 from cachetools import LRUCache
 
 from gateway.store import Store
@@ -13,11 +15,17 @@ from gateway.stores import usage
 from gateway.stores.usage import Amounts, Limits
 from servicekit.metering import Meter
 from servicekit.principal import Tenant
+from triptych.errors import TriptychError
 
 _DAY_SECONDS = 24 * 3600
 # After this the store is asked again: another gateway may have counted too, or set other limits.
 _FRESH_SECONDS = 10.0
 _MOST_USERS = 20_000
+# A user's data is counted for a twentieth of the time at most: large users' less often.
+_COUNT_SHARE = 20.0
+_log = structlog.get_logger("usage")
+
+Count = Callable[[Tenant], Awaitable[int]]
 
 
 def today() -> int:
@@ -40,6 +48,10 @@ class Account:
     live_turns: int = 0
     allowance: float = field(default=0.0)
     grown_at: float = field(default_factory=time.monotonic)
+    # What is stored, as the tiers have it: whether it was asked for, and when it may be asked for again.
+    counted: bool = False
+    count_again_at: float = float("-inf")
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class UsageBook(Meter):
@@ -50,6 +62,11 @@ class UsageBook(Meter):
         self._store, self._defaults = store, defaults
         self._accounts: LRUCache[Tenant, Account] = LRUCache(_MOST_USERS)
         self._unwritten: dict[tuple[Tenant, int], Amounts] = {}
+        self._count: Count | None = None
+
+    def count_by(self, count: Count) -> None:
+        """Gives it what asks the tiers how many bytes a user has stored."""
+        self._count = count
 
     async def account(self, tenant: Tenant) -> Account:
         """The user's state, at most some seconds behind what other gateways know."""
@@ -70,6 +87,30 @@ class UsageBook(Meter):
             self._accounts[tenant] = found
         found.limits, found.day, found.used, found.read_at = limits, day, used, time.monotonic()
         return found
+
+    async def recounted(self, tenant: Tenant) -> Account:
+        """As `account`, with what is stored counted anew, unless that would take more than its share of time.
+
+        Between two counts what comes in is added; what is deleted shows in the next one.
+        """
+        account = await self.account(tenant)
+        async with account.counting:
+            if self._count is None or time.monotonic() < account.count_again_at:
+                return account
+            began = time.monotonic()
+            try:
+                stored = await self._count(tenant)
+            except TriptychError as error:
+                _log.warning("what a user has stored could not be counted", reason=error.reason_name)
+                return account
+            finally:
+                account.count_again_at = time.monotonic() + _COUNT_SHARE * (time.monotonic() - began)
+            await self._store.write(lambda c: usage.set_kept(c, tenant, today(), stored))
+            for (whose, _), amounts in self._unwritten.items():
+                if whose == tenant:
+                    amounts.kept_bytes = 0
+            account.used.kept_bytes, account.counted = stored, True
+        return account
 
     def report(self, tenant: Tenant, *, tokens: int = 0, kept_bytes: int = 0, requests: int = 0) -> None:
         """Adds to what the user has used today."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from gateway import audit_trail
 from gateway.auth import identity
 from gateway.auth.identity import admin_account
 from gateway.store import Store
@@ -29,7 +30,7 @@ class UsageServicer(GatewayServiceServicer):
             account_id = admin_account()
             user = await self._store.read(lambda c: users.get_or_account(c, account_id, request.user_id))
             tenant = Tenant(account_id, user.id)
-        account = await self._book.account(tenant)
+        account = await self._book.recounted(tenant)
         return pb.GetUsageResponse(
             user_id=tenant.user_id,
             requests_today=account.used.requests,
@@ -48,7 +49,9 @@ class UsageServicer(GatewayServiceServicer):
             usage.set_limits(connection, Tenant(account_id, user_id), wanted)
             return Tenant(account_id, user_id)
 
-        self._book.forget(await self._store.write(work))
+        limited = await self._store.write(work)
+        self._book.forget(limited)
+        audit_trail.touched([limited.user_id] if limited.user_id else [])
         return pb.SetLimitsResponse(limits=_to_limits(wanted))
 
 

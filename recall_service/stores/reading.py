@@ -9,10 +9,11 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, and_, bindpara
 
 from recall_service.places import Place, Places
 from recall_service.store import Scope
-from recall_service.stores.tables import messages, owned, owner
+from recall_service.stores.tables import messages, owned, owner, revisions
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
+from servicekit.sql.sizes import stored_bytes
 from triptych.errors import InvalidArgument, ResourceExhausted
 from triptych.recall.v1.recall_pb2 import ListMessagesRequest, Message
 from triptych.type.v1 import type_pb2
@@ -82,6 +83,15 @@ def places(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> Pl
 def count(connection: Connection, tenant: Tenant, scope: Scope) -> int:
     query = select(func.count()).select_from(messages).where(*within(scope))
     return connection.execute(query, owner(tenant)).scalar_one()
+
+
+def stored(connection: Connection, tenant: Tenant, scope: Scope) -> int:
+    """Bytes of the messages, and of their former revisions."""
+    now = select(stored_bytes(messages.c.body)).where(*within(scope))
+    before = select(stored_bytes(revisions.c.body)).where(owned(revisions))
+    if scope != Scope():
+        before = before.where(revisions.c.message_id.in_(select(messages.c.id).where(*within(scope))))
+    return sum(connection.execute(query, owner(tenant)).scalar_one() for query in (now, before))
 
 
 def within(scope: Scope) -> list[ColumnElement[bool]]:

@@ -71,6 +71,9 @@ class SqlRecallStore:
     async def count(self, tenant: Tenant, scope: Scope) -> int:
         return await self._database.read(lambda c: reading.count(c, tenant, scope))
 
+    async def stored_bytes(self, tenant: Tenant, scope: Scope) -> int:
+        return await self._database.read(lambda c: reading.stored(c, tenant, scope))
+
     async def purge(self, tenant: Tenant, scope: Scope, before: int | None, request_id: str) -> int:
         return await self._write(
             lambda c: changing.purge(c, self._index, tenant, scope, before, request_id),

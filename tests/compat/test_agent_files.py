@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import letta_client
@@ -10,8 +11,10 @@ import pytest
 from letta_client import AsyncLetta
 from letta_client.types import Tool
 
+from tests.support.door import Door
 from tests.support.scripted_model import ScriptedModel
 
+_PNG, _LINK = "data:image/png;base64,iVBORw0KGgo=", "https://example.org/quince.jpg"
 _SCHEMA: dict[str, Any] = {"name": "look_up", "description": "d", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -62,6 +65,29 @@ async def test_an_agent_comes_back_with_blocks_tools_messages_and_passages(
 
     await letta.agents.messages.create(copy_id, input="go on")
     assert "quinces" in str(model.requests[-1]["messages"])
+
+
+async def test_images_and_titles_come_back_and_guests_conversations_stay(
+    letta: AsyncLetta, door: Door, key: str, model: ScriptedModel
+) -> None:
+    guests_key = await door.new_user(uuid.uuid4().hex)
+    async with door.client(key) as client, door.client(guests_key) as guest:
+        agent = await client.agents.create("sees")
+        await client.turns.send(agent.id, "what is this?", image_urls=[_PNG, _LINK])
+        await client.turns.send(agent.id, "", image_urls=[_PNG])
+        await client.conversations.create(agent.id, title="Plans")
+        await client.shares.create(agent.id, (await guest.users.me()).user.id)
+        await guest.shared_agents.send(agent.id, "my own words")
+        file = await letta.agents.export_file(agent.id)
+        assert "my own words" not in str(file)
+        copy_id = await _imported(letta, file)
+        assert await _told(letta, copy_id) == await _told(letta, agent.id)
+        copied = [list(message.image_urls) async for message in client.recall.list(copy_id)]
+        assert [urls for urls in copied if urls] == [[_PNG, _LINK], [_PNG]]
+        titles = [each.title async for each in client.conversations.list(copy_id)]
+        assert sorted(titles) == ["", "Plans"]
+    await letta.agents.messages.create(copy_id, input="go on")
+    assert _LINK in str(model.requests[-1]["messages"])
 
 
 async def test_messages_of_lettas_server_are_unpacked_and_calls_without_answers_left_out(

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.rest.server import HttpServer
+from tests.support import mcp_server
 from tests.support.door import Door
 from tests.support.up import clean_environment
 
@@ -120,10 +121,27 @@ async def _filled(letta: AsyncLetta) -> list[AgentState]:
         for said in (f"[[call:archival_memory_insert {fact}]] note", "second", "third"):
             await letta.agents.messages.create(agent.id, input=said)
         agents.append(agent)
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    shown: Any = {"role": "user", "content": [{"type": "text", "text": "what is this?"}, picture]}
+    await letta.agents.messages.create(agents[0].id, messages=[shown])
     thread = await letta.conversations.create(agent_id=agents[0].id, summary="thread")
     async for _ in await letta.conversations.messages.create(thread.id, input="figs"):
         pass
     return agents
+
+
+async def _add_what_stays(letta: AsyncLetta) -> None:
+    """Of each kind that an import does not bring."""
+    folder = await letta.folders.create(name="papers", embedding="letta/letta-free")
+    for name in ("one.txt", "two.txt"):
+        await letta.folders.files.upload(folder.id, file=(name, name.encode()))
+    for key in ("ann", "bob"):
+        body = {"identifier_key": key, "name": key, "identity_type": "user"}
+        await letta.post("/v1/identities/", cast_to=object, body=body)
+    with mcp_server.running("http") as url:
+        config: Any = {"mcp_server_type": "streamable_http", "server_url": url, "auth_token": mcp_server.TOKEN}
+        config |= {"auth_header": "Authorization"}
+        await letta.mcp_servers.create(server_name="kit", config=config)
 
 
 async def _seen(letta: AsyncLetta, name: str) -> dict[str, Any]:
@@ -160,10 +178,12 @@ async def test_agents_come_with_all_that_they_have_and_a_second_import_adds_only
     letta: AsyncLetta, move: Move
 ) -> None:
     agents = await _filled(letta)
+    await _add_what_stays(letta)
     async with move.here() as here:
         code, out, errors = await move.run()
         assert (code, errors) == (0, "")
         assert out.count("whole") == 2
+        assert "not brought: 2 files, 2 identities, 1 MCP server (" in out
         for name in ("ann", "bob"):
             assert await _seen(here, name) == await _seen(letta, name)
         assert len([block async for block in here.blocks.list(label="team")]) == 1

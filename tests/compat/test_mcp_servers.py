@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import letta_client
@@ -10,6 +12,7 @@ import pytest
 from letta_client import AsyncLetta
 
 from tests.support import mcp_server
+from tests.support.door import FIRST_KEY, opened
 
 _MISSING = "mcp_server-00000000-0000-0000-0000-000000000000"
 
@@ -94,6 +97,48 @@ async def test_a_program_is_not_started_unless_that_is_switched_on(letta: AsyncL
     with pytest.raises(letta_client.UnprocessableEntityError, match="TRIPTYCH_MCP_STDIO"):
         await letta.mcp_servers.create(server_name="kit", config=config)
     assert await letta.mcp_servers.list() == []
+
+
+async def _adds(letta: AsyncLetta, server: Any) -> str:
+    """What its tool `add` returns, of two and three, to an agent."""
+    (add,) = [tool for tool in await letta.mcp_servers.tools.list(server.id) if tool.name == "kit__add"]
+    agent = await letta.agents.create(name="a", tool_ids=[add.id])
+    return (await letta.agents.tools.run("kit__add", agent_id=agent.id, args={"a": 2, "b": 3})).func_return or ""
+
+
+async def test_a_server_of_kind_sse_is_reached_and_its_secrets_stay(letta: AsyncLetta) -> None:
+    with mcp_server.running("sse") as address:
+        made: Any = await letta.mcp_servers.create(
+            server_name="kit", config=_config(address, mcp_server_type="sse", custom_headers={"X-Secret": "sesame"})
+        )
+        assert (made.mcp_server_type, made.server_url) == ("sse", address)
+        assert "sesame" not in (await letta.mcp_servers.retrieve(made.id)).model_dump_json()
+        assert await _adds(letta, made) == "5"
+        assert "kit__add" in (await letta.mcp_servers.refresh(made.id))["updated"]  # type: ignore[index]
+
+
+async def test_a_program_is_a_server_where_that_is_switched_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switched_on = {"TRIPTYCH_MCP_STDIO": "on"}
+    async with opened(tmp_path, capsys, "agent_service", "gateway", more=switched_on) as own:
+        letta = AsyncLetta(base_url=own.http_url, api_key=FIRST_KEY)
+        config: Any = {"mcp_server_type": "stdio", "command": sys.executable}
+        config |= {"args": ["-m", "tests.support.mcp_server", "stdio"]}
+        config |= {"env": {"PYTHONPATH": str(Path(__file__).parents[2]), "TOKEN": "sesame"}}
+        made: Any = await letta.mcp_servers.create(server_name="kit", config=config)
+        shown: Any = await letta.mcp_servers.retrieve(made.id)
+        assert (shown.mcp_server_type, shown.command, shown.args) == ("stdio", sys.executable, config["args"])
+        assert "sesame" not in shown.model_dump_json()
+        assert await _adds(letta, made) == "5"
+        broken: Any = {"args": ["-c", "raise SystemExit"]}
+        with pytest.raises(letta_client.APIStatusError) as refused:
+            await letta.with_options(max_retries=0).mcp_servers.update(made.id, config=broken)
+        assert refused.value.status_code == 503
+        # What can't be reached is not kept.
+        kept: Any = await letta.mcp_servers.retrieve(made.id)
+        assert kept.args == config["args"]
+        await letta.close()
 
 
 async def test_what_is_not_there_and_what_cant_be_is_said(letta: AsyncLetta, url: str) -> None:

@@ -97,6 +97,15 @@ async def test_identities_tags_batches_groups_and_pages_are_kept_there_too(
         archives = [(await http.post("/v1/archives", json={"name": name})).json()["id"] for name in "abc"]
         paged = (await http.get("/v1/archives", params={"before": archives[2], "order": "asc", "limit": 1})).json()
         assert [archive["id"] for archive in paged] == archives[1:2]
+
+        async def stored() -> int:
+            return int((await http.get("/v1/usage")).json()["stored_bytes"])
+
+        before = await stored()
+        passage = (await http.post(f"/v1/archives/{archives[0]}/passages", json={"text": "é" * 100})).json()
+        filled = await eventually(stored, lambda now: now >= before + 200)
+        assert (await http.delete(f"/v1/archives/{archives[0]}/passages/{passage['id']}")).is_success
+        assert await eventually(stored, lambda now: now < filled) == before
         step = (await http.get("/v1/steps", params={"agent_id": agents[0]})).json()[0]
         await http.patch(f"/v1/steps/{step['id']}/feedback", json={"feedback": "positive"})
         assert (await http.get(f"/v1/steps/{step['id']}")).json()["feedback"] == "positive"

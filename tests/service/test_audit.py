@@ -59,6 +59,37 @@ async def test_writes_by_both_ways_in_are_noted_with_who_and_what_and_no_words(d
     assert "Pavarotti" not in str(events)
 
 
+async def test_what_admins_do_names_whom_they_did_it_to(door: Door) -> None:
+    """By name too: a name is no id, and what it stands for may be gone by the time the log is read."""
+    async with door.client() as admin, door.http() as http:
+        bob = await admin.users.create("bob")
+        eve = (await http.post("/v1/admin/users", json={"name": "eve"})).json()["user"]["id"]
+        key = (await http.post("/v1/admin/keys", json={"user_id": "bob", "kind": "KEY_KIND_USER"})).json()["key"]["id"]
+        await admin.users.set_limits("bob", pb.Limits(live_turns=3))
+        await http.put("/v1/admin/users/bob/limits", json={"limits": {"live_turns": 2}})
+        await admin.users.update("bob", disabled=True)
+        _ = [piece async for piece in admin.users.export("bob")]
+        await http.get("/v1/admin/users/bob/export")
+        await http.post(f"/v1/admin/keys/{key}/rotate", json={})
+        await admin.users.delete("bob")
+        await http.delete("/v1/admin/users/eve")
+        done = [(event.action, set(event.resources)) for event in await _events(door)]
+    assert all(bob.id in whom or eve in whom for _, whom in done)
+    assert [action for action, _ in done] == [
+        "GatewayService/CreateUser",
+        "POST /v1/admin/users",
+        "POST /v1/admin/keys",
+        "GatewayService/SetLimits",
+        "PUT /v1/admin/users/{user_id}/limits",
+        "GatewayService/UpdateUser",
+        "GatewayService/ExportUser",
+        "GET /v1/admin/users/{user_id}/export",
+        "POST /v1/admin/keys/{key_id}/rotate",
+        "GatewayService/DeleteUser",
+        "DELETE /v1/admin/users/{user_id}",
+    ]
+
+
 async def test_the_chain_shows_what_was_altered_or_left_out(door: Door) -> None:
     async with door.client() as admin:
         for name in ("bob", "carol", "dave"):

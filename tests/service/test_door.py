@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,6 +76,14 @@ async def test_both_ways_in_speak_tls_and_nothing_else(
         async with grpc.aio.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(pem)) as channel:
             me = await GatewayServiceStub(channel).WhoAmI(pb.WhoAmIRequest(), metadata=METADATA, timeout=10)
             assert me.user.name == "default"
+        # The SDK by its environment alone.
+        named = {"TRIPTYCH_ADDRESS": f"https://localhost:{port}", "TRIPTYCH_API_KEY": FIRST_KEY}
+        roots = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": files["TRIPTYCH_TLS_CERT_FILE"]}
+        code = "from triptych import Triptych; print(Triptych.from_env().users.me().user.name)"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, env={**os.environ, **named, **roots}, stdout=asyncio.subprocess.PIPE
+        )
+        assert (await process.communicate())[0] == b"default\n"
         assert door.http_url.startswith("https://")
         trusted = ssl.create_default_context(cadata=pem.decode())
         url = door.http_url.replace("127.0.0.1", "localhost")

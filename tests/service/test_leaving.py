@@ -37,6 +37,8 @@ async def _user(door: Door, name: str) -> str:
         await client.turns.send(agent.id, WORDS)
         await client.providers.create("own", "https://1.1.1.1/v1", "sk-the-key-of-a-provider")
         await http.post(f"/v1/agents/{agent.id}/archival-memory", json={"text": WORDS})
+        await client.tools.create_client_tool("wire", WORDS, {"type": "object", "properties": {}})
+        await http.post("/v1/groups", json={"agent_ids": [agent.id], "description": WORDS})
     return key
 
 
@@ -72,8 +74,12 @@ async def test_an_export_holds_everything_of_the_user_and_nothing_of_others(door
         assert [each["text"] for each in files["messages"]] == [WORDS, f"ok: {WORDS}"]
         assert [each["text"] for each in files["passages"]] == [WORDS]
         assert WORDS in [each["value"] for each in files["blocks"]]
-        assert len(files["turns"]) == len(files["archives"]) == len(files["conversations"]) == 1
+        # The other conversation is the agent's in the group.
+        assert (len(files["turns"]), len(files["archives"]), len(files["conversations"])) == (1, 1, 2)
         assert [each["name"] for each in files["providers"]] == ["own"]
+        assert [each["name"] for each in files["tools"]] == ["wire"]
+        assert [each["value"] for each in files["block_revisions"]] == [WORDS]
+        assert [each["settings"]["description"] for each in files["groups"]] == [WORDS]
         assert "carol" not in str(files)
         assert "sk-the-key" not in str(files)
 
@@ -110,7 +116,7 @@ async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Do
         assert erasure.HasField("end_time")
         removed = dict(erasure.removed)
         assert (removed["core.agents"], removed["recall.messages"], removed["archival.passages"]) == (1, 6, 1)
-        assert (removed["core.identities"], removed["access.batches"], removed["access.groups"]) == (1, 2, 4)
+        assert (removed["core.identities"], removed["access.batches"], removed["access.groups"]) == (1, 2, 6)
         assert (removed["access.users"], removed["access.keys"], removed["core.model_providers"]) == (1, 1, 1)
         # Asked again, it is the same receipt.
         assert (await admin.users.delete(bob.id)).removed == erasure.removed

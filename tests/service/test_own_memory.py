@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,31 @@ async def test_what_was_said_and_what_is_known_are_found_again(door: Door) -> No
         assert len(monday.messages) >= 1
         assert not monday.facts
         assert not (await client.memory.search("Eva", conversation_id="tuesday")).messages
+
+
+async def test_a_history_in_openais_form_goes_in_as_it_is(door: Door) -> None:
+    shown = {"type": "image_url", "image_url": {"url": "https://example.org/eva.jpg"}}
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    history: list[dict[str, Any]] = [
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": [{"type": "text", "text": "This is Eva."}, shown]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "a sister", "tool_call_id": "c"},
+        {"role": "assistant", "content": "How lovely!"},
+    ]
+    kept = ["Be kind.", "This is Eva.", "a sister", "How lovely!"]
+    async with door.client() as client, door.http() as http:
+        added = await client.memory.add(history)
+        assert [message.text for message in added.messages] == kept
+        assert list(added.messages[1].image_urls) == ["https://example.org/eva.jpg"]
+        by_rest = (await http.post("/v1/memory/add", json={"messages": history})).json()["messages"]
+        assert [message["content"] for message in by_rest if isinstance(message["content"], str)] == [
+            kept[0],
+            *kept[2:],
+        ]
+        with pytest.raises(InvalidArgument, match="parts"):
+            await client.memory.add([{"role": "user", "content": [{"type": "input_audio"}]}])
+        assert (await http.post("/v1/memory/add", json={"messages": [{"content": None}]})).status_code == 422
 
 
 async def test_the_same_request_id_adds_once(door: Door) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from agent_service.stores.requests import digest
 from tests.support.door import ALL, Door, opened
 from tests.support.scripted_model import MODEL, ScriptedModel
 from triptych import ACCOUNT, AsyncTriptych
 from triptych.agent.v1 import provider_pb2
 from triptych.aio import TurnFailed
-from triptych.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
+from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from triptych.gateway.v1 import gateway_pb2
 from triptych.type.v1 import type_pb2
 
@@ -68,6 +69,44 @@ async def test_a_new_key_counts_from_the_next_call_and_a_deleted_provider_is_use
         await client.providers.delete(made.id)
         await _talk(client, "mine/m")
         assert (len(theirs.requests), len(model.requests)) == (2, 1)
+
+
+async def test_agents_without_a_model_use_the_users_default_then_the_accounts_then_the_servers(
+    door: Door, model: ScriptedModel, theirs: ScriptedModel
+) -> None:
+    bob_key = await door.new_user("bob")
+    async with door.client(user=ACCOUNT) as account, door.client(bob_key) as bob:
+        agent = await bob.agents.create()
+
+        async def asked() -> tuple[list[str], int]:
+            """Which of its models the providers' endpoint was asked for, and how often the server's was."""
+            theirs.reset()
+            model.reset()
+            await bob.turns.send(agent.id, "hello")
+            return [request["model"] for request in theirs.requests], len(model.requests)
+
+        assert await asked() == ([], 1)
+        house = await account.providers.create("house", theirs.url, KEY, default_model="small", is_default=True)
+        assert await asked() == (["small"], 0)
+        assert await bob.models.default() == "house/small"
+        mine = await bob.providers.create("mine", theirs.url, KEY, default_model="big")
+        assert await asked() == (["small"], 0)
+        await bob.providers.update(mine.id, is_default=True)
+        assert await asked() == (["big"], 0)
+        # A default of one's own takes the place of the one before.
+        other = await bob.providers.create("other", theirs.url, KEY, default_model="huge", is_default=True)
+        assert [(each.name, each.is_default) async for each in bob.providers.list()] == [
+            ("mine", False),
+            ("other", True),
+        ]
+        assert await asked() == (["huge"], 0)
+        await bob.providers.delete(other.id)
+        await account.providers.update(house.id, is_default=False)
+        assert await asked() == ([], 1)
+        # An agent that names a model keeps to it.
+        await bob.providers.update(mine.id, is_default=True)
+        assert await _talk(bob, MODEL) == "ok: hello"
+        assert len(model.requests) == 2
 
 
 async def test_a_kept_key_is_not_sent_to_another_url(door: Door, theirs: ScriptedModel) -> None:
@@ -160,6 +199,19 @@ async def test_no_key_is_in_an_answer_a_log_the_journal_or_the_store(
     assert KEY not in capsys.readouterr().out
     assert KEY.encode() not in exported
     assert not [file for file in _files(tmp_path) if KEY.encode() in file.read_bytes()]
+
+
+async def test_a_replay_is_known_without_a_hash_that_a_key_could_be_guessed_from(
+    door: Door, theirs: ScriptedModel, tmp_path: Path
+) -> None:
+    wanted = provider_pb2.Provider(name="mine", base_url=theirs.url, api_key="hunter2")
+    request = provider_pb2.CreateProviderRequest(provider=wanted, request_id="r")
+    async with door.client() as client:
+        made = await client.providers.create("mine", theirs.url, "hunter2", request_id="r")
+        assert await client.providers.create("mine", theirs.url, "hunter2", request_id="r") == made
+        with pytest.raises(FailedPrecondition):
+            await client.providers.create("mine", theirs.url, "hunter3", request_id="r")
+    assert not [file for file in _files(tmp_path) if digest(request).encode() in file.read_bytes()]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.door import Door, opened
+from tests.support.recall import eventually
 from tests.support.scripted_model import ScriptedModel
 from triptych.errors import ResourceExhausted
 
@@ -19,6 +20,12 @@ from triptych.errors import ResourceExhausted
 async def door(tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
     async with opened(tmp_path, capsys, model_url=model.url) as opened_door:
         yield opened_door
+
+
+@pytest.fixture
+def counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is counted whenever it is asked for, and not for a share of the time."""
+    monkeypatch.setattr("gateway.usage.book._COUNT_SHARE", 0)
 
 
 async def _user(door: Door, name: str, **limits: Any) -> str:
@@ -94,6 +101,40 @@ async def test_who_has_stored_enough_stores_no_more_and_still_reads(door: Door) 
         assert (refused.status_code, "stored bytes" in refused.json()["detail"]) == (429, True)
         assert (await http.get(f"/v1/archives/{archive_id}")).status_code == 200
         assert (await http.delete(f"/v1/archives/{archive_id}")).status_code == 204
+        # What was deleted counts no more.
+        made = await eventually(lambda: http.post("/v1/archives", json={"name": "b"}), lambda got: not got.is_error)
+        archive_id = made.json()["id"]
+        assert (await http.post(f"/v1/archives/{archive_id}/passages", json=fact)).status_code == 200
+
+
+@pytest.mark.usefixtures("counted_each_time")
+async def test_what_is_deleted_in_any_tier_is_no_longer_counted(door: Door, tmp_path: Path) -> None:
+    text = "ü" * 500
+    (tmp_path / "a.txt").write_text(text)
+    async with door.client() as client:
+
+        async def stored() -> int:
+            return (await client.users.usage()).stored_bytes
+
+        async def shrinks(before: int, by: int) -> int:
+            return await eventually(stored, lambda now: now <= before - by)
+
+        block = await client.blocks.create("notes", text)
+        agent = await client.agents.create("a", blocks={"human": text})
+        await client.turns.send(agent.id, text)
+        archive = await client.archives.create("b")
+        passages = await client.archives.insert(archive.id, [text])
+        document = (await client.documents.add(tmp_path / "a.txt", archive.id)).document
+        # All of it, each text in UTF-8: two blocks, the message and its answer, two passages; and little else.
+        full = await eventually(stored, lambda now: 6 * 1_000 <= now <= 9 * 1_000)
+        await client.archival.delete(passages[0].id)
+        full = await shrinks(full, 1_000)
+        await client.documents.delete(document.id)
+        full = await shrinks(full, 1_000)
+        await client.blocks.delete(block.id)
+        full = await shrinks(full, 1_000)
+        await client.agents.delete(agent.id)
+        await shrinks(full, 3_000)
 
 
 async def test_an_accounts_limits_hold_for_users_without_their_own_and_usage_survives_a_restart(
@@ -111,6 +152,7 @@ async def test_an_accounts_limits_hold_for_users_without_their_own_and_usage_sur
         assert again.json()["requests_today"] == "5"
 
 
+@pytest.mark.usefixtures("counted_each_time")
 async def test_documents_blocks_and_agents_count_as_stored_too(door: Door, tmp_path: Path) -> None:
     text, kept = "x" * 100, [0]
     (tmp_path / "a.txt").write_text(text)

@@ -209,6 +209,18 @@ async def test_sharing_by_rest(door: Door) -> None:
         assert [each["text"] for each in said["messages"]] == ["ok: hello"]
         listed = (await as_bob.get(f"/v1/shared-agents/{agent.id}/messages")).json()["messages"]
         assert [each["text"] for each in listed] == ["hello", "ok: hello"]
+        stream, again = f"/v1/shared-agents/{agent.id}/messages/stream", {"text": "more", "request_id": "one"}
+        events = (await as_bob.post(stream, json=again)).text.removeprefix("data: ").strip().split("\n\ndata: ")
+        assert events.pop() == "[DONE]"
+        sent = [json.loads(event) for event in events]
+        words = [each for each in sent if each["message_type"] == "assistant_message"]
+        assert "".join(each["content"] for each in words) == "ok: more"
+        # The same request follows the same turn, from where it was left.
+        last = max(each.get("seq_id") or 0 for each in sent)
+        rest = (await as_bob.post(stream, json={**again, "starting_after": last})).text
+        assert "assistant_message" not in rest
+        assert "end_turn" in rest
+        assert len((await as_bob.get(f"/v1/shared-agents/{agent.id}/messages")).json()["messages"]) == 4
         assert (await http.delete(f"/v1/agents/{agent.id}/shares/{bob}")).status_code == 200
         gone = await as_bob.post(f"/v1/shared-agents/{agent.id}/messages", json={"text": "hello"})
         assert gone.status_code == 404

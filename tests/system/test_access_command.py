@@ -56,6 +56,7 @@ def test_a_user_is_disabled_exported_and_erased(system: Up, tmp_path: Path) -> N
         _run(system, "users", "enable", "uma")
         assert http.get("/v1/agents").status_code == 200
     assert "requests_today" in _run(system, "users", "usage", "uma")
+    assert "stored_bytes: 2097152" in _run(system, "users", "limits", "uma", "--stored-mb", "2")
     archive = tmp_path / "uma.zip"
     _run(system, "users", "export", "uma", str(archive))
     with zipfile.ZipFile(archive) as opened:
@@ -101,3 +102,25 @@ def test_providers_are_made_rotated_and_deleted_for_oneself_and_for_the_account(
     _run(system, "providers", "delete", shared, "--account")
     _run(system, "providers", "delete", own)
     assert _run(system, "providers", "list") == ""
+
+
+def test_an_agent_is_shared_and_its_guest_talks_with_it(system: Up) -> None:
+    with system.http() as http:
+        agent_id = http.post("/v1/agents", json={"name": "desk"}).json()["id"]
+        http.post("/v1/admin/users", json={"name": "greta"})
+        made = http.post("/v1/admin/keys", json={"user_id": "greta", "kind": "KEY_KIND_USER"})
+        as_greta = {"TRIPTYCH_ADDRESS": system.ready["grpc_address"], "TRIPTYCH_API_KEY": made.json()["secret"]}
+        assert "shared with user-" in _run(system, "agents", "share", agent_id, "greta")
+        (line,) = _run(system, "agents", "shares", agent_id).splitlines()
+        user_id, conversation_id = line.split()
+        assert run("agents", "shared", environ=as_greta).stdout.split() == [agent_id, "desk"]
+        talked = run("chat", "--shared", "desk", stdin="good morning\n/history\n/memory\n", environ=as_greta)
+        assert talked.returncode == 0, talked.stderr
+        assert "ok: good morning" in talked.stdout
+        assert "user: good morning" in talked.stdout
+        assert "no command /memory" in talked.stdout
+        _run(system, "agents", "unshare", agent_id, user_id)
+        gone = run("chat", "--shared", "desk", environ=as_greta)
+        assert (gone.returncode, "no agent desk is shared with you" in gone.stderr) == (1, True)
+        kept = http.get(f"/v1/agents/{agent_id}/messages", params={"conversation_id": conversation_id}).json()
+        assert "good morning" in [message["content"] for message in kept]

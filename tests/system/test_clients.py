@@ -22,8 +22,10 @@ CLIENTS = ROOT / "clients"
 _GENERATE_SECONDS = 300
 _RUN_SECONDS = 240
 
+# Where CI runs, a machine that can't make them is a fault of the machine's.
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("npm") and shutil.which("go")), reason="npm (Node.js) and go make these clients; one is absent"
+    not (os.environ.get("CI") or (shutil.which("npm") and shutil.which("go"))),
+    reason="npm (Node.js) and go make these clients; one is absent",
 )
 
 

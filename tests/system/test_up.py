@@ -7,12 +7,13 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.scripted_model import ScriptedModel
-from tests.support.up import alive, run, up
+from tests.support.up import Up, alive, run, up
 
 
 def test_ready_json_is_private_and_complete_and_goes_with_the_system(tmp_path: Path, model: ScriptedModel) -> None:
@@ -103,24 +104,43 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage" in ended.stdout
 
 
-def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong_else(
-    tmp_path: Path, model: ScriptedModel
-) -> None:
-    with up(tmp_path, "--model-base-url", model.url):
-        environ = {"TRIPTYCH_MODEL_BASE_URL": model.url}
-        well = run("doctor", "--data", str(tmp_path), environ=environ)
-        assert well.returncode == 0, well.stdout
-        assert "the server answers" in well.stdout
-        ill = run("doctor", "--data", str(tmp_path), environ={"TRIPTYCH_MODEL_BASE_URL": "http://127.0.0.1:9/v1"})
-        assert ill.returncode == 1
-        assert "can't be reached" in ill.stdout
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
+    """A running system that no test here kills, and the address of its model."""
+    environ = {"TRIPTYCH_PYTHON_TOOLS": "on", "TRIPTYCH_RECALL_DSN": "sqlite:////nowhere/recall.db"}
+    model = ScriptedModel().start()
+    try:
+        with up(tmp_path_factory.mktemp("up"), "--model-base-url", model.url, environ=environ) as system:
+            yield system, model.url
+    finally:
+        model.stop()
 
 
-def test_keys_are_revoked_at_once(tmp_path: Path, model: ScriptedModel) -> None:
-    with up(tmp_path, "--model-base-url", model.url) as system:
-        key = system.new_user("carol")
-        with system.http(key) as http:
-            assert http.get("/v1/agents/").status_code == 200
-            listed = run("keys", "list", "carol", "--data", str(tmp_path)).stdout
-            assert run("keys", "revoke", listed.split()[0], "--data", str(tmp_path)).returncode == 0
-            assert http.get("/v1/agents/").status_code == 401
+def test_settings_reach_the_service_they_are_for_and_those_that_cannot_hold_are_named(settled: tuple[Up, str]) -> None:
+    system, _ = settled
+    with system.http() as http:
+        made = http.post("/v1/tools/", json={"source_code": 'def one() -> int:\n    """One."""\n    return 1\n'})
+        assert made.status_code == 200, made.text
+    assert [line.split()[0] for line in system.said if "has no effect" in line] == ["TRIPTYCH_RECALL_DSN"]
+
+
+def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong_else(settled: tuple[Up, str]) -> None:
+    system, model_url = settled
+    well = run("doctor", "--data", str(system.data), environ={"TRIPTYCH_MODEL_BASE_URL": model_url})
+    assert well.returncode == 0, well.stdout
+    assert "the server answers" in well.stdout
+    # What `up` was told is the server's to know.
+    assert "agents use the model" in run("doctor", "--data", str(system.data)).stdout
+    ill = run("doctor", "--data", str(system.data), environ={"TRIPTYCH_MODEL_BASE_URL": "http://127.0.0.1:9/v1"})
+    assert ill.returncode == 1
+    assert "can't be reached" in ill.stdout
+
+
+def test_keys_are_revoked_at_once(settled: tuple[Up, str]) -> None:
+    system, _ = settled
+    key = system.new_user("carol")
+    with system.http(key) as http:
+        assert http.get("/v1/agents/").status_code == 200
+        listed = run("keys", "list", "carol", "--data", str(system.data)).stdout
+        assert run("keys", "revoke", listed.split()[0], "--data", str(system.data)).returncode == 0
+        assert http.get("/v1/agents/").status_code == 401

@@ -187,6 +187,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/agents/{agent_id}/shares/{user_id}": Row(path={"agent_id": "{+lent}", "user_id": "{me}"}),
     "GET /v1/shared-agents/{agent_id}/messages": Row(path={"agent_id": "{lent}"}),
     "POST /v1/shared-agents/{agent_id}/messages": Row({"text": "hello"}, path={"agent_id": "{lent}"}),
+    "POST /v1/shared-agents/{agent_id}/messages/stream": Row({"text": "hello"}, path={"agent_id": "{lent}"}),
     # The door
     "POST /v1/admin/accounts": Row({"name": "n"}, status=(403,)),
     "GET /v1/admin/accounts": Row(status=(403,)),

@@ -139,7 +139,7 @@ ROWS: dict[str, Any] = {
     },
     "ArchivalService/GetPassage": {"passage_id": "{passage}"},
     "ArchivalService/ListPassages": {"archive_ids": ["{archive}"], "after_id": "{passage}"},
-    "ArchivalService/CountPassages": {"archive_ids": ["{archive}"]},
+    "ArchivalService/CountPassages": {"archive_ids": ["{archive}"], "measure": True},
     "ArchivalService/DeletePassage": {"passage_id": "{+passage}", "archive_ids": ["{archive}"]},
     "ArchivalService/SearchPassages": {"archive_ids": ["{archive}"], "query": "OWN-WORDS"},
     "ArchivalService/AddDocument": [
@@ -171,7 +171,7 @@ ROWS: dict[str, Any] = {
         "agent_id": "{agent}",
         "conversation_id": "{conversation}",
     },
-    "RecallService/CountMessages": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
+    "RecallService/CountMessages": {"agent_id": "{agent}", "conversation_id": "{conversation}", "measure": True},
     "RecallService/PurgeMessages": {"agent_id": "{+agent}", "request_id": "{uuid}"},
     # The last of them: what Ann appends under a foreign agent's id is hers, and would be found by those above.
     "RecallService/AppendMessages": {

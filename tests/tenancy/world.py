@@ -22,7 +22,7 @@ from tests.support import mcp_server
 from tests.support.door import ALL, FIRST_KEY, Door, announced
 from tests.support.mcp_server import TOKEN
 from tests.support.recall import eventually
-from tests.support.scripted_model import ScriptedModel
+from tests.support.scripted_model import MODEL, ScriptedModel
 from tests.support.stack import running
 from triptych import ACCOUNT
 from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2
@@ -51,18 +51,27 @@ METHODS: dict[str, MethodDescriptor] = {
 }
 CANARIES = {"ann": "ANNS-OWN-WORDS", "bob": "BOBS-OWN-WORDS", "cyd": "CYDS-OWN-WORDS"}
 
+# Named, so that no provider that a test makes the default takes its place.
+_MODEL = {"handle": MODEL}
 _SCHEMA = '{"type": "object", "properties": {}}'
 # How one of each kind is made: the RPC, its request, and where in the answer its id is.
 # In a template `{kind}` is the user's standing one, `{+kind}` one made for this, `{uuid}` random, `{words}` the user's.
 MAKING: dict[str, tuple[str, Any, str]] = {
     "agent": (
         "AgentService/CreateAgent",
-        {"agent": {"name": "{words}", "blocks": [{"label": "human", "value": "{words}"}], "tags": ["{words}"]}},
+        {
+            "agent": {
+                "name": "{words}",
+                "model": _MODEL,
+                "blocks": [{"label": "human", "value": "{words}"}],
+                "tags": ["{words}"],
+            }
+        },
         "agent.id",
     ),
     "sleeper": (
         "AgentService/CreateAgent",
-        {"agent": {"name": "{words}", "sleep_time": {"enabled": True, "every_turns": 1}}},
+        {"agent": {"name": "{words}", "model": _MODEL, "sleep_time": {"enabled": True, "every_turns": 1}}},
         "agent.id",
     ),
     "block": ("AgentService/CreateBlock", {"block": {"label": "notes", "value": "{words}"}}, "block.id"),
@@ -121,7 +130,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
         ],
         "document.id",
     ),
-    "reader": ("AgentService/CreateAgent", {"agent": {"name": "{words}", "archive_ids": ["{archive}"]}}, "agent.id"),
+    "reader": (
+        "AgentService/CreateAgent",
+        {"agent": {"name": "{words}", "model": _MODEL, "archive_ids": ["{archive}"]}},
+        "agent.id",
+    ),
     "own_tool": (
         "AgentService/CreateTool",
         {"tool": {"name": "t-{uuid}", "description": "{words}", "json_schema": _SCHEMA}},
@@ -139,7 +152,11 @@ MAKING: dict[str, tuple[str, Any, str]] = {
     ),
     "server_tool": ("AgentService/ListTools", {"mcp_server_id": "{server}"}, "tools.id"),
     "equipped": ("AgentService/AttachTool", {"agent_id": "{+agent}", "tool_id": "{server_tool}"}, "agent.id"),
-    "based": ("AgentService/CreateAgent", {"agent": {"name": "{words}"}, "include_base_tools": True}, "agent.id"),
+    "based": (
+        "AgentService/CreateAgent",
+        {"agent": {"name": "{words}", "model": _MODEL}, "include_base_tools": True},
+        "agent.id",
+    ),
     # An agent that the user may talk with as its guests do.
     "lent": ("SharingService/ShareAgent", {"agent_id": "{+agent}", "user_id": "{me}"}, "share.agent_id"),
     # What the account shares.

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from servicekit.settings import Environment
-from triptych.environment import BadEnvironment
+from triptych.cli.up.plan import passed_on, without_effect
+from triptych.environment import VARIABLES, BadEnvironment
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,40 @@ def test_rest_is_not_served_on_a_unix_socket() -> None:
         Environment({"TRIPTYCH_GATEWAY_HTTP_LISTEN": "unix:/tmp/x"}).listen(
             "TRIPTYCH_GATEWAY_HTTP_LISTEN", sockets=False
         )
+
+
+def test_up_passes_every_setting_on_but_those_it_makes_itself() -> None:
+    """A new setting must be passed on (`triptych/cli/up/plan.py`), or be named here."""
+    assert without_effect(VARIABLES) == [
+        "TRIPTYCH_AGENT_ADDRESS",
+        "TRIPTYCH_AGENT_ADVERTISED",
+        "TRIPTYCH_AGENT_DSN",
+        "TRIPTYCH_AGENT_LISTEN",
+        "TRIPTYCH_AGENT_SIGNING_KEY_FILE",
+        "TRIPTYCH_AGENT_VERIFY_KEY_FILE",
+        "TRIPTYCH_ARCHIVAL_ADDRESS",
+        "TRIPTYCH_ARCHIVAL_DSN",
+        "TRIPTYCH_ARCHIVAL_INDEX",
+        "TRIPTYCH_ARCHIVAL_LISTEN",
+        "TRIPTYCH_FIRST_KEY_FILE",
+        "TRIPTYCH_GATEWAY_DSN",
+        "TRIPTYCH_GATEWAY_GRPC_LISTEN",
+        "TRIPTYCH_GATEWAY_HTTP_LISTEN",
+        "TRIPTYCH_GATEWAY_SIGNING_KEY_FILE",
+        "TRIPTYCH_GATEWAY_VERIFY_KEY_FILE",
+        "TRIPTYCH_RECALL_ADDRESS",
+        "TRIPTYCH_RECALL_DSN",
+        "TRIPTYCH_RECALL_LISTEN",
+        "TRIPTYCH_TLS_CERT_FILE",
+        "TRIPTYCH_TLS_KEY_FILE",
+    ]
+
+
+def test_up_passes_on_the_keys_that_a_file_of_endpoints_names(tmp_path: Path) -> None:
+    file = tmp_path / "endpoints.json"
+    file.write_text('{"groq": {"base_url": "https://example.org/v1", "api_key_variable": "GROQ_API_KEY"}, "x": 1}')
+    environ = {"TRIPTYCH_MODEL_ENDPOINTS": str(file), "GROQ_API_KEY": "sesame", "OTHER_KEY": "of another program"}
+    assert not {"GROQ_API_KEY", "OTHER_KEY"} & set(passed_on("agent_service", environ)), "a file that is none"
+    file.write_text('{"groq": {"base_url": "https://example.org/v1", "api_key_variable": "GROQ_API_KEY"}}')
+    assert passed_on("agent_service", environ) == {key: environ[key] for key in environ if key != "OTHER_KEY"}
+    assert not passed_on("gateway", environ)

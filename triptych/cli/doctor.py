@@ -21,7 +21,7 @@ from triptych.cli.errors import CommandError
 from triptych.cli.up import data_dir
 from triptych.cli.up.command import GRPC_PORT, HTTP_PORT
 from triptych.cli.up.data_dir import DataDir
-from triptych.cli.up.model import ModelChoice, choose
+from triptych.cli.up.model import LOCAL_MODEL, ModelChoice, choose
 from triptych.environment import BadEnvironment
 from triptych.errors import TriptychError
 
@@ -69,7 +69,7 @@ def examine(data: Path) -> Iterator[Finding]:
         yield Finding(Verdict.OK, f"nothing is running on {directory.path}")
         yield _port("REST", HTTP_PORT, "--http-port")
         yield _port("gRPC", GRPC_PORT, "--grpc-port")
-    yield _model()
+    yield _model(directory.path if running is not None else None)
 
 
 def _python() -> Finding:
@@ -133,14 +133,30 @@ def _port(what: str, port: int, option: str) -> Finding:
     return Finding(Verdict.OK, f"port {port} ({what}) is free")
 
 
-def _model() -> Finding:
+def _model(running: Path | None) -> Finding:
+    """`running`: the directory of a system that is up, which may have been told of a model that is not told here."""
     try:
         chosen = choose("", "", "", os.environ)
     except CommandError as error:
         return Finding(Verdict.FAIL, str(error))
+    if chosen.weights is not None and running is not None:
+        return _served(running)
     if chosen.weights is not None:
         return Finding(Verdict.WARN, "no model is configured: `up` will use a small local one, for trying out only")
     return _endpoint(chosen)
+
+
+def _served(path: Path) -> Finding:
+    try:
+        with client(path, None, None) as triptych:
+            default, listed = triptych.models.default(), triptych.models.list()
+    except TriptychError as error:
+        return Finding(Verdict.FAIL, f"which model the running server uses is not known ({error.message})")
+    if not listed:
+        return Finding(Verdict.FAIL, f"the running server's model does not answer; see {path / 'logs'}")
+    if default == LOCAL_MODEL:
+        return Finding(Verdict.WARN, "the running server uses the small local model, which is for trying out only")
+    return Finding(Verdict.OK, f"the running server's agents use the model {default}")
 
 
 def _endpoint(chosen: ModelChoice) -> Finding:

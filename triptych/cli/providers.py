@@ -21,6 +21,7 @@ def create(
     key: Key,
     model: Annotated[list[str] | None, typer.Option(help="A model that may be used; default: all.")] = None,
     default_model: Annotated[str, typer.Option(help="The model that the handle `NAME/` means.")] = "",
+    default: Annotated[bool, typer.Option("--default", help="For agents without a model of their own.")] = False,
     account: ForAccount = False,
     data: Data = None,
     address: Address = None,
@@ -28,16 +29,34 @@ def create(
 ) -> None:
     """Make a provider and print its id."""
     with client(data, address, api_key, for_account=account) as triptych:
-        made = triptych.providers.create(name, base_url, key, models=model or (), default_model=default_model)
+        made = triptych.providers.create(
+            name, base_url, key, models=model or (), default_model=default_model, is_default=default
+        )
         typer.echo(made.id)
+
+
+@app.command()
+def default(
+    provider_id: ProviderId,
+    off: Annotated[bool, typer.Option("--off", help="No more: the account's, or the server's endpoint is.")] = False,
+    account: ForAccount = False,
+    data: Data = None,
+    address: Address = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Use a provider for agents without a model of their own."""
+    with client(data, address, api_key, for_account=account) as triptych:
+        changed = triptych.providers.update(provider_id, is_default=not off)
+        typer.echo(f"{changed.name} is {'not ' if off else ''}the default")
 
 
 @app.command("list")
 def list_providers(data: Data = None, address: Address = None, api_key: ApiKey = None) -> None:
-    """Print each provider's id, name, URL, the end of its key, and whether it is the account's."""
+    """Print each provider's id, name, URL, the end of its key, whether it is the default, and the account's."""
     with client(data, address, api_key) as triptych:
         for provider in (*triptych.providers.list(), *triptych.providers.list(shared=True)):
             owner = "  (the account's)" if provider.shared else ""
+            owner = ("  default" if provider.is_default else "") + owner
             hint = f"…{provider.api_key_hint}" if provider.api_key_hint else "-"
             typer.echo(f"{provider.id}  {provider.name}  {provider.base_url}  {hint}{owner}")
 

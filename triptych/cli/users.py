@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from triptych.cli.connect import Address, ApiKey, Data, client
+from triptych.gateway.v1.gateway_pb2 import Limits
+
+_MIB = 1024 * 1024
 
 app = typer.Typer(help="Users of the account (needs an admin key).", no_args_is_help=True)
 
@@ -77,7 +80,8 @@ def delete(
     with client(data, address, api_key) as triptych:
         erasure = triptych.users.delete(user)
         for kind, count in sorted(erasure.removed.items()):
-            typer.echo(f"{kind}: {count}")
+            if count:
+                typer.echo(f"{kind}: {count:,}")
         typer.echo(f"{erasure.id}: {'done' if erasure.HasField('end_time') else 'goes on'}")
 
 
@@ -86,3 +90,29 @@ def usage(user: User, data: Data = None, address: Address = None, api_key: ApiKe
     """Print what a user has used, and what it may."""
     with client(data, address, api_key) as triptych:
         typer.echo(triptych.users.usage(user))
+
+
+@app.command()
+def limits(
+    user: Annotated[
+        str, typer.Argument(help="The user's name or id; without: each user that has none of its own.")
+    ] = "",
+    requests_per_second: Annotated[float, typer.Option(min=0, help="Requests in a second.")] = 0,
+    live_turns: Annotated[int, typer.Option(min=0, help="Turns under way at once.")] = 0,
+    tokens_per_day: Annotated[int, typer.Option(min=0, help="Model tokens in a day (UTC).")] = 0,
+    stored_mb: Annotated[float, typer.Option(min=0, help="MiB that may be stored.")] = 0,
+    data: Data = None,
+    address: Address = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Set a user's limits, or the account's, in place of those before. What is not given is not set."""
+    wanted = Limits(
+        requests_per_second=requests_per_second,
+        live_turns=live_turns,
+        tokens_per_day=tokens_per_day,
+        stored_bytes=int(stored_mb * _MIB),
+    )
+    with client(data, address, api_key) as triptych:
+        triptych.users.set_limits(user, wanted)
+        if user:
+            typer.echo(triptych.users.usage(user).limits)

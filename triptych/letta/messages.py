@@ -42,7 +42,7 @@ def paired(messages: Sequence[Message]) -> Iterable[Message]:
         calls = [call for call in message.tool_calls if call.id in answers]
         del message.tool_calls[:]
         message.tool_calls.extend(calls)
-        if message.text or message.reasoning or calls:
+        if message.text or message.reasoning or message.image_urls or calls:
             yield message
         for call in calls:
             answers[call.id].tool_return.name = call.name

@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.errors import InvalidArgument
+from triptych.letta import images
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -23,14 +24,21 @@ _ROLES = {
 }
 
 
-def as_message(given: Mapping[str, str] | Message) -> Message:
-    """`{"role": …, "content": …, "name": …}`; without a role it is the user's. Raises: InvalidArgument."""
+def as_message(given: Mapping[str, Any] | Message) -> Message:
+    """`{"role": …, "content": …, "name": …}`; without a role it is the user's. Raises: InvalidArgument.
+
+    `content`: a text, or parts with texts and images, as of the OpenAI chat format.
+    """
     if isinstance(given, Message):
         return given
     role = given.get("role", "user")
     if role not in _ROLES:
         raise InvalidArgument.of("role", f"must be of {', '.join(_ROLES)}")
-    return Message(role=_ROLES[role], text=given.get("content") or "", name=given.get("name") or "")
+    try:
+        text, urls = images.read(given.get("content"))
+    except ValueError as error:
+        raise InvalidArgument.of("content", str(error)) from None
+    return Message(role=_ROLES[role], text=text, image_urls=urls, name=given.get("name") or "")
 
 
 def struct(values: Mapping[str, Any] | None) -> Struct | None:

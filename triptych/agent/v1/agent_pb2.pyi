@@ -683,6 +683,7 @@ class Conversation(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     FORKED_FROM_ID_FIELD_NUMBER: _builtins.int
+    GUEST_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`conv-<uuid>`."""
     agent_id: _builtins.str
@@ -692,6 +693,8 @@ class Conversation(_message.Message):
     title: _builtins.str
     forked_from_id: _builtins.str
     """The conversation that it was forked from; it may be gone."""
+    guest_id: _builtins.str
+    """The user whose conversation it is, with an agent that is or was shared with it. Empty: the owner's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -710,10 +713,11 @@ class Conversation(_message.Message):
         title: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
         forked_from_id: _builtins.str = ...,
+        guest_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "forked_from_id", b"forked_from_id", "id", b"id", "metadata", b"metadata", "summary", b"summary", "summary_through", b"summary_through", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "create_time", b"create_time", "forked_from_id", b"forked_from_id", "guest_id", b"guest_id", "id", b"id", "metadata", b"metadata", "summary", b"summary", "summary_through", b"summary_through", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from triptych.type.v1 import type_pb2 as triptych_dot_type_dot_v1_dot_type__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n triptych/agent/v1/provider.proto\x12\x11triptych.agent.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btriptych/type/v1/type.proto\"\xf6\x01\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x04 \x01(\t\x12\x14\n\x0c\x61pi_key_hint\x18\x05 \x01(\t\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x15\n\rdefault_model\x18\x07 \x01(\t\x12\x0e\n\x06shared\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x15\x43reateProviderRequest\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"G\n\x16\x43reateProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\")\n\x12GetProviderRequest\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\"D\n\x13GetProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\"y\n\x14ListProvidersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x05order\x18\x03 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12\x0e\n\x06shared\x18\x04 \x01(\x08\"`\n\x15ListProvidersResponse\x12.\n\tproviders\x18\x01 \x03(\x0b\x32\x1b.triptych.agent.v1.Provider\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x15UpdateProviderRequest\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"G\n\x16UpdateProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\"@\n\x15\x44\x65leteProviderRequest\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteProviderResponse2\x88\x04\n\x0fProviderService\x12\x65\n\x0e\x43reateProvider\x12(.triptych.agent.v1.CreateProviderRequest\x1a).triptych.agent.v1.CreateProviderResponse\x12\\\n\x0bGetProvider\x12%.triptych.agent.v1.GetProviderRequest\x1a&.triptych.agent.v1.GetProviderResponse\x12\x62\n\rListProviders\x12\'.triptych.agent.v1.ListProvidersRequest\x1a(.triptych.agent.v1.ListProvidersResponse\x12\x65\n\x0eUpdateProvider\x12(.triptych.agent.v1.UpdateProviderRequest\x1a).triptych.agent.v1.UpdateProviderResponse\x12\x65\n\x0e\x44\x65leteProvider\x12(.triptych.agent.v1.DeleteProviderRequest\x1a).triptych.agent.v1.DeleteProviderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n triptych/agent/v1/provider.proto\x12\x11triptych.agent.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btriptych/type/v1/type.proto\"\x8a\x02\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x04 \x01(\t\x12\x14\n\x0c\x61pi_key_hint\x18\x05 \x01(\t\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x15\n\rdefault_model\x18\x07 \x01(\t\x12\x0e\n\x06shared\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_default\x18\x0b \x01(\x08\"Z\n\x15\x43reateProviderRequest\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"G\n\x16\x43reateProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\")\n\x12GetProviderRequest\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\"D\n\x13GetProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\"y\n\x14ListProvidersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x05order\x18\x03 \x01(\x0e\x32\x1b.triptych.type.v1.SortOrder\x12\x0e\n\x06shared\x18\x04 \x01(\x08\"`\n\x15ListProvidersResponse\x12.\n\tproviders\x18\x01 \x03(\x0b\x32\x1b.triptych.agent.v1.Provider\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x15UpdateProviderRequest\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"G\n\x16UpdateProviderResponse\x12-\n\x08provider\x18\x01 \x01(\x0b\x32\x1b.triptych.agent.v1.Provider\"@\n\x15\x44\x65leteProviderRequest\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteProviderResponse2\x88\x04\n\x0fProviderService\x12\x65\n\x0e\x43reateProvider\x12(.triptych.agent.v1.CreateProviderRequest\x1a).triptych.agent.v1.CreateProviderResponse\x12\\\n\x0bGetProvider\x12%.triptych.agent.v1.GetProviderRequest\x1a&.triptych.agent.v1.GetProviderResponse\x12\x62\n\rListProviders\x12\'.triptych.agent.v1.ListProvidersRequest\x1a(.triptych.agent.v1.ListProvidersResponse\x12\x65\n\x0eUpdateProvider\x12(.triptych.agent.v1.UpdateProviderRequest\x1a).triptych.agent.v1.UpdateProviderResponse\x12\x65\n\x0e\x44\x65leteProvider\x12(.triptych.agent.v1.DeleteProviderRequest\x1a).triptych.agent.v1.DeleteProviderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,27 +35,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.agent.v1.provider_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROVIDER']._serialized_start=152
-  _globals['_PROVIDER']._serialized_end=398
-  _globals['_CREATEPROVIDERREQUEST']._serialized_start=400
-  _globals['_CREATEPROVIDERREQUEST']._serialized_end=490
-  _globals['_CREATEPROVIDERRESPONSE']._serialized_start=492
-  _globals['_CREATEPROVIDERRESPONSE']._serialized_end=563
-  _globals['_GETPROVIDERREQUEST']._serialized_start=565
-  _globals['_GETPROVIDERREQUEST']._serialized_end=606
-  _globals['_GETPROVIDERRESPONSE']._serialized_start=608
-  _globals['_GETPROVIDERRESPONSE']._serialized_end=676
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=678
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=799
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=801
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=897
-  _globals['_UPDATEPROVIDERREQUEST']._serialized_start=900
-  _globals['_UPDATEPROVIDERREQUEST']._serialized_end=1039
-  _globals['_UPDATEPROVIDERRESPONSE']._serialized_start=1041
-  _globals['_UPDATEPROVIDERRESPONSE']._serialized_end=1112
-  _globals['_DELETEPROVIDERREQUEST']._serialized_start=1114
-  _globals['_DELETEPROVIDERREQUEST']._serialized_end=1178
-  _globals['_DELETEPROVIDERRESPONSE']._serialized_start=1180
-  _globals['_DELETEPROVIDERRESPONSE']._serialized_end=1204
-  _globals['_PROVIDERSERVICE']._serialized_start=1207
-  _globals['_PROVIDERSERVICE']._serialized_end=1727
+  _globals['_PROVIDER']._serialized_end=418
+  _globals['_CREATEPROVIDERREQUEST']._serialized_start=420
+  _globals['_CREATEPROVIDERREQUEST']._serialized_end=510
+  _globals['_CREATEPROVIDERRESPONSE']._serialized_start=512
+  _globals['_CREATEPROVIDERRESPONSE']._serialized_end=583
+  _globals['_GETPROVIDERREQUEST']._serialized_start=585
+  _globals['_GETPROVIDERREQUEST']._serialized_end=626
+  _globals['_GETPROVIDERRESPONSE']._serialized_start=628
+  _globals['_GETPROVIDERRESPONSE']._serialized_end=696
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=698
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=819
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=821
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=917
+  _globals['_UPDATEPROVIDERREQUEST']._serialized_start=920
+  _globals['_UPDATEPROVIDERREQUEST']._serialized_end=1059
+  _globals['_UPDATEPROVIDERRESPONSE']._serialized_start=1061
+  _globals['_UPDATEPROVIDERRESPONSE']._serialized_end=1132
+  _globals['_DELETEPROVIDERREQUEST']._serialized_start=1134
+  _globals['_DELETEPROVIDERREQUEST']._serialized_end=1198
+  _globals['_DELETEPROVIDERRESPONSE']._serialized_start=1200
+  _globals['_DELETEPROVIDERRESPONSE']._serialized_end=1224
+  _globals['_PROVIDERSERVICE']._serialized_start=1227
+  _globals['_PROVIDERSERVICE']._serialized_end=1747
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class Provider(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`provider-<uuid>`."""
     name: _builtins.str
@@ -48,6 +49,10 @@ class Provider(_message.Message):
     default_model: _builtins.str
     shared: _builtins.bool
     """Whether it is the account's."""
+    is_default: _builtins.bool
+    """Agents without a model of their own use it: a user's own before its account's before the server's endpoint. Of an
+    owner's providers at most one is; making one the default takes it from the other.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models that may be used of it. Empty: all that its endpoint has."""
@@ -69,10 +74,11 @@ class Provider(_message.Message):
         shared: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        is_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "api_key_hint", b"api_key_hint", "base_url", b"base_url", "create_time", b"create_time", "default_model", b"default_model", "id", b"id", "models", b"models", "name", b"name", "shared", b"shared", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "api_key_hint", b"api_key_hint", "base_url", b"base_url", "create_time", b"create_time", "default_model", b"default_model", "id", b"id", "is_default", b"is_default", "models", b"models", "name", b"name", "shared", b"shared", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,7 +232,7 @@ class UpdateProviderRequest(_message.Message):
     def provider(self) -> Global___Provider: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of: name, base_url, api_key, models, default_model. With a new base_url comes a new api_key, so that nobody who may
+        """Of: name, base_url, api_key, models, default_model, is_default. With a new base_url comes a new api_key, so that nobody who may
         write here gets the key that is kept sent to a place of their choosing.
         """
 

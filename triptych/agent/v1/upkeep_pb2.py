@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etriptych/agent/v1/upkeep.proto\x12\x11triptych.agent.v1\"&\n\x10PurgeUserRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x87\x01\n\x11PurgeUserResponse\x12\x42\n\x07removed\x18\x01 \x03(\x0b\x32\x31.triptych.agent.v1.PurgeUserResponse.RemovedEntry\x1a.\n\x0cRemovedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32g\n\rUpkeepService\x12V\n\tPurgeUser\x12#.triptych.agent.v1.PurgeUserRequest\x1a$.triptych.agent.v1.PurgeUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etriptych/agent/v1/upkeep.proto\x12\x11triptych.agent.v1\"&\n\x10PurgeUserRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x87\x01\n\x11PurgeUserResponse\x12\x42\n\x07removed\x18\x01 \x03(\x0b\x32\x31.triptych.agent.v1.PurgeUserResponse.RemovedEntry\x1a.\n\x0cRemovedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x19\n\x17\x43ountStoredBytesRequest\"0\n\x18\x43ountStoredBytesResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x03\x32\xd4\x01\n\rUpkeepService\x12V\n\tPurgeUser\x12#.triptych.agent.v1.PurgeUserRequest\x1a$.triptych.agent.v1.PurgeUserResponse\x12k\n\x10\x43ountStoredBytes\x12*.triptych.agent.v1.CountStoredBytesRequest\x1a+.triptych.agent.v1.CountStoredBytesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PURGEUSERRESPONSE']._serialized_end=229
   _globals['_PURGEUSERRESPONSE_REMOVEDENTRY']._serialized_start=183
   _globals['_PURGEUSERRESPONSE_REMOVEDENTRY']._serialized_end=229
-  _globals['_UPKEEPSERVICE']._serialized_start=231
-  _globals['_UPKEEPSERVICE']._serialized_end=334
+  _globals['_COUNTSTOREDBYTESREQUEST']._serialized_start=231
+  _globals['_COUNTSTOREDBYTESREQUEST']._serialized_end=256
+  _globals['_COUNTSTOREDBYTESRESPONSE']._serialized_start=258
+  _globals['_COUNTSTOREDBYTESRESPONSE']._serialized_end=306
+  _globals['_UPKEEPSERVICE']._serialized_start=309
+  _globals['_UPKEEPSERVICE']._serialized_end=521
 # @@protoc_insertion_point(module_scope)

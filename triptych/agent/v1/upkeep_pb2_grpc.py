@@ -40,6 +40,11 @@ class UpkeepServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserResponse.FromString,
                 _registered_method=True)
+        self.CountStoredBytes = channel.unary_unary(
+                '/triptych.agent.v1.UpkeepService/CountStoredBytes',
+                request_serializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesResponse.FromString,
+                _registered_method=True)
 
 
 class UpkeepServiceServicer(object):
@@ -54,6 +59,13 @@ class UpkeepServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountStoredBytes(self, request, context):
+        """How much of the user's own is kept here, as it is now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UpkeepServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +73,11 @@ def add_UpkeepServiceServicer_to_server(servicer, server):
                     servicer.PurgeUser,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserResponse.SerializeToString,
+            ),
+            'CountStoredBytes': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountStoredBytes,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +108,33 @@ class UpkeepService(object):
             '/triptych.agent.v1.UpkeepService/PurgeUser',
             triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_upkeep__pb2.PurgeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountStoredBytes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.UpkeepService/CountStoredBytes',
+            triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_upkeep__pb2.CountStoredBytesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class UpkeepServiceStub:
     """Deletes all that the user has here: agents, blocks, conversations, turns. What they have left in the other tiers
     is not its matter. A replay finds nothing left, and says so.
     """
+    CountStoredBytes: _aio.UnaryUnaryMultiCallable[_upkeep_pb2.CountStoredBytesRequest, _upkeep_pb2.CountStoredBytesResponse]
+    """How much of the user's own is kept here, as it is now."""
 
 class UpkeepServiceServicer(metaclass=_abc_1.ABCMeta):
     """For the gateway's own work. It is not forwarded: no caller from outside reaches it."""
@@ -33,5 +35,13 @@ class UpkeepServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes all that the user has here: agents, blocks, conversations, turns. What they have left in the other tiers
         is not its matter. A replay finds nothing left, and says so.
         """
+
+    @_abc_1.abstractmethod
+    def CountStoredBytes(
+        self,
+        request: _upkeep_pb2.CountStoredBytesRequest,
+        context: _aio.ServicerContext[_upkeep_pb2.CountStoredBytesRequest, _abc.Awaitable[_upkeep_pb2.CountStoredBytesResponse]],
+    ) -> _abc.Awaitable[_upkeep_pb2.CountStoredBytesResponse]:
+        """How much of the user's own is kept here, as it is now."""
 
 def add_UpkeepServiceServicer_to_server(servicer: UpkeepServiceServicer, server: _aio.Server) -> None: ...

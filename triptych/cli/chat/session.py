@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from triptych.agent.v1.agent_pb2 import Agent
+from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.cli.chat.screen import Screen
 from triptych.client import Triptych
 from triptych.errors import TriptychError
@@ -28,18 +29,11 @@ def find_or_create(client: Triptych, name: str) -> tuple[Agent, bool]:
     return client.agents.create(name, blocks=blocks), True
 
 
-class Session:
-    def __init__(self, client: Triptych, agent: Agent, screen: Screen) -> None:
-        self._client, self._agent, self._screen = client, agent, screen
-        self._conversation_id = ""
-        self._commands: dict[str, Callable[[str], None]] = {
-            "/memory": self._memory,
-            "/recall": self._recall,
-            "/archival": self._archival,
-            "/context": self._context,
-            "/new": self._new,
-            "/help": lambda _: self._screen.note(HELP),
-        }
+class Talk:
+    """Lines that are typed: commands by name, anything else is said to the agent."""
+
+    def __init__(self, screen: Screen, commands: Mapping[str, Callable[[str], None]]) -> None:
+        self._screen, self._commands = screen, commands
 
     def handle(self, line: str) -> bool:
         """Does what the line says; false to leave. Errors are shown, and the chat goes on."""
@@ -67,18 +61,49 @@ class Session:
         turn_id = ""
         self._screen.wait()
         try:
-            events = self._client.turns.stream(self._agent.id, text, conversation_id=self._conversation_id)
-            for event in events:
+            for event in self._events(text):
                 turn_id = event.turn_id
                 if not event.HasField("accepted"):
                     self._screen.stop_waiting()
                 self._screen.event(event)
         except KeyboardInterrupt:
-            if turn_id:
-                self._client.turns.cancel(turn_id)
-            self._screen.note("\n  (stopped)")
+            self._screen.note(f"\n  ({self._stopped(turn_id)})")
         finally:
             self._screen.stop_waiting()
+
+    def _events(self, text: str) -> Iterator[TurnEvent]:
+        raise NotImplementedError
+
+    def _stopped(self, turn_id: str) -> str:
+        """Does what there is to do when the user has had enough of an answer; gives what to say of it."""
+        raise NotImplementedError
+
+
+class Session(Talk):
+    """With an agent of the user's own."""
+
+    def __init__(self, client: Triptych, agent: Agent, screen: Screen) -> None:
+        self._client, self._agent = client, agent
+        self._conversation_id = ""
+        super().__init__(
+            screen,
+            {
+                "/memory": self._memory,
+                "/recall": self._recall,
+                "/archival": self._archival,
+                "/context": self._context,
+                "/new": self._new,
+                "/help": lambda _: self._screen.note(HELP),
+            },
+        )
+
+    def _events(self, text: str) -> Iterator[TurnEvent]:
+        return self._client.turns.stream(self._agent.id, text, conversation_id=self._conversation_id)
+
+    def _stopped(self, turn_id: str) -> str:
+        if turn_id:
+            self._client.turns.cancel(turn_id)
+        return "stopped"
 
     def _memory(self, _: str) -> None:
         for block in self._client.agents.get(self._agent.id).blocks:

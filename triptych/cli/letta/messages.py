@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from letta_client.types.agents import Message as Shown
 
+from triptych.letta import images
 from triptych.letta.messages import paired, unpacked
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
@@ -56,6 +57,7 @@ def _made(parts: list[Any]) -> Iterator[Message]:
         if kind in ("user_message", "system_message"):
             message.role = type_pb2.ROLE_USER if kind == "user_message" else type_pb2.ROLE_SYSTEM
             message.text, message.name = unpacked(_text(part.content)) or "", part.name or ""
+            message.image_urls.extend(_images(part.content))
         elif kind == "assistant_message":
             message.role = type_pb2.ROLE_ASSISTANT
             message.text = "\n".join(filter(None, [message.text, _text(part.content)]))
@@ -67,7 +69,7 @@ def _made(parts: list[Any]) -> Iterator[Message]:
             message.tool_calls.extend(_calls(part, {call.id for call in message.tool_calls}))
         elif kind in ("tool_return_message", "approval_response_message"):
             answers.extend(_answers(part))
-    if message.role and (message.text or message.reasoning or message.tool_calls):
+    if message.role and (message.text or message.reasoning or message.tool_calls or message.image_urls):
         yield message
     yield from answers
 
@@ -100,10 +102,16 @@ def _answers(part: Any) -> Iterator[Message]:
 
 
 def _text(content: Any) -> str:
-    """Text parts; what is no text (an image) is left out."""
+    """The text parts."""
     if isinstance(content, str):
         return content
     return "\n".join(text for part in content or [] if (text := getattr(part, "text", None)))
+
+
+def _images(content: Any) -> list[str]:
+    """Those that are in the message, or that it says where they are; not those that only the server there has."""
+    parts = content if isinstance(content, list) else []
+    return [url for part in parts if part.type == "image" and (url := images.url_of(part.model_dump()))]
 
 
 def _stamp(part: Any) -> Timestamp:

@@ -73,6 +73,7 @@ class Mover:
         for moved in self.report.agents:
             self._count(moved)
         self.telling.done(len(agents), len(agents))
+        self.report.not_brought = self.source.not_brought()
         return self.report
 
     def _known(self, items: Iterable[Any]) -> dict[str, Any]:

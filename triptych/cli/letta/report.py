@@ -33,6 +33,8 @@ class Report:
     agents: list[Moved] = field(default_factory=list)
     # What can't be here → why.
     left_out: dict[str, str] = field(default_factory=dict)
+    # How many there are of what is never brought.
+    not_brought: dict[str, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -50,3 +52,12 @@ class Report:
         console.print(table, markup=False)
         for name, why in self.left_out.items():
             console.print(f"left out: {name}: {why}", markup=False)
+        counted = [f"{count:,} {_of_many(kind, count)}" for kind, count in self.not_brought.items() if count]
+        if counted:
+            console.print(f"not brought: {', '.join(counted)} (docs/letta-programs.md says what to do)", markup=False)
+
+
+def _of_many(kind: str, count: int) -> str:
+    if count == 1:
+        return kind
+    return f"{kind.removesuffix('y')}ies" if kind.endswith("y") else f"{kind}s"

@@ -64,6 +64,22 @@ class Source:
             yield from page
             after = page[-1].id
 
+    def not_brought(self) -> dict[str, int]:
+        """How many there are of what an import leaves there."""
+        folders = self._optional(self._client.folders.list)
+        files = [len(self._optional(partial(self._client.folders.files.list, folder.id))) for folder in folders]
+        return {
+            "file": sum(files),
+            "identity": self._counted("/v1/identities/count"),
+            "group": self._counted("/v1/groups/count"),
+            "MCP server": len(self._optional(self._client.mcp_servers.list)),
+        }
+
+    def _counted(self, path: str) -> int:
+        """What an endpoint counts for which letta-client has no method; 0 if the server does not have it."""
+        (count,) = self._optional(lambda: [self._client.get(path, cast_to=int)]) or [0]
+        return count
+
     def _page_of_passages(self, agent_id: str, after: str | None) -> list[Passage]:
         listed = self._client.agents.passages.list
         return listed(agent_id, ascending=True, after=after or letta_client.omit, limit=self._page_size)

@@ -15,7 +15,7 @@ from triptych.cli.errors import CommandError
 from triptych.cli.up import data_dir
 from triptych.cli.up.data_dir import DataDir, Running
 from triptych.cli.up.model import POINT_TO_A_REAL_ONE, choose
-from triptych.cli.up.plan import Plan
+from triptych.cli.up.plan import Plan, without_effect
 from triptych.cli.up.supervisor import Supervisor
 
 HTTP_PORT, GRPC_PORT = 8283, 7410
@@ -44,6 +44,8 @@ def up(
     api_key, is_new = directory.api_key()
     if chosen.weights is not None:
         typer.echo(f"No model is configured, so a small local one is used: for trying out only. {_real_one()}")
+    for name in without_effect(os.environ):
+        typer.echo(f"{name} has no effect here: `triptych up` has a value of its own (docs/configuration.md)", err=True)
     typer.echo(f"Starting Triptych in {directory.path} …")
 
     def on_ready(running: Running) -> None:

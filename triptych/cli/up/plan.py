@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from triptych.cli.up import signing_keys
 from triptych.cli.up.data_dir import DataDir
 from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL, ModelChoice
 from triptych.cli.up.process import Process, clean_environment
+from triptych.environment import VARIABLES
 
 SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
 # Settings that a user may give in the environment of `up` and that go on to the services they are for.
@@ -19,6 +21,7 @@ _PASSED_ON = {
     "recall_service": (
         "TRIPTYCH_EMBEDDER",
         "TRIPTYCH_RECALL_EMBEDDER",
+        "TRIPTYCH_RECALL_METRICS",
         "TRIPTYCH_LOG",
         "TRIPTYCH_DRAIN",
         "TRIPTYCH_REFLECTION",
@@ -27,6 +30,7 @@ _PASSED_ON = {
         "TRIPTYCH_EMBEDDER",
         "TRIPTYCH_ARCHIVAL_EMBEDDER",
         "TRIPTYCH_ARCHIVAL_QDRANT",
+        "TRIPTYCH_ARCHIVAL_METRICS",
         "TRIPTYCH_DOCUMENT",
         "TRIPTYCH_LOG",
         "TRIPTYCH_DRAIN",
@@ -34,9 +38,15 @@ _PASSED_ON = {
     ),
     "agent_service": (
         "TRIPTYCH_MODEL_CONTEXT_WINDOW",
+        "TRIPTYCH_MODEL_ENDPOINTS",
+        "TRIPTYCH_MODEL_PRICES",
         "TRIPTYCH_MODEL_TIMEOUT_SECONDS",
         "TRIPTYCH_MODEL_TOOLS",
         "TRIPTYCH_PROVIDER",
+        "TRIPTYCH_TURN",
+        "TRIPTYCH_MCP",
+        "TRIPTYCH_PYTHON_TOOLS",
+        "TRIPTYCH_AGENT_METRICS",
         "TRIPTYCH_AGENT_SECRET",
         "TRIPTYCH_AGENT_FORMER_SECRET",
         "TRIPTYCH_LOG",
@@ -47,11 +57,23 @@ _PASSED_ON = {
         "TRIPTYCH_OIDC",
         "TRIPTYCH_LIMIT",
         "TRIPTYCH_CORS",
+        "TRIPTYCH_GATEWAY_SECRET",
+        "TRIPTYCH_GATEWAY_METRICS",
         "TRIPTYCH_LOG",
         "TRIPTYCH_DRAIN",
         "TRIPTYCH_REFLECTION",
     ),
 }
+# Settings that `up` itself reads, and those of programs that use what it started.
+_OWN = (
+    "TRIPTYCH_DATA",
+    "TRIPTYCH_ADDRESS",
+    "TRIPTYCH_API_KEY",
+    "TRIPTYCH_USER",
+    "TRIPTYCH_MODEL",
+    "TRIPTYCH_MODEL_BASE_URL",
+    "TRIPTYCH_MODEL_API_KEY",
+)
 
 
 def stores(path: Path) -> dict[str, dict[str, str]]:
@@ -69,7 +91,24 @@ def stores(path: Path) -> dict[str, dict[str, str]]:
 
 def passed_on(service: str, environ: Mapping[str, str]) -> dict[str, str]:
     """What of a user's environment is for this service."""
-    return {key: value for key, value in environ.items() if key.startswith(_PASSED_ON[service])}
+    passed = {key: value for key, value in environ.items() if key.startswith(_PASSED_ON[service])}
+    keys = _keys_of_endpoints(environ) if service == "agent_service" else ()
+    return passed | {key: environ[key] for key in keys if key in environ}
+
+
+def _keys_of_endpoints(environ: Mapping[str, str]) -> set[str]:
+    """The variables that the file of TRIPTYCH_MODEL_ENDPOINTS names. What is wrong with the file the service says."""
+    try:
+        endpoints = json.loads(Path(environ["TRIPTYCH_MODEL_ENDPOINTS"]).read_text())
+        return {str(each["api_key_variable"]) for each in endpoints.values() if "api_key_variable" in each}
+    except (KeyError, OSError, ValueError, AttributeError, TypeError):
+        return set()
+
+
+def without_effect(names: Iterable[str]) -> list[str]:
+    """Which of these settings `up` has no use for: it makes its own keys, stores and addresses."""
+    used = tuple(prefix for prefixes in _PASSED_ON.values() for prefix in prefixes)
+    return sorted(name for name in names if name in VARIABLES and name not in _OWN and not name.startswith(used))
 
 
 @dataclass

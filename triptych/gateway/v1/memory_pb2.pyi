@@ -41,7 +41,7 @@ class AddMemoryRequest(_message.Message):
     """Required, 1 to 200 characters."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_recall_pb2.Message]:
-        """At most 1,000. Role, text, name, create_time and otid are read."""
+        """At most 1,000. Role, text, images, name, create_time and otid are read; those that say nothing are left out."""
 
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[_archival_pb2.Passage]:
@@ -72,7 +72,7 @@ class AddMemoryResponse(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_recall_pb2.Message]:
-        """As stored, in the order given. Their `conversation_id` is derived from the one given."""
+        """As stored, in the order given; what said nothing is not among them. Their `conversation_id` is derived from the one given."""
 
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[_archival_pb2.Passage]: ...

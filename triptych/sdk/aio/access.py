@@ -28,6 +28,9 @@ class AsyncAccounts:
         """An account, its first user (named `admin` if no name is given) and an admin key, shown this once.
 
         Raises: AlreadyExists, InvalidArgument.
+
+            made = await client.accounts.create("acme", admin="ann")
+            print(made.account.id, made.secret)
         """
         request = pb.CreateAccountRequest(name=name, admin_name=admin, request_id=request_id or str(uuid.uuid4()))
         return await self._transport.unary(_SERVICE + "CreateAccount", request, pb.CreateAccountResponse)
@@ -111,6 +114,10 @@ class AsyncUsers:
         """All of a user's data (default: the caller's) as a zip archive of NDJSON files, piece by piece.
 
         Raises: NotFound.
+
+            with open("mine.zip", "wb") as file:
+                async for piece in client.users.export():
+                    file.write(piece)
         """
         request = pb.ExportUserRequest(user_id=user)
         async for answer in self._transport.stream(_SERVICE + "ExportUser", request, pb.ExportUserResponse):
@@ -146,6 +153,10 @@ class AsyncKeys:
 
         `scope`: all that the kind allows if it is not given. `expires`: never if it is not given.
         Raises: NotFound, InvalidArgument.
+
+            user = await client.users.create("bob")
+            made = await client.keys.create(user.id, name="laptop")
+            print(made.key.id, made.secret)
         """
         request = pb.CreateKeyRequest(kind=kind, user_id=user, name=name, scope=scope, request_id=str(uuid.uuid4()))
         if expires is not None:
@@ -186,7 +197,13 @@ class AsyncAudit:
         self._transport = transport
 
     async def list(self, user: str = "") -> AsyncIterator[pb.AuditEvent]:
-        """Who did what, oldest first: a user's doings, or the whole account's. Raises: NotFound."""
+        """Who did what, oldest first: a user's doings, or the whole account's.
+
+        Raises: NotFound.
+
+            async for event in client.audit.list():
+                print(event.create_time.ToDatetime(), event.user_id, event.action, list(event.resources))
+        """
         request = pb.ListAuditEventsRequest(user_id=user, page_size=1000)
         while True:
             page = await self._transport.unary(_SERVICE + "ListAuditEvents", request, pb.ListAuditEventsResponse)

@@ -35,6 +35,8 @@ class AsyncAgents:
         metadata: Mapping[str, Any] | None = None,
         tools: Sequence[str] = (),
         tool_rules: Sequence[pb.ToolRule] = (),
+        archive_ids: Sequence[str] = (),
+        identity_ids: Sequence[str] = (),
         include_base_tools: bool = True,
         context_window: int = 0,
         timezone: str = "",
@@ -66,6 +68,8 @@ class AsyncAgents:
             metadata=struct(metadata),
             tools=tools,
             tool_rules=tool_rules,
+            archive_ids=archive_ids,
+            identity_ids=identity_ids,
             timezone=timezone,
             model=settings,
             sleep_time=sleep_time,
@@ -86,12 +90,17 @@ class AsyncAgents:
         request = pb.GetAgentRequest(agent_id=agent_id)
         return (await self._transport.unary(_SERVICE + "GetAgent", request, pb.GetAgentResponse)).agent
 
-    async def list(self, *, name: str = "", tags: Sequence[str] = ()) -> AsyncIterator[pb.Agent]:
+    async def list(
+        self, *, name: str = "", tags: Sequence[str] = (), block_id: str = "", identity_id: str = ""
+    ) -> AsyncIterator[pb.Agent]:
         """All of the user's agents, newest first, page by page as they are read.
 
-        `name`: exactly this one. `tags`: with any of these.
+        `name`: exactly this one. `tags`: with any of these. `block_id`, `identity_id`: that have it.
+
+            async for each in client.agents.list(tags=["support"]):
+                print(each.id, each.name)
         """
-        request = pb.ListAgentsRequest(name=name, tags=tags, page_size=100)
+        request = pb.ListAgentsRequest(name=name, tags=tags, block_id=block_id, identity_id=identity_id, page_size=100)
         while True:
             page = await self._transport.unary(_SERVICE + "ListAgents", request, pb.ListAgentsResponse)
             for agent in page.agents:
@@ -105,10 +114,12 @@ class AsyncAgents:
         return (await self._transport.unary(_SERVICE + "CountAgents", request, pb.CountAgentsResponse)).count
 
     async def update(self, agent: pb.Agent, *fields: str, request_id: str | None = None) -> pb.Agent:
-        """Writes the named fields of `agent`. Raises: NotFound, InvalidArgument.
+        """Writes the named fields of `agent`.
 
-        agent.description = "Ann's helper"
-        agent = await client.agents.update(agent, "description")
+        Raises: NotFound, InvalidArgument.
+
+            agent.description = "Ann's helper"
+            agent = await client.agents.update(agent, "description")
         """
         request = pb.UpdateAgentRequest(
             agent=agent, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
@@ -155,7 +166,13 @@ class AsyncAgents:
         await self._transport.unary(_SERVICE + "DeleteAgent", request, pb.DeleteAgentResponse)
 
     async def context(self, agent_id: str, *, conversation_id: str = "") -> pb.PreviewContextResponse:
-        """What the model would be sent now, with token counts by part. Raises: NotFound."""
+        """What the model would be sent now, with token counts by part.
+
+        Raises: NotFound.
+
+            context = await client.agents.context(agent.id)
+            print(context.tokens.total, "of", context.context_window)
+        """
         request = pb.PreviewContextRequest(agent_id=agent_id, conversation_id=conversation_id)
         return await self._transport.unary(_SERVICE + "PreviewContext", request, pb.PreviewContextResponse)
 
@@ -180,6 +197,9 @@ class AsyncAgents:
         """Folds the oldest part of the window, or `everything` in it, into the conversation's summary.
 
         Raises: NotFound, Aborted CONVERSATION_BUSY, what the model raises; then nothing has changed.
+
+            await client.turns.send(agent.id, "Hello!")
+            print((await client.agents.compact(agent.id, everything=True)).summary_message.text)
         """
         request = pb.CompactConversationRequest(
             agent_id=agent_id,

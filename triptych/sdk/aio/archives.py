@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from triptych.agent.v1.agent_pb2 import (
+    Agent,
+    GetAgentRequest,
+    GetAgentResponse,
+    UpdateAgentRequest,
+    UpdateAgentResponse,
+)
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.sdk.aio.transport import AsyncTransport
-from triptych.sdk.said import struct
+from triptych.sdk.said import stamp, struct
+from triptych.type.v1 import type_pb2
 
+_AGENTS = "/triptych.agent.v1.AgentService/"
 _SERVICE = "/triptych.archival.v1.ArchivalService/"
 
 
@@ -27,7 +39,12 @@ class AsyncArchives:
         metadata: Mapping[str, Any] | None = None,
         request_id: str | None = None,
     ) -> pb.Archive:
-        """Raises: InvalidArgument."""
+        """An archive that no agent has yet.
+
+        Raises: InvalidArgument.
+
+            archive = await client.archives.create("handbook", description="How we work")
+        """
         archive = pb.Archive(name=name, description=description, metadata=struct(metadata))
         request = pb.CreateArchiveRequest(archive=archive, request_id=request_id or str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "CreateArchive", request, pb.CreateArchiveResponse)).archive
@@ -48,6 +65,48 @@ class AsyncArchives:
             if not request.page_token:
                 return
 
+    async def update(self, archive: pb.Archive, *fields: str, request_id: str | None = None) -> pb.Archive:
+        """Writes the named fields: name, description, metadata.
+
+        Raises: NotFound, InvalidArgument.
+
+            archive.description = "What we promise our customers"
+            archive = await client.archives.update(archive, "description")
+        """
+        request = pb.UpdateArchiveRequest(
+            archive=archive, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
+        )
+        return (await self._transport.unary(_SERVICE + "UpdateArchive", request, pb.UpdateArchiveResponse)).archive
+
+    async def attach(self, agent_id: str, archive_id: str) -> Agent:
+        """Has an agent search this archive too; what it saves goes to its first.
+
+        Raises: NotFound, InvalidArgument.
+
+            agent = await client.archives.attach(agent.id, archive.id)
+        """
+        agent = await self._agent(agent_id)
+        if archive_id not in agent.archive_ids:
+            agent.archive_ids.append(archive_id)
+        return await self._set(agent)
+
+    async def detach(self, agent_id: str, archive_id: str) -> Agent:
+        """Takes an archive from an agent; it stays as it is. Raises: NotFound."""
+        agent = await self._agent(agent_id)
+        if archive_id in agent.archive_ids:
+            agent.archive_ids.remove(archive_id)
+        return await self._set(agent)
+
+    async def _agent(self, agent_id: str) -> Agent:
+        request = GetAgentRequest(agent_id=agent_id)
+        return (await self._transport.unary(_AGENTS + "GetAgent", request, GetAgentResponse)).agent
+
+    async def _set(self, agent: Agent) -> Agent:
+        request = UpdateAgentRequest(
+            agent=agent, update_mask=FieldMask(paths=["archive_ids"]), request_id=str(uuid.uuid4())
+        )
+        return (await self._transport.unary(_AGENTS + "UpdateAgent", request, UpdateAgentResponse)).agent
+
     async def delete(self, archive_id: str) -> None:
         """Deletes it with all that is in it. Raises: NotFound."""
         request = pb.DeleteArchiveRequest(archive_id=archive_id, request_id=str(uuid.uuid4()))
@@ -61,12 +120,18 @@ class AsyncArchives:
         document_ids: Sequence[str] = (),
         file_names: Sequence[str] = (),
         tags: Sequence[str] = (),
+        mode: type_pb2.SearchMode.ValueType = type_pb2.SEARCH_MODE_HYBRID,
+        start: datetime | None = None,
+        end: datetime | None = None,
         limit: int = 10,
     ) -> Sequence[pb.PassageHit]:
-        """The best hits, best first, in these archives (none given: in all), documents, files. Raises: InvalidArgument.
+        """The best hits, best first, in these archives (none given: in all), documents, files.
 
-        for hit in await client.archives.search("notice period", file_names=["contract.pdf"]):
-            print(hit.passage.source.page, hit.passage.text)
+        `tags`: any of these. `start`, `end`: of the passages' times; both are part of the range.
+        Raises: InvalidArgument.
+
+            for hit in await client.archives.search("notice period", file_names=["contract.pdf"]):
+                print(hit.passage.source.page, hit.passage.text)
         """
         request = pb.SearchPassagesRequest(
             query=query,
@@ -74,6 +139,9 @@ class AsyncArchives:
             document_ids=document_ids,
             file_names=file_names,
             tags=tags,
+            mode=mode,
+            start_time=stamp(start),
+            end_time=stamp(end),
             limit=limit,
         )
         return (await self._transport.unary(_SERVICE + "SearchPassages", request, pb.SearchPassagesResponse)).hits
@@ -104,7 +172,7 @@ class AsyncArchives:
     async def insert(
         self,
         archive_id: str,
-        passages: Sequence[pb.Passage],
+        passages: Sequence[str | pb.Passage],
         *,
         create_archive_name: str = "",
         request_id: str | None = None,
@@ -112,11 +180,13 @@ class AsyncArchives:
         """Inserts up to 1,000 passages. With a name, the archive is made if it is not there.
 
         Raises: NotFound, AlreadyExists for a passage id that is taken, InvalidArgument, Unavailable.
+
+            await client.archives.insert(archive.id, ["We deliver on Tuesdays.", "We are closed in July."])
         """
         request = pb.InsertPassagesRequest(
             archive_id=archive_id,
             request_id=request_id or str(uuid.uuid4()),
-            passages=passages,
+            passages=[pb.Passage(text=each) if isinstance(each, str) else each for each in passages],
             create_archive_name=create_archive_name,
         )
         return (await self._transport.unary(_SERVICE + "InsertPassages", request, pb.InsertPassagesResponse)).passages

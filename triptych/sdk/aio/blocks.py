@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.errors import NotFound
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.said import struct
 
@@ -35,7 +36,13 @@ class AsyncBlocks:
         metadata: Mapping[str, Any] | None = None,
         request_id: str | None = None,
     ) -> pb.Block:
-        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000. Raises: InvalidArgument."""
+        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000.
+
+        Raises: InvalidArgument.
+
+            team = await client.blocks.create("team", "Ann leads. Bob tests.")
+            agent = await client.blocks.attach(agent.id, team.id)
+        """
         block = pb.Block(
             label=label,
             value=value,
@@ -53,6 +60,22 @@ class AsyncBlocks:
         request = pb.GetBlockRequest(block_id=block_id)
         return (await self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
 
+    async def find(self, agent_id: str, label: str) -> pb.Block:
+        """The block of this label in the agent's memory.
+
+        Raises: NotFound.
+
+            block = await client.blocks.find(agent.id, "human")
+            block.value = "Name: Ann. Lives in Lisbon."
+            await client.blocks.update(block, "value")
+        """
+        request = pb.GetAgentRequest(agent_id=agent_id)
+        agent = (await self._transport.unary(_SERVICE + "GetAgent", request, pb.GetAgentResponse)).agent
+        for block in agent.blocks:
+            if block.label == label:
+                return block
+        raise NotFound("block", label)
+
     async def list(self, *, label: str = "", shared: bool = False) -> AsyncIterator[pb.Block]:
         """All of the user's blocks, oldest first; `shared`: those that its account shares with it."""
         request = pb.ListBlocksRequest(label=label, shared=shared, page_size=100)
@@ -68,6 +91,11 @@ class AsyncBlocks:
         """Writes the named fields of `block`; if its etag is set, only over that very version.
 
         Raises: NotFound, InvalidArgument, Aborted ETAG_MISMATCH, FailedPrecondition BLOCK_READ_ONLY.
+
+            block.value += "\\nLikes tea."
+            block = await client.blocks.update(block, "value")
+            async for revision in client.blocks.history(block.id):
+                print(revision.revision, revision.edited_by)
         """
         request = pb.UpdateBlockRequest(
             block=block, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())

@@ -13,7 +13,9 @@ from triptych.sdk.aio.archives import AsyncArchives
 from triptych.sdk.aio.blocks import AsyncBlocks
 from triptych.sdk.aio.conversations import AsyncConversations
 from triptych.sdk.aio.documents import AsyncDocuments
+from triptych.sdk.aio.identities import AsyncIdentities
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
+from triptych.sdk.aio.models import AsyncModels
 from triptych.sdk.aio.own_memory import AsyncMemory
 from triptych.sdk.aio.providers import AsyncProviders
 from triptych.sdk.aio.sharing import AsyncSharedAgents, AsyncShares
@@ -28,8 +30,8 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 class AsyncTriptych:
     """A client of a Triptych server.
 
-    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for; with an
-    admin's too, `triptych.ACCOUNT` for the account itself. `secure`: TLS.
+    `address`: host:port of the gateway's gRPC; `https://host:port`, or `secure`, for TLS. `user`: with an application
+    key, the user to act for; with an admin's too, `triptych.ACCOUNT` for the account itself.
     `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
 
         async with AsyncTriptych.from_env() as client:
@@ -55,6 +57,7 @@ class AsyncTriptych:
         self.steps = AsyncSteps(self._transport)
         self.tools = AsyncTools(self._transport)
         self.mcp_servers = AsyncMcpServers(self._transport)
+        self.models = AsyncModels(self._transport)
         self.providers = AsyncProviders(self._transport)
         self.shares = AsyncShares(self._transport)
         self.shared_agents = AsyncSharedAgents(self._transport)
@@ -62,6 +65,7 @@ class AsyncTriptych:
         self.archival = AsyncArchival(self._transport)
         self.archives = AsyncArchives(self._transport)
         self.documents = AsyncDocuments(self._transport)
+        self.identities = AsyncIdentities(self._transport)
         self.memory = AsyncMemory(self._transport)
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)

@@ -30,7 +30,14 @@ class AsyncConversations:
         metadata: Mapping[str, Any] | None = None,
         request_id: str | None = None,
     ) -> pb.Conversation:
-        """Another thread of the agent. `summary`: what it shall take as said before. Raises: NotFound."""
+        """Another thread of the agent. `summary`: what it shall take as said before.
+
+        Raises: NotFound.
+
+            thread = await client.conversations.create(agent.id, title="Plans")
+            await client.turns.send(agent.id, "Let us plan.", conversation_id=thread.id)
+            other = await client.conversations.fork(thread.id, title="What if")
+        """
         request = pb.CreateConversationRequest(
             conversation=pb.Conversation(agent_id=agent_id, title=title, summary=summary, metadata=struct(metadata)),
             request_id=request_id or str(uuid.uuid4()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from triptych.archival.v1.archival_pb2 import Passage
 from triptych.gateway.v1 import memory_pb2 as pb
@@ -24,7 +25,7 @@ class AsyncMemory:
 
     async def add(
         self,
-        messages: Iterable[Mapping[str, str] | Message] = (),
+        messages: Iterable[Mapping[str, Any] | Message] = (),
         *,
         facts: Iterable[str | Passage] = (),
         conversation_id: str = "",
@@ -33,8 +34,9 @@ class AsyncMemory:
     ) -> pb.AddMemoryResponse:
         """Adds what was said (to recall) and what is to be known (to archival), at most 1,000 of each.
 
-        `messages`: as in the OpenAI chat format (`role`, `content`, `name`), or the contract's own. `conversation_id`:
-        your name of the conversation. `agent_id`: an agent whose memory it becomes; else the user's own.
+        `messages`: as in the OpenAI chat format (`role`, `content`, `name`), or the contract's own; those that say
+        nothing (such as a call of a tool) are left out. `conversation_id`: your name of the conversation. `agent_id`:
+        an agent whose memory it becomes; else the user's own.
         `request_id`: the same one adds once. Raises: InvalidArgument, NotFound.
 
             await client.memory.add(

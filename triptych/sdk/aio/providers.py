@@ -28,18 +28,25 @@ class AsyncProviders:
         *,
         models: Sequence[str] = (),
         default_model: str = "",
+        is_default: bool = False,
         request_id: str | None = None,
     ) -> pb.Provider:
         """An OpenAI-compatible endpoint. Agents use it by the handle `NAME/model`; `NAME/` is its default model.
 
         `api_key` is kept encrypted and never shown again. `models`: those that may be used; () for all that it has.
+        `is_default`: agents without a model of their own use it, in place of another one that was.
         Raises: InvalidArgument, AlreadyExists, FailedPrecondition.
 
             await client.providers.create("groq", "https://api.groq.com/openai/v1", "gsk_...")
             agent = await client.agents.create("ann", model="groq/llama-3.3-70b-versatile")
         """
         provider = pb.Provider(
-            name=name, base_url=base_url, api_key=api_key, models=models, default_model=default_model
+            name=name,
+            base_url=base_url,
+            api_key=api_key,
+            models=models,
+            default_model=default_model,
+            is_default=is_default,
         )
         request = pb.CreateProviderRequest(provider=provider, request_id=request_id or str(uuid.uuid4()))
         return (await self._transport.unary(_SERVICE + "CreateProvider", request, pb.CreateProviderResponse)).provider
@@ -61,7 +68,7 @@ class AsyncProviders:
                 return
 
     async def update(self, provider_id: str, *, request_id: str | None = None, **fields: Any) -> pb.Provider:
-        """Sets name, base_url, api_key, models or default_model. A new base_url needs an api_key beside it.
+        """Sets name, base_url, api_key, models, default_model or is_default. A new base_url needs an api_key.
 
         Raises: NotFound, InvalidArgument, AlreadyExists, PermissionDenied for the account's.
 

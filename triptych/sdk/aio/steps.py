@@ -34,10 +34,12 @@ class AsyncSteps:
                 return
 
     async def context(self, step_id: str) -> pb.GetStepContextResponse:
-        """The request that was sent to the model, as JSON, and what of it has changed since. Raises: NotFound.
+        """The request that was sent to the model, as JSON, and what of it has changed since.
 
-        import json
-        sent = json.loads((await client.steps.context(step.id)).request_json)
+        Raises: NotFound.
+
+            step = await anext(client.steps.list(agent_id=agent.id))
+            sent = json.loads((await client.steps.context(step.id)).request_json)
         """
         request = pb.GetStepContextRequest(step_id=step_id)
         return await self._transport.unary(_SERVICE + "GetStepContext", request, pb.GetStepContextResponse)
@@ -45,9 +47,11 @@ class AsyncSteps:
     async def judge(
         self, step_id: str, *, good: bool | None, tags: Sequence[str] = (), request_id: str | None = None
     ) -> pb.Step:
-        """Says whether a step was good; None takes back what was said. Raises: NotFound, InvalidArgument.
+        """Says whether a step was good; None takes back what was said.
 
-        await client.steps.judge(step.id, good=False, tags=["invented"])
+        Raises: NotFound, InvalidArgument.
+
+            await client.steps.judge(step.id, good=False, tags=["invented"])
         """
         feedback = {
             None: pb.STEP_FEEDBACK_UNSPECIFIED,

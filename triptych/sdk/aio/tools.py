@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -33,6 +33,10 @@ class AsyncTools:
         """A tool that you run: a turn that calls it waits for `client.turns.continue_turn(..., returns=...)`.
 
         `parameters`: the JSON schema of an object. Raises: InvalidArgument, AlreadyExists.
+
+            parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+            weather = await client.tools.create_client_tool("weather", "The weather in a city.", parameters)
+            await client.tools.attach(agent.id, weather.id)
         """
         tool = pb.Tool(
             name=name,
@@ -121,6 +125,7 @@ class AsyncTools:
 
         Raises: NotFound; InvalidArgument, FailedPrecondition for a tool that can't be called like this.
 
+            tool = await anext(client.tools.list(name="memory_insert"))
             ran = await client.tools.run(tool.id, {"label": "human", "new_string": "Ann"}, agent_id=agent.id)
         """
         request = pb.RunToolRequest(
@@ -139,20 +144,42 @@ class AsyncMcpServers:
         self._transport = transport
 
     async def create(
-        self, name: str, url: str, *, headers: Mapping[str, str] | None = None, sse: bool = False
+        self,
+        name: str,
+        url: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        sse: bool = False,
+        command: str = "",
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        request_id: str | None = None,
     ) -> pb.CreateMcpServerResponse:
         """Registers a server, and makes a tool of each of its tools: `tools` in what is returned.
 
-        `headers` are kept and never shown again. Raises: InvalidArgument, AlreadyExists, Unavailable.
+        `headers` are kept and never shown again. `command`, with `arguments` and `environment`: in place of a URL a
+        program of the server's machine, where that is switched on. Raises: InvalidArgument, AlreadyExists, Unavailable.
 
             made = await client.mcp_servers.create("kit", "https://example.org/mcp", headers={"Authorization": "..."})
             await client.tools.attach(agent.id, made.tools[0].id)
         """
         transport = pb.MCP_TRANSPORT_SSE if sse else pb.MCP_TRANSPORT_STREAMABLE_HTTP
-        request = pb.CreateMcpServerRequest(
-            server=pb.McpServer(name=name, url=url, headers=headers, transport=transport), request_id=str(uuid.uuid4())
+        server = pb.McpServer(
+            name=name,
+            url=url,
+            headers=headers,
+            transport=pb.MCP_TRANSPORT_STDIO if command else transport,
+            command=command,
+            arguments=arguments,
+            environment=environment,
         )
+        request = pb.CreateMcpServerRequest(server=server, request_id=request_id or str(uuid.uuid4()))
         return await self._transport.unary(_SERVICE + "CreateMcpServer", request, pb.CreateMcpServerResponse)
+
+    async def get(self, server_id: str) -> pb.McpServer:
+        """Its headers and environment with empty values. Raises: NotFound."""
+        request = pb.GetMcpServerRequest(server_id=server_id)
+        return (await self._transport.unary(_SERVICE + "GetMcpServer", request, pb.GetMcpServerResponse)).server
 
     async def list(self) -> AsyncIterator[pb.McpServer]:
         """In the order of their making."""

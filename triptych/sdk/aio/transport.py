@@ -38,6 +38,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
+_TLS = "https://"
 _STREAM_SECONDS = 3600.0
 # How long a call is tried again while nobody answers at the address: as long as a gateway takes to start.
 _START_SECONDS = 10.0
@@ -45,10 +46,14 @@ _PAUSE_SECONDS = 0.25
 
 
 class AsyncTransport:
-    """`secure`: TLS with the system's certificates. `timeout_seconds`: of a call that is not a stream."""
+    """`secure`, or an address `https://host:port`: TLS with the system's certificates.
+
+    `timeout_seconds`: of a call that is not a stream.
+    """
 
     def __init__(self, address: str, api_key: str, user: str | None, secure: bool, timeout_seconds: float) -> None:
-        if secure:
+        if secure or address.startswith(_TLS):
+            address = address.removeprefix(_TLS)
             self._channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)

@@ -29,6 +29,9 @@ class Accounts:
         """An account, its first user (named `admin` if no name is given) and an admin key, shown this once.
 
         Raises: AlreadyExists, InvalidArgument.
+
+            made = client.accounts.create("acme", admin="ann")
+            print(made.account.id, made.secret)
         """
         request = pb.CreateAccountRequest(name=name, admin_name=admin, request_id=request_id or str(uuid.uuid4()))
         return self._transport.unary(_SERVICE + "CreateAccount", request, pb.CreateAccountResponse)
@@ -112,6 +115,10 @@ class Users:
         """All of a user's data (default: the caller's) as a zip archive of NDJSON files, piece by piece.
 
         Raises: NotFound.
+
+            with open("mine.zip", "wb") as file:
+                for piece in client.users.export():
+                    file.write(piece)
         """
         request = pb.ExportUserRequest(user_id=user)
         for answer in self._transport.stream(_SERVICE + "ExportUser", request, pb.ExportUserResponse):
@@ -147,6 +154,10 @@ class Keys:
 
         `scope`: all that the kind allows if it is not given. `expires`: never if it is not given.
         Raises: NotFound, InvalidArgument.
+
+            user = client.users.create("bob")
+            made = client.keys.create(user.id, name="laptop")
+            print(made.key.id, made.secret)
         """
         request = pb.CreateKeyRequest(kind=kind, user_id=user, name=name, scope=scope, request_id=str(uuid.uuid4()))
         if expires is not None:
@@ -187,7 +198,13 @@ class Audit:
         self._transport = transport
 
     def list(self, user: str = "") -> Iterator[pb.AuditEvent]:
-        """Who did what, oldest first: a user's doings, or the whole account's. Raises: NotFound."""
+        """Who did what, oldest first: a user's doings, or the whole account's.
+
+        Raises: NotFound.
+
+            for event in client.audit.list():
+                print(event.create_time.ToDatetime(), event.user_id, event.action, list(event.resources))
+        """
         request = pb.ListAuditEventsRequest(user_id=user, page_size=1000)
         while True:
             page = self._transport.unary(_SERVICE + "ListAuditEvents", request, pb.ListAuditEventsResponse)

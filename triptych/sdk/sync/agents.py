@@ -36,6 +36,8 @@ class Agents:
         metadata: Mapping[str, Any] | None = None,
         tools: Sequence[str] = (),
         tool_rules: Sequence[pb.ToolRule] = (),
+        archive_ids: Sequence[str] = (),
+        identity_ids: Sequence[str] = (),
         include_base_tools: bool = True,
         context_window: int = 0,
         timezone: str = "",
@@ -67,6 +69,8 @@ class Agents:
             metadata=struct(metadata),
             tools=tools,
             tool_rules=tool_rules,
+            archive_ids=archive_ids,
+            identity_ids=identity_ids,
             timezone=timezone,
             model=settings,
             sleep_time=sleep_time,
@@ -87,12 +91,17 @@ class Agents:
         request = pb.GetAgentRequest(agent_id=agent_id)
         return (self._transport.unary(_SERVICE + "GetAgent", request, pb.GetAgentResponse)).agent
 
-    def list(self, *, name: str = "", tags: Sequence[str] = ()) -> Iterator[pb.Agent]:
+    def list(
+        self, *, name: str = "", tags: Sequence[str] = (), block_id: str = "", identity_id: str = ""
+    ) -> Iterator[pb.Agent]:
         """All of the user's agents, newest first, page by page as they are read.
 
-        `name`: exactly this one. `tags`: with any of these.
+        `name`: exactly this one. `tags`: with any of these. `block_id`, `identity_id`: that have it.
+
+            for each in client.agents.list(tags=["support"]):
+                print(each.id, each.name)
         """
-        request = pb.ListAgentsRequest(name=name, tags=tags, page_size=100)
+        request = pb.ListAgentsRequest(name=name, tags=tags, block_id=block_id, identity_id=identity_id, page_size=100)
         while True:
             page = self._transport.unary(_SERVICE + "ListAgents", request, pb.ListAgentsResponse)
             for agent in page.agents:
@@ -106,10 +115,12 @@ class Agents:
         return (self._transport.unary(_SERVICE + "CountAgents", request, pb.CountAgentsResponse)).count
 
     def update(self, agent: pb.Agent, *fields: str, request_id: str | None = None) -> pb.Agent:
-        """Writes the named fields of `agent`. Raises: NotFound, InvalidArgument.
+        """Writes the named fields of `agent`.
 
-        agent.description = "Ann's helper"
-        agent = client.agents.update(agent, "description")
+        Raises: NotFound, InvalidArgument.
+
+            agent.description = "Ann's helper"
+            agent = client.agents.update(agent, "description")
         """
         request = pb.UpdateAgentRequest(
             agent=agent, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())
@@ -156,7 +167,13 @@ class Agents:
         self._transport.unary(_SERVICE + "DeleteAgent", request, pb.DeleteAgentResponse)
 
     def context(self, agent_id: str, *, conversation_id: str = "") -> pb.PreviewContextResponse:
-        """What the model would be sent now, with token counts by part. Raises: NotFound."""
+        """What the model would be sent now, with token counts by part.
+
+        Raises: NotFound.
+
+            context = client.agents.context(agent.id)
+            print(context.tokens.total, "of", context.context_window)
+        """
         request = pb.PreviewContextRequest(agent_id=agent_id, conversation_id=conversation_id)
         return self._transport.unary(_SERVICE + "PreviewContext", request, pb.PreviewContextResponse)
 
@@ -181,6 +198,9 @@ class Agents:
         """Folds the oldest part of the window, or `everything` in it, into the conversation's summary.
 
         Raises: NotFound, Aborted CONVERSATION_BUSY, what the model raises; then nothing has changed.
+
+            client.turns.send(agent.id, "Hello!")
+            print((client.agents.compact(agent.id, everything=True)).summary_message.text)
         """
         request = pb.CompactConversationRequest(
             agent_id=agent_id,

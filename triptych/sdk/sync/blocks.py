@@ -12,6 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.agent.v1 import agent_pb2 as pb
+from triptych.errors import NotFound
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.said import struct
 
@@ -36,7 +37,13 @@ class Blocks:
         metadata: Mapping[str, Any] | None = None,
         request_id: str | None = None,
     ) -> pb.Block:
-        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000. Raises: InvalidArgument."""
+        """A block of its own, to be attached to agents. `limit`: characters; 0 is 100,000.
+
+        Raises: InvalidArgument.
+
+            team = client.blocks.create("team", "Ann leads. Bob tests.")
+            agent = client.blocks.attach(agent.id, team.id)
+        """
         block = pb.Block(
             label=label,
             value=value,
@@ -54,6 +61,22 @@ class Blocks:
         request = pb.GetBlockRequest(block_id=block_id)
         return (self._transport.unary(_SERVICE + "GetBlock", request, pb.GetBlockResponse)).block
 
+    def find(self, agent_id: str, label: str) -> pb.Block:
+        """The block of this label in the agent's memory.
+
+        Raises: NotFound.
+
+            block = client.blocks.find(agent.id, "human")
+            block.value = "Name: Ann. Lives in Lisbon."
+            client.blocks.update(block, "value")
+        """
+        request = pb.GetAgentRequest(agent_id=agent_id)
+        agent = (self._transport.unary(_SERVICE + "GetAgent", request, pb.GetAgentResponse)).agent
+        for block in agent.blocks:
+            if block.label == label:
+                return block
+        raise NotFound("block", label)
+
     def list(self, *, label: str = "", shared: bool = False) -> Iterator[pb.Block]:
         """All of the user's blocks, oldest first; `shared`: those that its account shares with it."""
         request = pb.ListBlocksRequest(label=label, shared=shared, page_size=100)
@@ -69,6 +92,11 @@ class Blocks:
         """Writes the named fields of `block`; if its etag is set, only over that very version.
 
         Raises: NotFound, InvalidArgument, Aborted ETAG_MISMATCH, FailedPrecondition BLOCK_READ_ONLY.
+
+            block.value += "\\nLikes tea."
+            block = client.blocks.update(block, "value")
+            for revision in client.blocks.history(block.id):
+                print(revision.revision, revision.edited_by)
         """
         request = pb.UpdateBlockRequest(
             block=block, update_mask=FieldMask(paths=fields), request_id=request_id or str(uuid.uuid4())

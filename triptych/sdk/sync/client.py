@@ -14,7 +14,9 @@ from triptych.sdk.sync.archives import Archives
 from triptych.sdk.sync.blocks import Blocks
 from triptych.sdk.sync.conversations import Conversations
 from triptych.sdk.sync.documents import Documents
+from triptych.sdk.sync.identities import Identities
 from triptych.sdk.sync.memory import Archival, Recall
+from triptych.sdk.sync.models import Models
 from triptych.sdk.sync.own_memory import Memory
 from triptych.sdk.sync.providers import Providers
 from triptych.sdk.sync.sharing import SharedAgents, Shares
@@ -29,8 +31,8 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 class Triptych:
     """A client of a Triptych server.
 
-    `address`: host:port of the gateway's gRPC. `user`: with an application key, the user to act for; with an
-    admin's too, `triptych.ACCOUNT` for the account itself. `secure`: TLS.
+    `address`: host:port of the gateway's gRPC; `https://host:port`, or `secure`, for TLS. `user`: with an application
+    key, the user to act for; with an admin's too, `triptych.ACCOUNT` for the account itself.
     `timeout_seconds`: of a call that is not a stream. All methods raise `triptych.errors.TriptychError`s.
 
         with Triptych.from_env() as client:
@@ -56,6 +58,7 @@ class Triptych:
         self.steps = Steps(self._transport)
         self.tools = Tools(self._transport)
         self.mcp_servers = McpServers(self._transport)
+        self.models = Models(self._transport)
         self.providers = Providers(self._transport)
         self.shares = Shares(self._transport)
         self.shared_agents = SharedAgents(self._transport)
@@ -63,6 +66,7 @@ class Triptych:
         self.archival = Archival(self._transport)
         self.archives = Archives(self._transport)
         self.documents = Documents(self._transport)
+        self.identities = Identities(self._transport)
         self.memory = Memory(self._transport)
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)

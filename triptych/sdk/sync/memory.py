@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
 from triptych.recall.v1 import recall_pb2 as recall
 from triptych.sdk.sync.transport import Transport
-from triptych.sdk.said import as_message
+from triptych.sdk.said import as_message, stamp
 from triptych.type.v1 import type_pb2
 
 _RECALL = "/triptych.recall.v1.RecallService/"
@@ -28,21 +30,47 @@ class Recall:
         query: str,
         *,
         agent_id: str = "",
+        conversation_id: str = "",
+        roles: Sequence[type_pb2.Role.ValueType] = (),
         mode: type_pb2.SearchMode.ValueType = type_pb2.SEARCH_MODE_HYBRID,
+        start: datetime | None = None,
+        end: datetime | None = None,
         limit: int = 10,
     ) -> Sequence[recall.MessageHit]:
-        """The best hits, best first; of one agent, or of all the user's. Raises: InvalidArgument.
+        """The best hits, best first; of one agent, of one conversation, or of all the user's.
 
-        hits = client.recall.search("sister", agent_id=agent.id)
+        `roles`: () for all but tools'. `start`, `end`: both ends are part of the range. Raises: InvalidArgument.
+
+            for hit in client.recall.search("sister", agent_id=agent.id):
+                print(hit.score, hit.message.text)
         """
-        request = recall.SearchMessagesRequest(query=query, agent_id=agent_id, mode=mode, limit=limit)
+        request = recall.SearchMessagesRequest(
+            query=query,
+            agent_id=agent_id,
+            conversation_id=conversation_id,
+            roles=roles,
+            mode=mode,
+            start_time=stamp(start),
+            end_time=stamp(end),
+            limit=limit,
+        )
         response = self._transport.unary(_RECALL + "SearchMessages", request, recall.SearchMessagesResponse)
         return response.hits
 
-    def list(self, agent_id: str = "", *, newest_first: bool = False) -> Iterator[recall.Message]:
-        """All messages of an agent (or of all the user's), in the order in which they were said."""
+    def list(
+        self, agent_id: str = "", *, conversation_id: str = "", newest_first: bool = False
+    ) -> Iterator[recall.Message]:
+        """All messages of an agent, of a conversation, or of all the user's, in the order in which they were said.
+
+        Page by page as they are read. Raises: InvalidArgument.
+
+            for message in client.recall.list(agent.id, newest_first=True):
+                print(message.role, message.text)
+        """
         order = type_pb2.SORT_ORDER_DESCENDING if newest_first else type_pb2.SORT_ORDER_ASCENDING
-        request = recall.ListMessagesRequest(agent_id=agent_id, order=order, page_size=200)
+        request = recall.ListMessagesRequest(
+            agent_id=agent_id, conversation_id=conversation_id, order=order, page_size=200
+        )
         while True:
             page = self._transport.unary(_RECALL + "ListMessages", request, recall.ListMessagesResponse)
             for message in page.messages:
@@ -55,7 +83,7 @@ class Recall:
         self,
         agent_id: str,
         conversation_id: str,
-        messages: Iterable[Mapping[str, str] | recall.Message],
+        messages: Iterable[Mapping[str, Any] | recall.Message],
         *,
         request_id: str | None = None,
     ) -> Sequence[recall.Message]:
@@ -81,8 +109,23 @@ class Recall:
         request = recall.GetMessagesRequest(message_ids=message_ids)
         return (self._transport.unary(_RECALL + "GetMessages", request, recall.GetMessagesResponse)).messages
 
-    def count(self, agent_id: str = "") -> int:
-        request = recall.CountMessagesRequest(agent_id=agent_id)
+    def update(self, message_id: str, text: str, *, request_id: str | None = None) -> recall.Message:
+        """Gives a message another text; what it said before is kept beside it.
+
+        Raises: NotFound, InvalidArgument.
+
+            (message,) = client.recall.append(
+                agent.id, agent.default_conversation_id, [{"role": "user", "content": "I moved to Porto."}]
+            )
+            client.recall.update(message.id, "I moved to Lisbon.")
+        """
+        request = recall.UpdateMessageRequest(
+            message_id=message_id, text=text, request_id=request_id or str(uuid.uuid4())
+        )
+        return (self._transport.unary(_RECALL + "UpdateMessage", request, recall.UpdateMessageResponse)).message
+
+    def count(self, agent_id: str = "", *, conversation_id: str = "") -> int:
+        request = recall.CountMessagesRequest(agent_id=agent_id, conversation_id=conversation_id)
         return (self._transport.unary(_RECALL + "CountMessages", request, recall.CountMessagesResponse)).count
 
 
@@ -95,9 +138,11 @@ class Archival:
     def insert(
         self, agent: Agent, text: str, *, tags: Sequence[str] = (), request_id: str | None = None
     ) -> archival.Passage:
-        """Saves a fact into the agent's archive. Raises: InvalidArgument, Unavailable EMBEDDER_UNAVAILABLE.
+        """Saves a fact into the agent's archive.
 
-        client.archival.insert(agent, "Eva lives in Lisbon.", tags=["family"])
+        Raises: InvalidArgument, Unavailable EMBEDDER_UNAVAILABLE.
+
+            client.archival.insert(agent, "Eva lives in Lisbon.", tags=["family"])
         """
         request = archival.InsertPassagesRequest(
             archive_id=agent.archive_ids[0],
@@ -111,7 +156,13 @@ class Archival:
     def search(
         self, agent: Agent, query: str, *, tags: Sequence[str] = (), limit: int = 10
     ) -> Sequence[archival.PassageHit]:
-        """The best hits in the agent's archives, best first. Raises: InvalidArgument."""
+        """The best hits in the agent's archives, best first. `tags`: any of these.
+
+        Raises: InvalidArgument.
+
+            for hit in client.archival.search(agent, "Where does Eva live?"):
+                print(hit.score, hit.passage.text)
+        """
         request = archival.SearchPassagesRequest(archive_ids=agent.archive_ids, query=query, tags=tags, limit=limit)
         response = self._transport.unary(_ARCHIVAL + "SearchPassages", request, archival.SearchPassagesResponse)
         return response.hits

@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Iterator
 
 from triptych.agent.v1 import sharing_pb2 as pb
-from triptych.agent.v1.turn_pb2 import Turn, TurnEvent
+from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
+from triptych.sdk.sync.following import followed
 from triptych.sdk.sync.transport import Transport
-from triptych.sdk.reply import Reply, TurnFailed
+from triptych.sdk.sync.turns import reply
+from triptych.sdk.reply import Reply
 from triptych.type.v1 import type_pb2
 
 _SERVICE = "/triptych.agent.v1.SharingService/"
@@ -59,24 +61,33 @@ class SharedAgents:
     def stream(
         self, agent_id: str, text: str, *, deltas: bool = True, request_id: str | None = None
     ) -> Iterator[TurnEvent]:
-        """Says something to a shared agent. The same `request_id` follows the same turn. Raises: NotFound."""
+        """Says something to a shared agent; the turn's events, as of `client.turns.stream`.
+
+        A lost connection is taken up where it broke. The same `request_id` follows the same turn. Raises: NotFound.
+        """
         request = pb.StartSharedTurnRequest(
             agent_id=agent_id, text=text, deltas=deltas, request_id=request_id or str(uuid.uuid4())
         )
-        for response in self._transport.stream(_SERVICE + "StartSharedTurn", request, pb.StartSharedTurnResponse):
-            yield response.event
+
+        def opened(turn_id: str, last: int) -> Iterator[TurnEvent]:
+            # Sent again, the request follows the turn from its beginning.
+            path = _SERVICE + "StartSharedTurn"
+            for response in self._transport.stream(path, request, pb.StartSharedTurnResponse):
+                if not 0 < response.event.sequence <= last:
+                    yield response.event
+
+        for event in followed(opened, start_seconds=self._transport.timeout_seconds):
+            yield event
 
     def send(self, agent_id: str, text: str, *, request_id: str | None = None) -> Reply:
-        """The same, with the reply when it is whole. Raises: NotFound, TurnFailed."""
-        messages, turn = [], Turn()
-        for event in self.stream(agent_id, text, deltas=False, request_id=request_id):
-            if event.HasField("message"):
-                messages.append(event.message)
-            if event.HasField("done"):
-                turn = event.done.turn
-        if turn.HasField("error"):
-            raise TurnFailed(turn)
-        return Reply(turn, messages)
+        """Says something to a shared agent, and waits for the reply.
+
+        Raises: NotFound, TurnFailed.
+
+            for shared in client.shared_agents.list():
+                reply = client.shared_agents.send(shared.agent_id, "When does the office open?")
+        """
+        return reply(self.stream(agent_id, text, deltas=False, request_id=request_id))
 
     def messages(self, agent_id: str, *, newest_first: bool = False) -> Iterator[Message]:
         """What you and the agent have said to each other. Raises: NotFound."""

@@ -3,29 +3,21 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.errors import Cancelled, ResourceExhausted, TriptychError, Unavailable
+from triptych.errors import Unavailable
 from triptych.recall.v1 import recall_pb2 as recall
-from triptych.sdk.sync.pause import pause
+from triptych.sdk.sync.following import followed
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.reply import Reply, TurnFailed
 
 _SERVICE = "/triptych.agent.v1.TurnService/"
-_ENDS = ("done", "approval_request")
 _Response = TypeVar("_Response", pb.StartTurnResponse, pb.ContinueTurnResponse)
-# How long a stream tries to go on with no event received, and how it waits in between.
-_RESUME_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
-# Of a started turn, what the next try mends: the way is cut, the server stops, or it gave a slow reader up.
-_RESUMABLE = (Unavailable, Cancelled, ResourceExhausted)
 
 
 class Turns:
@@ -66,7 +58,7 @@ class Turns:
             request_id=request_id,
             deltas=False,
         )
-        return _reply(events)
+        return reply(events)
 
     def stream(
         self,
@@ -99,7 +91,8 @@ class Turns:
             client_tools=client_tools,
             deltas=deltas,
         )
-        for event in self._followed("StartTurn", start, pb.StartTurnResponse, deltas):
+        follow = self._opener("StartTurn", start, pb.StartTurnResponse, deltas)
+        for event in followed(follow, start_seconds=self._transport.timeout_seconds):
             yield event
 
     def continue_turn(
@@ -123,7 +116,7 @@ class Turns:
         events = self.continue_stream(
             turn_id, approve=approve, deny=deny, returns=returns, request_id=request_id, deltas=False
         )
-        return _reply(events)
+        return reply(events)
 
     def continue_stream(
         self,
@@ -145,31 +138,70 @@ class Turns:
             tool_returns=[pb.ClientToolReturn(tool_call_id=i, text=text) for i, text in (returns or {}).items()],
             deltas=deltas,
         )
-        for event in self._followed("ContinueTurn", request, pb.ContinueTurnResponse, deltas):
+        follow = self._opener("ContinueTurn", request, pb.ContinueTurnResponse, deltas)
+        for event in followed(follow, start_seconds=self._transport.timeout_seconds):
             yield event
 
-    def _followed(
-        self, method: str, request: Message, response_type: type[_Response], deltas: bool
+    def start(
+        self,
+        agent_id: str,
+        text: str,
+        *,
+        conversation_id: str = "",
+        name: str = "",
+        image_urls: Sequence[str] = (),
+        max_steps: int = 0,
+        request_id: str | None = None,
+    ) -> pb.Turn:
+        """Sends a message and does not wait: the turn is durable, and goes on by itself.
+
+        `resume` gives its events, `get` its state. Raises: NotFound, Aborted CONVERSATION_BUSY.
+
+            turn = client.turns.start(agent.id, "Read everything about Lisbon.")
+            for event in client.turns.resume(turn.id):
+                print(event.WhichOneof("event"))
+        """
+        events = self.stream(
+            agent_id,
+            text,
+            conversation_id=conversation_id,
+            name=name,
+            image_urls=image_urls,
+            max_steps=max_steps,
+            request_id=request_id,
+            deltas=False,
+        )
+        for event in events:
+            return self.get(event.turn_id)
+        raise Unavailable("the stream ended before the turn began")
+
+    def resume(
+        self, turn_id: str, *, after_sequence: int = 0, deltas: bool = True
     ) -> Iterator[pb.TurnEvent]:
-        """The events that a request starts, with the stream taken up again where it broke."""
-        turn_id, last, wait, heard = "", 0, _FIRST_PAUSE_SECONDS, time.monotonic()
-        while True:
-            problem: TriptychError = Unavailable("the stream ended before the turn did; it goes on at the server")
-            try:
-                for event in self._events(method, request, response_type, turn_id, last, deltas):
-                    turn_id, last = event.turn_id, event.sequence or last
-                    wait, heard = _FIRST_PAUSE_SECONDS, time.monotonic()
-                    yield event
-                    if event.WhichOneof("event") in _ENDS:
-                        return
-            except _RESUMABLE as error:
-                problem = error
-            if not turn_id and not isinstance(problem, Unavailable):
-                raise problem
-            if time.monotonic() - heard > (_RESUME_SECONDS if turn_id else self._transport.timeout_seconds):
-                raise problem
-            pause(wait)
-            wait = min(2 * wait, _LONGEST_PAUSE_SECONDS)
+        """Every event of a turn behind that `sequence`, then what happens, down to its end; of one that is over too.
+
+        For a program that was started anew: one that runs on needs it not, as `stream` resumes by itself.
+        Raises: NotFound.
+
+            turn = next(client.turns.list(agent.id))
+            for event in client.turns.resume(turn.id, after_sequence=1):
+                print(event.WhichOneof("event"))
+        """
+        events = followed(
+            self._opener("ResumeTurn", pb.StartTurnRequest(), pb.StartTurnResponse, deltas),
+            start_seconds=self._transport.timeout_seconds,
+            turn_id=turn_id,
+            after_sequence=after_sequence,
+        )
+        for event in events:
+            yield event
+
+    def _opener(
+        self, method: str, request: Message, response_type: type[_Response], deltas: bool
+    ) -> Callable[[str, int], Iterator[pb.TurnEvent]]:
+        """What opens a stream of the turn that a request starts, or takes it up."""
+
+        return lambda turn_id, last: self._events(method, request, response_type, turn_id, last, deltas)
 
     def _events(
         self, method: str, request: Message, response_type: type[_Response], turn_id: str, last: int, deltas: bool
@@ -199,12 +231,18 @@ class Turns:
                 return
 
     def cancel(self, turn_id: str) -> pb.Turn:
-        """Stops a turn; what its finished steps did stays. Raises: NotFound."""
+        """Stops a turn; what its finished steps did stays.
+
+        Raises: NotFound.
+
+            turn = client.turns.start(agent.id, "Hello!")
+            client.turns.cancel(turn.id)
+        """
         request = pb.CancelTurnRequest(turn_id=turn_id, request_id=str(uuid.uuid4()))
         return (self._transport.unary(_SERVICE + "CancelTurn", request, pb.CancelTurnResponse)).turn
 
 
-def _reply(events: Iterator[pb.TurnEvent]) -> Reply:
+def reply(events: Iterator[pb.TurnEvent]) -> Reply:
     """The reply that the events make. Raises: TurnFailed."""
     messages: list[recall.Message] = []
     for event in events:
