@@ -40,7 +40,7 @@ _FIND = """
     ), hits AS MATERIALIZED (
         SELECT term, n FROM terms CROSS JOIN LATERAL (
             SELECT n FROM message_words WHERE words @@ sought AND {where}
-        ) AS having
+        ) AS found
     ), total AS (
         SELECT coalesce(sum(last_sequence), 0) AS messages FROM conversations
         WHERE account_id = :owner_account AND user_id = :owner_user AND (:agent_id = '' OR agent_id = :agent_id)
