@@ -71,7 +71,7 @@ class PostgresDatabase:
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._writers, _run, self._engine, locked))
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, _run, self._reading, work)
 
     async def vacuum(self) -> None:

@@ -37,7 +37,7 @@ class HeldDatabase:
         self.go_on.set()
         self.reads = 0
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         self.reads += 1
         result = await self._database.read(work)
         self.has_read.set()
