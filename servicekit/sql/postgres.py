@@ -45,7 +45,8 @@ class PostgresDatabase:
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "application_name": migrations.partition(":")[0],
-                "options": f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c synchronous_commit=on",
+                # Compiling a statement takes longer than any of ours should.
+                "options": f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c synchronous_commit=on -c jit=off",
             },
         )
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
