@@ -55,7 +55,7 @@ class Prepared:
                 yield from rows
             return
         compiled = self._compiled(connection.dialect, parameters)
-        with closing(_run(connection, compiled, parameters)) as cursor:
+        with closing(_run(connection, compiled.text, [compiled.values(parameters)])) as cursor:
             yield from map(compiled.row, cursor)
 
     def first(self, connection: Connection, parameters: Parameters) -> Any | None:
