@@ -74,7 +74,8 @@ class AgentServicer(
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         tenant = principal.tenant()
-        return pb.GetAgentResponse(agent=await self._store.read(lambda c: agents.get(c, tenant, request.agent_id)))
+        agent = await self._store.read(lambda c: agents.get(c, tenant, request.agent_id), brief=True)
+        return pb.GetAgentResponse(agent=agent)
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)

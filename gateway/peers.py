@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -12,23 +13,29 @@ from gateway import audit_trail
 from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
 from servicekit import principal, resources
-from servicekit.channel import Peer
+from servicekit.channel import LASTING_OPTIONS, Peer
 from servicekit.principal import Principal, Signer
+from triptych.errors import Unavailable
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+# Before a stream that could not begin is tried again; behind the last it is given up.
+_PAUSES_SECONDS = (0.05, 0.15, 0.45, None)
 
 
 class NamedMethods:
     """Stands in for a channel when a stub is made of it, and remembers which method is which."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: grpc.aio.Channel, lasting: grpc.aio.Channel) -> None:
+        """`lasting`: the channel of methods that answer with a stream."""
+        self._channel, self._lasting = channel, lasting
         self.names: dict[Any, str] = {}
 
     def __getattr__(self, kind: str) -> Any:
+        channel = self._lasting if kind == "unary_stream" else self._channel
+
         def made(path: str, *arguments: Any, **options: Any) -> Any:
-            method = getattr(self._channel, kind)(path, *arguments, **options)
+            method = getattr(channel, kind)(path, *arguments, **options)
             self.names[method] = path
             return method
 
@@ -41,7 +48,8 @@ class CallersPeer(Peer):
     def __init__(self, audience: str, address: str, signer: Signer, book: UsageBook, admission: Admission) -> None:
         super().__init__(audience, address, signer, book)
         self._admission = admission
-        self.methods: Any = NamedMethods(self.channel)
+        self._lasting = grpc.aio.insecure_channel(address, options=LASTING_OPTIONS)
+        self.methods: Any = NamedMethods(self.channel, self._lasting)
 
     @asynccontextmanager
     async def short(self, name: str, caller: Principal | None = None) -> AsyncIterator[None]:
@@ -79,10 +87,23 @@ class CallersPeer(Peer):
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         async with self.long(self.methods.names[method], caller):
-            async for response in super().stream(method, request, caller=caller, seconds=seconds):
-                yield response
+            for pause in _PAUSES_SECONDS:
+                begun = False
+                try:
+                    async for response in super().stream(method, request, caller=caller, seconds=seconds):
+                        begun = True
+                        yield response
+                    return
+                except Unavailable:
+                    if begun or pause is None:
+                        raise
+                await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._lasting.close()
 
     async def exchange(
         self,
@@ -91,7 +112,7 @@ class CallersPeer(Peer):
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         async with self.long(self.methods.names[method], caller):
             async for response in super().exchange(method, requests, caller=caller, seconds=seconds):
                 yield response

@@ -17,7 +17,7 @@ from gateway.config import Settings
 from gateway.groups.groups import Groups
 from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
-from gateway.mcp.door import McpDoor
+from gateway.mcp.entrance import McpEntrance
 from gateway.memory_servicer import MemoryServicer
 from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
@@ -75,8 +75,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     servicer = GatewayServicer(
         Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends, store), sessions)
     )
-    mcp = McpDoor(backends, VERSION)
-    await mcp.start()
+    mcp = McpEntrance(backends, VERSION)
     stack.push_async_callback(mcp.stop)
 
     server = _grpc_server(guard, servicer, backends, settings)

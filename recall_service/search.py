@@ -45,7 +45,7 @@ class Searcher:
         if by_meaning:
             meant = await (self._meant_if_quick if by_words else self._meant)(tenant, query, filters.scope)
 
-        # In one thread, one after the other: to be woken by a second one costs more than it saves.
+        # In one thread, one after the other: to be woken by a second one costs what it saves.
         def look(seen: Snapshot) -> list[MessageHit]:
             words = seen.find_words(query, filters, most) if by_words else []
             meaning = self._near(seen, meant, filters, most, or_none=by_words) if meant is not None else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
@@ -52,6 +52,8 @@ _LIMITS: tuple[tuple[str, Any], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 50),
 )
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(_RETRIED), *_LIMITS)
+# For streams that last, whose caller tries again itself: gRPC would keep 7 KB by each for trying again.
+LASTING_OPTIONS: tuple[tuple[str, Any], ...] = (*CHANNEL_OPTIONS, ("grpc.enable_retries", 0))
 # For a call whose caller would rather look elsewhere than wait.
 IMPATIENT_OPTIONS: tuple[tuple[str, Any], ...] = (_service_config(), *_LIMITS)
 
@@ -103,16 +105,20 @@ class Peer:
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         """The same for a method that answers with a stream; leaving the loop cancels the call."""
         call = method(request, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
+        ended = False
         try:
             async for response in call:
                 yield response
+            ended = True
+            await self.note_usage(call, caller)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         finally:
-            self.leave(call, caller)
+            if not ended:
+                self.leave(call, caller)
 
     async def exchange(
         self,
@@ -121,7 +127,7 @@ class Peer:
         *,
         caller: Principal | None = None,
         seconds: float = 3600.0,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response]:
         """The same for a method that takes a stream too."""
         call = method(requests, metadata=self.metadata(caller), timeout=deadline.for_next_hop(seconds))
         try:

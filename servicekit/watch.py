@@ -39,7 +39,7 @@ class Watch:
             return
         except TriptychError:  # whether it may is not known now
             pass
-        self._timer = self._later()
+        self._timer, self._asking = self._later(), None
 
     def stop(self) -> None:
         self._timer.cancel()

@@ -20,7 +20,7 @@ from agent_service.stores import (
     tool_rules,
     views,
 )
-from agent_service.stores.rows import Window, fetch, like, mine, of_owner, owned, owner
+from agent_service.stores.rows import PlainPages, Window, fetch, like, mine, of_owner, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
 from servicekit.principal import Tenant
@@ -35,7 +35,11 @@ MAX_FALLBACKS = 8
 MAX_TAGS = 100
 _HERE = and_(mine(agents), agents.c.id == bindparam("agent_id"))
 _GET = Prepared(select(agents, identity_links.OF_AGENT).where(_HERE))
+_INSERT = Prepared(insert(agents))
+_PAGES = PlainPages(select(agents, identity_links.OF_AGENT).where(mine(agents)), agents)
 _TOUCH = Prepared(update(agents).where(_HERE).values(last_turn_at=bindparam("at")))
+# Of a ListAgentsRequest, the fields that say which agents are listed.
+_CONDITIONS = ("name", "name_contains", "block_id", "tags", "identity_id", "identifier_keys")
 UPDATABLE = frozenset(
     {
         "name",
@@ -72,7 +76,7 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     if not agent.archive_ids:
         agent.archive_ids.append(own_archive_id(agent.id))
     at, columns = clock.now(), _columns(agent)
-    connection.execute(insert(agents), {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
+    _INSERT.run(connection, {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
     own_blocks = blocks.create_with_agent(connection, tenant, agent.id, wanted.blocks)
     if not (block_ids or wanted.identity_ids):
@@ -124,7 +128,11 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
 def list_page(
     connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
 ) -> tuple[list[Agent], str]:
-    rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
+    conditions = any(getattr(request, name) for name in _CONDITIONS)
+    if conditions or window.before_id or window.after_id:
+        rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
+    else:
+        rows, token = _PAGES.fetch(connection, tenant, window.page)
     by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
     found = [_to_agent(row, by_agent.get(row.id, [])) for row in rows]
     for view in (view for agent in found for view in agent.open_files):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, Text, bindparam, func, literal_column, select
 
 from agent_service import clock
 from agent_service.stores.rows import mine, of_owner, owned, readable
@@ -32,20 +33,28 @@ _ATTACHED = (
     .order_by(agent_blocks.c.position)
 )
 _OF_AGENT = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id == bindparam("of_agent")))
-
 _OF_AGENTS = _ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(bindparam("of_agents", expanding=True)))
+# The same with the ids as one parameter, a JSON list: a list of parameters is another statement for each length.
+_LISTED = func.json_each(bindparam("of_agents", type_=Text)).table_valued("value")
+_OF_LISTED_AGENTS = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.agent_id.in_(select(_LISTED.c.value))))
 
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
     rows = _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))
-    return [to_block(row._asdict(), tenant) for row in rows]
+    return [to_block(row, tenant) for row in rows]
 
 
 def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
+    rows: Iterable[Any]
+    if connection.dialect.name == "sqlite":
+        listed = json.dumps(list(agent_ids))
+        rows = _OF_LISTED_AGENTS.all(connection, of_owner(tenant, of_agents=listed))
+    else:
+        rows = connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids)))
     found: dict[str, list[Block]] = {}
-    for row in connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids))):
-        found.setdefault(row.attached_to, []).append(to_block(row._mapping, tenant))
+    for row in rows:
+        found.setdefault(row.attached_to, []).append(to_block(row, tenant))
     return found
 
 
@@ -71,22 +80,22 @@ def whose(connection: Connection, tenant: Tenant, block_id: str) -> Tenant:
 
 
 def to_block(row: Any, tenant: Tenant) -> Block:
-    """A row (a mapping of the table's columns) as the contract's message. What the account shares is read-only."""
-    shared = row["user_id"] == ACCOUNT
+    """A row (its columns as attributes) as the contract's message. What the account shares is read-only."""
+    shared = row.user_id == ACCOUNT
     block = Block(
-        id=row["id"],
-        label=row["label"],
-        value=row["value"],
-        description=row["description"],
-        limit=row["character_limit"],
-        read_only=row["read_only"] or (shared and not tenant.is_account),
+        id=row.id,
+        label=row.label,
+        value=row.value,
+        description=row.description,
+        limit=row.character_limit,
+        read_only=row.read_only or (shared and not tenant.is_account),
         shared=shared,
-        etag=str(row["revision"]),
+        etag=str(row.revision),
     )
-    clock.put(block.create_time, row["created_at"])
-    clock.put(block.update_time, row["updated_at"])
-    if row["tags"]:
-        block.tags.extend(row["tags"])
-    if row["metadata"]:
-        block.metadata.CopyFrom(ParseDict(row["metadata"], Struct()))
+    clock.put(block.create_time, row.created_at)
+    clock.put(block.update_time, row.updated_at)
+    if row.tags:
+        block.tags.extend(row.tags)
+    if row.metadata:
+        block.metadata.CopyFrom(ParseDict(row.metadata, Struct()))
     return block

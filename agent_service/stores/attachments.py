@@ -12,7 +12,10 @@ from agent_service.stores import revisions
 from agent_service.stores.rows import owned, owner
 from agent_service.stores.tables import block_attachments
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import BlockAsOf
+
+_BEGIN = Prepared(insert(block_attachments))
 
 
 def began(connection: Connection, tenant: Tenant, agent_id: str, block_id: str, position: int) -> None:
@@ -31,7 +34,7 @@ def began(connection: Connection, tenant: Tenant, agent_id: str, block_id: str, 
 def began_first(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """The same for blocks that were never attached. `rows`: of `agent_blocks`."""
     at = clock.now()
-    connection.execute(insert(block_attachments), [{**row, "attached_at": at} for row in rows])
+    _BEGIN.run(connection, *({**row, "attached_at": at} for row in rows))
 
 
 def ended(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +17,7 @@ from agent_service.stores.rows import Window, fetch, like, not_changed_here, own
 from agent_service.stores.tables import agent_blocks, block_attachments, block_revisions, blocks
 from servicekit import ids, structs
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Block, ListBlocksRequest
 from triptych.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
@@ -24,6 +26,7 @@ DEFAULT_LIMIT = 100_000
 MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
 MAX_BLOCKS = 100
+_INSERT, _ATTACH = Prepared(insert(blocks)), Prepared(insert(agent_blocks))
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
 
 DEFAULT_DESCRIPTIONS = {
@@ -38,8 +41,8 @@ def create(
 ) -> Block:
     """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
     row = _new_row(tenant, block, agent_id)
-    connection.execute(insert(blocks), row)
-    made = to_block(row, tenant)
+    _INSERT.run(connection, row)
+    made = to_block(SimpleNamespace(**row), tenant)
     revisions.add(connection, tenant, [made], origin)
     return made
 
@@ -61,10 +64,10 @@ def create_with_agent(connection: Connection, tenant: Tenant, agent_id: str, wan
         {**owner(tenant), "agent_id": agent_id, "block_id": row["id"], "position": position}
         for position, row in enumerate(rows)
     ]
-    connection.execute(insert(blocks), rows)
-    connection.execute(insert(agent_blocks), attached)
+    _INSERT.run(connection, *rows)
+    _ATTACH.run(connection, *attached)
     attachments.began_first(connection, attached)
-    made = [to_block(row, tenant) for row in rows]
+    made = [to_block(SimpleNamespace(**row), tenant) for row in rows]
     revisions.add(connection, tenant, made, USER)
     return made
 
@@ -117,7 +120,7 @@ def get(connection: Connection, tenant: Tenant, block_id: str) -> Block:
     row = connection.execute(select(blocks).where(readable(blocks, tenant), blocks.c.id == block_id)).one_or_none()
     if row is None:
         raise NotFound("block", block_id)
-    return to_block(row._mapping, tenant)
+    return to_block(row, tenant)
 
 
 def check_own(connection: Connection, tenant: Tenant, block_id: str) -> None:
@@ -141,7 +144,7 @@ def list_page(
     if request.value_contains:
         query = query.where(blocks.c.value.like(like(request.value_contains), escape="\\"))
     rows, token = fetch(connection, query, blocks, whose, window)
-    return [to_block(row._mapping, tenant) for row in rows], token
+    return [to_block(row, tenant) for row in rows], token
 
 
 def count(connection: Connection, tenant: Tenant) -> int:

@@ -27,6 +27,7 @@ MAX_SUMMARY = 200_000
 UPDATABLE = frozenset({"summary", "title", "metadata"})
 _HERE = and_(mine(conversations), conversations.c.id == bindparam("conversation_id"))
 _GET = Prepared(select(conversations).where(_HERE))
+_INSERT = Prepared(insert(conversations))
 _FENCE = Prepared(select(conversations.c.fence).where(_HERE))
 
 
@@ -107,7 +108,7 @@ def insert_row(
         "created_at": at,
         "updated_at": at,
     }
-    connection.execute(insert(conversations), row)
+    _INSERT.run(connection, row)
 
 
 def get(connection: Connection, tenant: Tenant, conversation_id: str) -> Conversation:

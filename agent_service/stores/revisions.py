@@ -13,11 +13,13 @@ from agent_service.stores.rows import owned, owner, readable
 from agent_service.stores.tables import block_revisions, blocks
 from servicekit import paging
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1.agent_pb2 import Block, BlockRevision, RevisionAuthor
 from triptych.errors import NotFound
 
 _USER_AUTHOR = "user"
+_INSERT = Prepared(insert(block_revisions))
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def add(connection: Connection, tenant: Tenant, blocks: Sequence[Block], origin:
         }
         for block in blocks
     ]
-    connection.execute(insert(block_revisions), rows)
+    _INSERT.run(connection, *rows)
 
 
 def get(connection: Connection, tenant: Tenant, block_id: str, revision: int) -> BlockRevision:

@@ -13,12 +13,42 @@ _BUFFER = 1_000
 
 
 class Reader:
-    """Who reads a feed: first the backlog, events behind `last`, then what is put into the queue."""
+    """Who reads a feed: first the backlog, events behind `last`, then what is put here; None is the end.
+
+    A list and a future, since thousands may wait: an `asyncio.Queue` is four double-ended queues, and 3 KB.
+    """
+
+    __slots__ = ("_came", "_waiting", "backlog", "deltas", "last", "overrun")
 
     def __init__(self, backlog: Sequence[TurnEvent], last: int, *, deltas: bool) -> None:
         self.backlog, self.last, self.deltas = backlog, last, deltas
-        self.queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue(_BUFFER)
         self.overrun = False
+        self._came: list[TurnEvent | None] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self._came)
+
+    def put(self, event: TurnEvent | None) -> bool:
+        """False, and the end, if the reader is too far behind."""
+        if len(self._came) >= _BUFFER:
+            self.overrun = True
+            self._came[0] = None
+            return False
+        self._came.append(event)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        return True
+
+    async def get(self) -> TurnEvent | None:
+        while not self._came:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        return self._came.pop(0)
 
 
 class Feed:
@@ -79,8 +109,8 @@ class Feed:
             for event in reader.backlog:
                 reader.last = event.sequence
                 yield event
-            while reader in self._readers or not reader.queue.empty():
-                live = await reader.queue.get()
+            while reader in self._readers or reader.is_behind:
+                live = await reader.get()
                 if live is None:
                     break
                 if live.sequence == 0 or live.sequence > reader.last:
@@ -92,10 +122,5 @@ class Feed:
             self._readers.discard(reader)
 
     def _put(self, reader: Reader, event: TurnEvent | None) -> None:
-        try:
-            reader.queue.put_nowait(event)
-        except asyncio.QueueFull:
-            reader.overrun = True
+        if not reader.put(event):
             self._readers.discard(reader)
-            reader.queue.get_nowait()
-            reader.queue.put_nowait(None)

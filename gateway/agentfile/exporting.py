@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from gateway.agentfile import messages
 from gateway.backends import Backends
-from gateway.rest import shapes
+from gateway.rest import forms
 from gateway.rest.catalogue import Catalogue
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
@@ -98,7 +98,7 @@ async def _archival(back: Backends, agent: agent_pb2.Agent) -> tuple[list[Json],
                     "text": passage.text,
                     "tags": list(passage.tags),
                     "metadata": MessageToDict(passage.metadata),
-                    "created_at": shapes.time(passage.create_time),
+                    "created_at": forms.time(passage.create_time),
                 }
             )
     return archives, passages

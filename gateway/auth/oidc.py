@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 
 from triptych.errors import Unauthenticated, Unavailable
@@ -96,6 +95,8 @@ class Oidc:
         return self._keys.get(key_id)
 
     async def _fetch(self) -> Any:
+        import httpx  # which is large, and in most gateways nobody needs it
+
         where = self._settings.jwks
         try:
             if not where.startswith(("http://", "https://")):

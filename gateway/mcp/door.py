@@ -1,4 +1,4 @@
-"""`/mcp` and `/mcp/{agent}`: streamable HTTP, without sessions, so that any replica serves any request.
+"""What serves `/mcp` and `/mcp/{agent}`: streamable HTTP, without sessions, so that any replica serves any request.
 
 The REST door stands before it: the key that a client sends with every request says whose memory it is.
 """
@@ -23,7 +23,6 @@ from mcp_types import (
     ToolAnnotations,
 )
 from pydantic import BaseModel, ValidationError
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.backends import Backends
@@ -54,7 +53,7 @@ _TOOLS = {
 
 
 class McpDoor:
-    """`route` goes into the REST app; it serves between `start` and `stop`."""
+    """It serves between `start` and `stop`."""
 
     def __init__(self, backends: Backends, version: str) -> None:
         self._back = backends
@@ -64,9 +63,6 @@ class McpDoor:
         self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.routes = [
-            Route(path, _App(self._manager), include_in_schema=False) for path in ("/mcp", "/mcp/{agent:path}")
-        ]
 
     async def start(self) -> None:
         """Starts it in a task of its own, since it has to be left by the task that entered it."""
@@ -78,6 +74,11 @@ class McpDoor:
         self._stopping.set()
         if self._task is not None:
             await self._task
+
+    async def serve(self, agent: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """`agent`: an id or a name; empty: each call names one."""
+        _agent.set(agent)
+        await self._manager.handle_request(scope, receive, send)
 
     async def _run(self, ready: asyncio.Event) -> None:
         async with self._manager.run():
@@ -104,15 +105,6 @@ class McpDoor:
         except Exception as error:  # the edge: `to_error` logs the unexpected, and hides it from the caller
             return _failed(rpc.to_error(error).message)
         return CallToolResult(content=[TextContent(text=json.dumps(answer, ensure_ascii=False))])
-
-
-class _App:
-    def __init__(self, manager: StreamableHTTPSessionManager) -> None:
-        self._manager = manager
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _agent.set(scope["path_params"].get("agent", ""))
-        await self._manager.handle_request(scope, receive, send)
 
 
 def _tool(name: str, kind: _Kind, agent: str) -> Tool:

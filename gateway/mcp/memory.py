@@ -17,7 +17,7 @@ from gateway.mcp.arguments import (
     ReadBlocks,
 )
 from gateway.mcp.edits import Edit, edited
-from gateway.rest import shapes
+from gateway.rest import forms
 from gateway.rest.openai.models import agent_of
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
@@ -121,7 +121,7 @@ def _block(block: agent_pb2.Block) -> Json:
 
 def _said(message: recall_pb2.Message) -> Json:
     role = type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()
-    return {"role": role, "content": message.text, "time": shapes.time(message.create_time)}
+    return {"role": role, "content": message.text, "time": forms.time(message.create_time)}
 
 
 def _known(passage: archival_pb2.Passage) -> Json:
@@ -129,6 +129,6 @@ def _known(passage: archival_pb2.Passage) -> Json:
         "id": passage.id,
         "content": passage.text,
         "tags": list(passage.tags),
-        "time": shapes.time(passage.create_time),
+        "time": forms.time(passage.create_time),
         "file": passage.source.file_name or None,
     }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.message import Message
 from starlette.responses import StreamingResponse
 
 from gateway.rest import contract_routes
 from gateway.rest.contract_routes import Route
+from gateway.rest.endpoints import Router
 from triptych.gateway.v1 import gateway_pb2 as pb
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
-router = APIRouter(prefix="/v1", tags=["admin"])
+router = Router(prefix="/v1", tags=["admin"])
 
 ROUTES: tuple[Route, ...] = (
     ("GET", "/me", "WhoAmI", ""),

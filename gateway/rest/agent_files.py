@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Header, Response, UploadFile
+from fastapi import File, Form, Header, Response, UploadFile
 
 from gateway.agentfile.exporting import exported
 from gateway.agentfile.importing import Importer, Wishes, parsed
 from gateway.rest.agents import Known
 from gateway.rest.common import Back, answer
+from gateway.rest.endpoints import Router
 
-router = APIRouter(prefix="/v1/agents", tags=["agents"])
+router = Router(prefix="/v1/agents", tags=["agents"])
 
 
 @router.get("/{agent_id}/export")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import letta_messages, shapes, tool_rules
 from gateway.rest.agent_bodies import AgentCreate, AgentUpdate, SleepTime
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.common import Back, NewestFirst, answer, struct, tag_match
+from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import BlockCreate, Body
 from triptych.agent.v1 import agent_pb2 as pb
 
-router = APIRouter(prefix="/v1", tags=["agents"])
+router = Router(prefix="/v1", tags=["agents"])
 
 
 async def _catalogue(request: Request) -> Catalogue:
@@ -23,7 +24,7 @@ async def _catalogue(request: Request) -> Catalogue:
     return await catalogue.load()
 
 
-Known = Annotated[Catalogue, Depends(_catalogue)]
+Known = Annotated[Catalogue, Given(_catalogue)]
 
 
 @router.post("/agents")
@@ -62,7 +63,10 @@ async def list_agents(
     query_text: str | None = None,
     identity_id: str | None = None,
     identifier_keys: Annotated[list[str] | None, Query()] = None,
+    include: Annotated[list[str] | None, Query()] = None,
+    include_relationships: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
+    """An agent's `tools` are listed if `include` has `agent.tools`: mostly all agents have the same."""
     request = pb.ListAgentsRequest(
         **listing.paging,
         name=name or "",
@@ -73,7 +77,8 @@ async def list_agents(
         identifier_keys=identifier_keys,
     )
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
-    return answer(await known.agents(response.agents))
+    with_tools = "agent.tools" in (include or ()) or "tools" in (include_relationships or ())
+    return answer(await known.agents(response.agents, with_tools=with_tools))
 
 
 @router.get("/agents/count")

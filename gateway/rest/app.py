@@ -15,7 +15,7 @@ from gateway.backends import Backends
 from gateway.batches.batches import Batches
 from gateway.config import Settings
 from gateway.groups.groups import Groups
-from gateway.mcp.door import McpDoor
+from gateway.mcp.entrance import McpEntrance
 from gateway.rest import (
     admin,
     agent_files,
@@ -54,9 +54,9 @@ from gateway.rest.door import Door, error_answer, error_response
 from gateway.rest.openai import chat as openai_chat
 from gateway.rest.openai import models as openai_models
 from gateway.rest.openai.form import OpenAiForm
+from gateway.rest.routing import Api
 from gateway.servicer import GatewayServicer
 from gateway.usage.admission import Admission
-from servicekit import rpc
 from triptych.errors import TriptychError
 from triptych.type.v1 import type_pb2
 
@@ -69,7 +69,7 @@ def make_app(
     admission: Admission,
     audit: AuditLog,
     servicer: GatewayServicer,
-    mcp: McpDoor,
+    mcp: McpEntrance,
     batches: Batches,
     groups: Groups,
     settings: Settings,
@@ -97,7 +97,7 @@ def make_app(
 
 def make_api() -> FastAPI:
     """All routes, with nothing behind them yet: enough for their OpenAPI document."""
-    app = FastAPI(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = Api(title="Triptych", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     for module in (
         agent_files,
@@ -129,7 +129,6 @@ def make_api() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TriptychError, _expected)
-    app.add_exception_handler(Exception, _unexpected)
     return app
 
 
@@ -157,8 +156,3 @@ async def _expected(_request: Request, error: Exception) -> Response:
     if error.reason == type_pb2.ERROR_REASON_TURN_WAITING:  # as letta-client programs know it
         return error_response(409, error.message)
     return error_answer(error)
-
-
-async def _unexpected(_request: Request, error: Exception) -> Response:
-    mapped = rpc.to_error(error)
-    return error_response(mapped.http_status, mapped.message)

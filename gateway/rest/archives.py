@@ -6,17 +6,18 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import shapes
+from gateway.rest import forms, shapes
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, answers, moment, struct
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate, PassagesCreate
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import NotFound
 
-router = APIRouter(prefix="/v1/archives", tags=["archives"])
+router = Router(prefix="/v1/archives", tags=["archives"])
 
 
 @router.post("")
@@ -78,7 +79,7 @@ async def delete_passage(archive_id: str, passage_id: str, back: Back) -> Respon
     return Response(status_code=204)
 
 
-async def _of_agent(back: Back, agent_id: str, name: str | None) -> list[shapes.Json]:
+async def _of_agent(back: Back, agent_id: str, name: str | None) -> list[forms.Json]:
     """Those that the agent has, the one that it inserts into first. Raises: NotFound (the agent)."""
     found = []
     for archive_id in (await fetch_agent(back, agent_id)).archive_ids:
@@ -90,7 +91,7 @@ async def _of_agent(back: Back, agent_id: str, name: str | None) -> list[shapes.
     return found
 
 
-async def _insert(archive_id: str, bodies: Sequence[PassageCreate], request: Request, back: Back) -> list[shapes.Json]:
+async def _insert(archive_id: str, bodies: Sequence[PassageCreate], request: Request, back: Back) -> list[forms.Json]:
     insert = pb.InsertPassagesRequest(
         archive_id=archive_id,
         request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gateway.agentfile.messages import written
 from gateway.batches.batches import Batches
-from gateway.rest import shapes, traces
+from gateway.rest import run_shapes, traces
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers, request_id
+from gateway.rest.endpoints import Given, Router
 from gateway.rest.runs import STATES
 from gateway.rest.schemas import Body, MessagesCreate
 from gateway.rest.starting import start_request
@@ -22,15 +23,15 @@ from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1", tags=["batches"])
+router = Router(prefix="/v1", tags=["batches"])
 
 
-def _batches(request: Request) -> Batches:
+async def _batches(request: Request) -> Batches:
     batches: Batches = request.app.state.batches
     return batches
 
 
-Kept = Annotated[Batches, Depends(_batches)]
+Kept = Annotated[Batches, Given(_batches)]
 
 
 class BatchedMessages(MessagesCreate):
@@ -162,7 +163,7 @@ def _status(batch: Batch) -> str:
 
 
 def _job(turn: pb.Turn) -> dict[str, Any]:
-    return {**shapes.run(turn), "job_type": "run"}
+    return {**run_shapes.run(turn), "job_type": "run"}
 
 
 def _time(microseconds: int | None) -> str | None:

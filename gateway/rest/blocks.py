@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import proto_json, shapes
 from gateway.rest.agents import Known, fields, new_block
 from gateway.rest.common import Back, OldestFirst, answer, answers
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockCreate, BlockUpdate, Int32
 from triptych.agent.v1 import agent_pb2 as pb
 
-router = APIRouter(prefix="/v1/blocks", tags=["blocks"])
+router = Router(prefix="/v1/blocks", tags=["blocks"])
 
 
 @router.post("")

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.backends import Backends
 from gateway.rest import shapes
-from gateway.rest.shapes import Json
+from gateway.rest.forms import Json
 from triptych.agent.v1 import agent_pb2, identity_pb2
 from triptych.errors import InvalidArgument
 
@@ -30,6 +30,8 @@ class Catalogue:
 
     async def load(self) -> Catalogue:
         """Itself, at most a minute old. Raises: Unavailable if agent_service is away."""
+        if time.monotonic() - self._fetched <= _FRESH_SECONDS:
+            return self
         async with self._lock:
             if time.monotonic() - self._fetched > _FRESH_SECONDS:
                 # What is kept here is shown to every user: none of it may be one user's own.
@@ -47,12 +49,11 @@ class Catalogue:
         """All that the caller's agents can be given, by name."""
         return await self._listed(agent_pb2.ListToolsRequest())
 
-    async def agents(self, agents: Sequence[agent_pb2.Agent]) -> list[Json]:
+    async def agents(self, agents: Sequence[agent_pb2.Agent], *, with_tools: bool = True) -> list[Json]:
         """As they are shown. Their tools are encoded already: they are most of it, and mostly the same."""
         default = self.models.default_handle
         window = next((model.context_window for model in self.models.models), 32_768)
-        own = await self._named(name for agent in agents for name in agent.tools)
-        tools = self._encoded if own is self._built_in else _encoded(own)
+        tools = await self._shown_tools(name for agent in agents for name in agent.tools) if with_tools else {}
         identities = await self._identities({each for agent in agents for each in agent.identity_ids})
         return [shapes.agent(agent, tools, identities, window, default) for agent in agents]
 
@@ -82,6 +83,10 @@ class Catalogue:
             return {}
         response = await self._backends.agent_peer.unary(self._backends.identities.ListIdentities, request)
         return {identity.id: shapes.identity(identity) for identity in response.identities}
+
+    async def _shown_tools(self, names: Iterable[str]) -> dict[str, orjson.Fragment]:
+        named = await self._named(names)
+        return self._encoded if named is self._built_in else _encoded(named)
 
     async def _named(self, names: Iterable[str]) -> dict[str, Json]:
         """At least those of the names that there are. Most agents have none but the server's own tools."""

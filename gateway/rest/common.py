@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.backends import Backends
+from gateway.rest.endpoints import Given
 from gateway.rest.schemas import Metadata
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
@@ -21,14 +22,12 @@ from triptych.type.v1 import type_pb2
 T = TypeVar("T")
 
 
-# Dependencies are `async` though they wait for nothing: what is not, FastAPI calls in a thread, and the way there and
-# back takes longer than all else that the door does.
 async def _backends(request: Request) -> Backends:
     backends: Backends = request.app.state.backends
     return backends
 
 
-Back = Annotated[Backends, Depends(_backends)]
+Back = Annotated[Backends, Given(_backends)]
 
 
 def answer(content: Any, status: int = 200) -> Response:
@@ -67,6 +66,8 @@ class Listing(NamedTuple):
 
 
 def _listing(default: Literal["asc", "desc"]) -> Any:
+    # `async` though it waits for nothing: what is not, FastAPI calls in a thread, and the way there and back takes
+    # longer than all else that the door does.
     async def read(
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         before: str | None = None,

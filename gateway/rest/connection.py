@@ -1,4 +1,7 @@
-"""A connection that holds no more of a request's head than it may, and waits for it no longer than it may."""
+"""A connection that holds no more of a request's head than it may, and waits no longer than it may.
+
+For the head, that is, and for a reader of the answer.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 20.0
+# A reader that takes nothing for so long would hold what is made for it.
+READ_SECONDS = 60.0
+
+
+class _Bounds:
+    """How far a connection is. Apart from it, since with more names than it has its own would take twice the memory."""
+
+    __slots__ = ("head_bytes", "in_head", "too_slow", "unread")
+
+    def __init__(self) -> None:
+        self.in_head, self.head_bytes = True, 0
+        self.too_slow: asyncio.TimerHandle | None = None
+        self.unread: asyncio.TimerHandle | None = None
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -16,39 +32,53 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_head, self._head_bytes = True, 0
-        self._too_slow: asyncio.TimerHandle | None = None
+        self._bounds = _Bounds()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._too_slow = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._bounds.too_slow = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Not closed, which would wait for the reader again.
+        self._bounds.unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         # Counted before it is parsed: what came earlier of this head was kept by the parser.
-        if self._in_head and self._head_bytes > MOST_HEAD_BYTES:
+        if self._bounds.in_head and self._bounds.head_bytes > MOST_HEAD_BYTES:
             self.send_400_response("The request's head is too large.")
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._too_slow is None:
-                self._too_slow = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        if self._bounds.in_head:
+            self._bounds.head_bytes += len(data)
+            if self._bounds.too_slow is None:
+                self._bounds.too_slow = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
+        self._bounds.in_head, self._bounds.head_bytes = False, 0
         self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         # What comes next on this connection is another request's head.
-        self._in_head = True
+        self._bounds.in_head = True
         super().on_message_complete()
 
+    def _is_read(self) -> None:
+        if self._bounds.unread is not None:
+            self._bounds.unread.cancel()
+            self._bounds.unread = None
+
     def _stop_waiting(self) -> None:
-        if self._too_slow is not None:
-            self._too_slow.cancel()
-            self._too_slow = None
+        if self._bounds.too_slow is not None:
+            self._bounds.too_slow.cancel()
+            self._bounds.too_slow = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from gateway import audit_trail
 from gateway.rest import proto_json
 from gateway.rest.common import answer
+from gateway.rest.endpoints import Router
 from gateway.rest.proto_json import Json
 from servicekit import principal, resources, rpc, scopes
 
@@ -23,7 +24,7 @@ Route = tuple[str, str, str, str]
 Call = Callable[[Request, str, Message], Awaitable[Message]]
 
 
-def add(router: APIRouter, service: ServiceDescriptor, routes: Sequence[Route], call: Call) -> None:
+def add(router: Router, service: ServiceDescriptor, routes: Sequence[Route], call: Call) -> None:
     for http_method, path, name, field in routes:
         method = service.methods_by_name[name]
         router.add_api_route(

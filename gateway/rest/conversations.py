@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes, turns
 from gateway.rest.agents import compiled_prompt
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id, struct
+from gateway.rest.endpoints import Router
 from gateway.rest.messages import cancel_turns, messages_page, stream_turn
 from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate, StreamFrom
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
 from triptych.errors import NotFound
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = Router(prefix="/v1/conversations", tags=["conversations"])
 
 
 @router.post("")

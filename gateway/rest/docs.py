@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, Response
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.rest.endpoints import Router
 from triptych.errors import NotFound
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _FILES = {
     "swagger-ui-bundle.js": "text/javascript",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import orjson
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,15 +27,18 @@ _PUBLIC = ("/v1/health", "/docs", "/openapi.json", "/swagger-static")
 # A turn may take many model calls; everything else is over in a moment.
 _SECONDS = 3600.0
 _RECEIVE_SECONDS = 60.0
-_SEND_SECONDS = 60.0
-_SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
+# What tells a browser not to guess, frame, keep or tell on.
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_ONLY_SECURE = (b"strict-transport-security", b"max-age=31536000")
 _IDENTIFYING = ("authorization", USER_HEADER)
 _ONCE = (*_IDENTIFYING, "content-length")
+# Of a request's headers, those that are looked at here.
+_READ = {name.encode(): name for name in (*_ONCE, "content-type", "transfer-encoding")}
 
 
 class Door:
@@ -46,7 +48,8 @@ class Door:
         self, app: ASGIApp, authenticator: Authenticator, admission: Admission, audit: AuditLog, *, secure: bool
     ) -> None:
         self._app, self._authenticator, self._admission = app, authenticator, admission
-        self._audit, self._secure = audit, secure
+        self._audit = audit
+        self._added = (*_SECURITY_HEADERS, _ONLY_SECURE) if secure else _SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,10 +62,8 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add_headers(message)
-            # A reader that takes nothing for so long would hold what is made for it.
-            async with asyncio.timeout(_SEND_SECONDS):
-                await send(message)
+                message["headers"] = self._with_added(message.get("headers", ()))
+            await send(message)
 
         try:
             headers = _headers(scope)
@@ -70,8 +71,7 @@ class Door:
             if not path.startswith(_PUBLIC):
                 await self._enter(headers)
             deadline.bind(_SECONDS)
-            async with asyncio.timeout(_RECEIVE_SECONDS):
-                body = await bodies.read(receive, headers.get("content-type", ""))
+            body = await self._body(headers, receive)
             if path.startswith(_PUBLIC):
                 await self._app(scope, body, noting_send)
                 return
@@ -79,10 +79,9 @@ class Door:
                 async with self._admission.slot(principal.tenant()):
                     await self._app(scope, body, noting_send)
                 if (stream := events.left_to_deliver(scope)) is not None:
+                    scope["headers"].clear()  # nobody reads them any more
                     await stream.deliver(body, noting_send)
         except Exception as error:
-            if status >= 500:  # answered by the app's own handler of the unexpected
-                return
             if status:  # a stream has begun: all that can still be done is to cut it
                 raise
             mapped = rpc.to_error(error)
@@ -110,13 +109,18 @@ class Door:
         _log.info("rest", method=method, route=route, status=status, ms=round(milliseconds, 2), tenant=tenant)
         self._audit.http(method, route, status, map(str, scope.get("path_params", {}).values()))
 
-    def _add_headers(self, message: Message) -> None:
-        """What tells a browser not to guess, frame, keep or tell on; what a route has set itself stays."""
-        headers = MutableHeaders(scope=message)
-        for name, value in _SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        if self._secure:
-            headers.setdefault("strict-transport-security", "max-age=31536000")
+    async def _body(self, headers: dict[str, str], receive: Receive) -> Receive:
+        """Raises: as `bodies.read`; TimeoutError for one that does not come."""
+        if "content-length" not in headers and "transfer-encoding" not in headers:  # there is none to wait for
+            return await bodies.read(receive, "")
+        async with asyncio.timeout(_RECEIVE_SECONDS):
+            return await bodies.read(receive, headers.get("content-type", ""))
+
+    def _with_added(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """With the headers that every answer has; what a route has set itself stays."""
+        own = list(headers)
+        there = {name.lower() for name, _ in own}
+        return own + [(name, value) for name, value in self._added if name not in there]
 
     async def _enter(self, headers: dict[str, str]) -> None:
         """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
@@ -147,7 +151,9 @@ def _headers(scope: Scope) -> dict[str, str]:
     """Raises: InvalidArgument for two headers where one has to say who calls."""
     found: dict[str, str] = {}
     for raw_name, value in scope["headers"]:
-        name = raw_name.decode("latin-1")
+        name = _READ.get(raw_name)
+        if name is None:
+            continue
         if name in found and name in _ONCE:
             raise InvalidArgument(f"the header {name} is there more than once")
         try:

@@ -6,12 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Query, Response, UploadFile
+from fastapi import File, Query, Response, UploadFile
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import shapes
+from gateway.rest import forms, shapes
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer, answers, struct
+from gateway.rest.endpoints import Router
 from gateway.rest.memory import change_archives
 from gateway.rest.schemas import Body, Metadata
 from triptych.agent.v1 import agent_pb2
@@ -19,7 +20,7 @@ from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import AlreadyExists, NotFound
 
 FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
-router = APIRouter(prefix="/v1", tags=["folders"])
+router = Router(prefix="/v1", tags=["folders"])
 
 _PIECE_BYTES = 512 * 1024
 _PAGE = 1_000
@@ -193,11 +194,11 @@ def _id(shown: dict[str, Any]) -> str:
     return str(shown["id"])
 
 
-def _folder(archive: pb.Archive) -> shapes.Json:
+def _folder(archive: pb.Archive) -> forms.Json:
     return {**shapes.archive(archive), "instructions": None, "created_by_id": None, "last_updated_by_id": None}
 
 
-def _file(document: pb.Document) -> shapes.Json:
+def _file(document: pb.Document) -> forms.Json:
     done = document.state == pb.DOCUMENT_STATE_COMPLETE
     return {
         "id": document.id,
@@ -210,6 +211,6 @@ def _file(document: pb.Document) -> shapes.Json:
         "processing_status": "completed" if done else "embedding",
         "total_chunks": document.passage_count,
         "chunks_embedded": document.passage_count if done else 0,
-        "created_at": shapes.time(document.create_time),
-        "updated_at": shapes.time(document.update_time),
+        "created_at": forms.time(document.create_time),
+        "updated_at": forms.time(document.update_time),
     }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 
 from gateway.groups.groups import ROUND_ROBIN, SLEEPTIME, SUPERVISOR, Groups
 from gateway.groups.running import Run
-from gateway.rest import group_messages, messages, shapes, sleeping_groups, turns
+from gateway.rest import group_messages, messages, run_shapes, shapes, sleeping_groups, turns
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
+from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import Body, MessagesCreate
 from gateway.rest.starting import start_request
 from gateway.rest.turns import Events, Finished, TurnFailed
@@ -21,7 +22,7 @@ from triptych.errors import InvalidArgument, Unimplemented
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1/groups", tags=["groups"])
+router = Router(prefix="/v1/groups", tags=["groups"])
 
 
 async def _groups(request: Request) -> Groups:
@@ -29,7 +30,7 @@ async def _groups(request: Request) -> Groups:
     return groups
 
 
-Kept = Annotated[Groups, Depends(_groups)]
+Kept = Annotated[Groups, Given(_groups)]
 ManagerType = Literal["round_robin", "supervisor", "dynamic", "sleeptime", "voice_sleeptime", "swarm"]
 
 
@@ -137,7 +138,7 @@ async def send_message(group_id: str, body: MessagesCreate, request: Request, ba
     if turn.HasField("error"):
         raise TurnFailed(turn.error)
     shown = Finished(turn, made).shown(body.include_return_message_types)
-    return answer({"messages": shown, "stop_reason": shapes.stop_reason(turn), "usage": shapes.usage(turn)})
+    return answer({"messages": shown, "stop_reason": run_shapes.stop_reason(turn), "usage": run_shapes.usage(turn)})
 
 
 @router.post("/{group_id}/messages/stream")
@@ -173,7 +174,7 @@ async def _run(group_id: str, body: MessagesCreate, request: Request, back: Back
     return Run(kept, group, start)
 
 
-async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncIterator[pb.StartTurnResponse]:
+async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncGenerator[pb.StartTurnResponse]:
     async with aclosing(events):
         async for event in events:
             yield pb.StartTurnResponse(event=event)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import JsonValue
 
 from gateway.rest import shapes
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers, request_id, struct
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import Body
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import identity_pb2 as pb
 
-router = APIRouter(prefix="/v1", tags=["identities"])
+router = Router(prefix="/v1", tags=["identities"])
 
 IdentityType = Literal["user", "org", "other"]
 _TYPES: dict[str, Any] = {name: value for value, name in shapes.IDENTITY_TYPES.items()}

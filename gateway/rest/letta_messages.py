@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from gateway.rest import content
-from gateway.rest.shapes import Json, time
+from gateway.rest.forms import Json, time
 from triptych.agent.v1.turn_pb2 import Turn
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import Field
 
-from gateway.rest import shapes
+from gateway.rest import forms, shapes
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import Body
 from gateway.rest.tool_results import RunArguments, result
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import InvalidArgument, NotFound
 
-router = APIRouter(prefix="/v1/mcp-servers", tags=["mcp-servers"])
+router = Router(prefix="/v1/mcp-servers", tags=["mcp-servers"])
 
 _TRANSPORTS = {
     "streamable_http": pb.MCP_TRANSPORT_STREAMABLE_HTTP,
@@ -169,7 +170,7 @@ def _wanted(config: AsProgram | OverHttp) -> tuple[pb.McpServer, list[str]]:
     return pb.McpServer(transport=transport, **given), ["transport", *given]
 
 
-def _shown(server: pb.McpServer) -> shapes.Json:
+def _shown(server: pb.McpServer) -> forms.Json:
     """Secrets by their names alone."""
     shown = {"id": server.id, "server_name": server.name, "mcp_server_type": _TYPES[server.transport]}
     if server.transport == pb.MCP_TRANSPORT_STDIO:

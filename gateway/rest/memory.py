@@ -5,19 +5,20 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import shapes
+from gateway.rest import forms, shapes
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.blocks import changed_block
 from gateway.rest.common import Back, OldestFirst, answer, answers, moment, struct, tag_match
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockUpdate, PassageCreate
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import NotFound
 
-router = APIRouter(prefix="/v1/agents/{agent_id}", tags=["memory"])
+router = Router(prefix="/v1/agents/{agent_id}", tags=["memory"])
 
 
 @router.get("/core-memory")
@@ -119,7 +120,7 @@ def _found(passage: archival_pb2.Passage) -> dict[str, Any]:
     return {
         "id": passage.id,
         "content": passage.text,
-        "timestamp": shapes.time(passage.create_time),
+        "timestamp": forms.time(passage.create_time),
         "tags": list(passage.tags),
     }
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from gateway.rest import letta_messages, shapes, turns
+from gateway.rest import letta_messages, run_shapes, turns
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import MessagesCreate, MessageUpdate
 from gateway.rest.starting import start_request
 from servicekit import ids
@@ -16,7 +17,7 @@ from triptych.agent.v1 import turn_pb2
 from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2
 
-router = APIRouter(prefix="/v1", tags=["messages"])
+router = Router(prefix="/v1", tags=["messages"])
 
 
 @router.post("/agents/{agent_id}/messages")
@@ -28,8 +29,8 @@ async def send_message(agent_id: str, body: MessagesCreate, request: Request, ba
     return answer(
         {
             "messages": finished.shown(body.include_return_message_types),
-            "stop_reason": shapes.stop_reason(finished.turn),
-            "usage": shapes.usage(finished.turn),
+            "stop_reason": run_shapes.stop_reason(finished.turn),
+            "usage": run_shapes.usage(finished.turn),
         }
     )
 
@@ -42,7 +43,7 @@ async def stream_message(agent_id: str, body: MessagesCreate, request: Request, 
 @router.post("/agents/{agent_id}/messages/async")
 async def send_in_background(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
     start = await start_request(agent_id, "", body, request, back, deltas=False, background=True)
-    return answer(shapes.run(await turns.accepted(back, start)))
+    return answer(run_shapes.run(await turns.accepted(back, start)))
 
 
 @router.post("/agents/{agent_id}/messages/cancel")
@@ -108,5 +109,5 @@ async def cancel_turns(back: Back, agent_id: str, conversation_id: str) -> dict[
     cancelled = {}
     for turn in (await back.agent_peer.unary(back.turns.ListTurns, request)).turns:
         stopped = await back.agent_peer.unary(back.turns.CancelTurn, turn_pb2.CancelTurnRequest(turn_id=turn.id))
-        cancelled[turn.id] = str(shapes.run(stopped.turn)["status"])
+        cancelled[turn.id] = str(run_shapes.run(stopped.turn)["status"])
     return cancelled

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from gateway.rest.common import Back, answer
+from gateway.rest.endpoints import Router
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1.archival_pb2 import ListArchivesRequest
 
-router = APIRouter(prefix="/v1", tags=["models"])
+router = Router(prefix="/v1", tags=["models"])
 
 
 @router.get("/health")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from gateway.rest import shapes
+from gateway.rest import forms
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, request_id
+from gateway.rest.endpoints import Router
 from gateway.rest.folders import documents_of
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.archival.v1 import archival_pb2
 
-router = APIRouter(prefix="/v1/agents/{agent_id}/files", tags=["folders"])
+router = Router(prefix="/v1/agents/{agent_id}/files", tags=["folders"])
 
 
 @router.get("")
@@ -71,7 +72,7 @@ def _shown(document: archival_pb2.Document, folder_name: str, view: pb.FileView 
         "folder_id": document.archive_id,
         "folder_name": folder_name,
         "is_open": view is not None,
-        "last_accessed_at": shapes.time(view.open_time) if view else None,
+        "last_accessed_at": forms.time(view.open_time) if view else None,
         "visible_content": view.text if view else None,
         "start_line": None,
         "end_line": None,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 
 from gateway.memory_servicer import MemoryServicer
-from gateway.rest import content, shapes
-from gateway.rest.common import Back, answer, moment, struct
+from gateway.rest import content, forms, shapes
+from gateway.rest.common import answer, moment, struct
+from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import Body, Metadata
 from triptych.archival.v1.archival_pb2 import Passage
 from triptych.gateway.v1 import memory_pb2 as pb
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1/memory", tags=["memory without an agent"])
+router = Router(prefix="/v1/memory", tags=["memory without an agent"])
 _MODES = {
     "hybrid": type_pb2.SEARCH_MODE_HYBRID,
     "lexical": type_pb2.SEARCH_MODE_LEXICAL,
@@ -76,11 +77,11 @@ class MemorySearch(Body):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-async def _servicer(back: Back) -> MemoryServicer:
-    return MemoryServicer(back)
+async def _servicer(request: Request) -> MemoryServicer:
+    return MemoryServicer(request.app.state.backends)
 
 
-Memory = Annotated[MemoryServicer, Depends(_servicer)]
+Memory = Annotated[MemoryServicer, Given(_servicer)]
 
 
 @router.post("/add")
@@ -152,5 +153,5 @@ def _message(message: Message) -> dict[str, Any]:
         "name": message.name or None,
         "agent_id": message.agent_id,
         "conversation_id": message.conversation_id,
-        "created_at": shapes.time(message.create_time),
+        "created_at": forms.time(message.create_time),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from google.protobuf.message import Message
 
 from gateway.rest import contract_routes
 from gateway.rest.contract_routes import Route
+from gateway.rest.endpoints import Router
 from triptych.agent.v1 import provider_pb2
 
 ROUTES: tuple[Route, ...] = (
@@ -16,7 +17,7 @@ ROUTES: tuple[Route, ...] = (
     ("PATCH", "/model-providers/{provider_id}", "UpdateProvider", "provider"),
     ("DELETE", "/model-providers/{provider_id}", "DeleteProvider", ""),
 )
-router = APIRouter(prefix="/v1", tags=["providers"])
+router = Router(prefix="/v1", tags=["providers"])
 
 
 async def _call(request: Request, name: str, message: Message) -> Message:

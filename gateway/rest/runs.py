@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from gateway.rest import letta_messages, shapes, traces, turns
+from gateway.rest import letta_messages, run_shapes, shapes, traces, turns
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import StreamFrom
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = Router(prefix="/v1/runs", tags=["runs"])
 
 STATES = {
     "created": pb.TURN_STATE_QUEUED,
@@ -41,19 +42,19 @@ async def list_runs(
         states=[STATES[status] for status in wanted if status in STATES],
     )
     response = await back.agent_peer.unary(back.turns.ListTurns, request)
-    return answers(response.turns, shapes.run)
+    return answers(response.turns, run_shapes.run)
 
 
 @router.get("/{run_id}")
 async def get_run(run_id: str, back: Back) -> Response:
     response = await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=run_id))
-    return answer(shapes.run(response.turn))
+    return answer(run_shapes.run(response.turn))
 
 
 @router.get("/{run_id}/usage")
 async def get_usage(run_id: str, back: Back) -> Response:
     response = await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=run_id))
-    return answer(shapes.usage(response.turn))
+    return answer(run_shapes.usage(response.turn))
 
 
 @router.post("/{run_id}/undo")

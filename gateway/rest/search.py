@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from gateway.rest import letta_messages, shapes
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, answer, moment, tag_match
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import MessageSearch, PassageSearch
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1", tags=["search"])
+router = Router(prefix="/v1", tags=["search"])
 
 _MODES = {
     "vector": type_pb2.SEARCH_MODE_SEMANTIC,

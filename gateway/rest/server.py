@@ -21,6 +21,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
+            interface="asgi3",
             lifespan="off",
             access_log=False,
             log_level="warning",

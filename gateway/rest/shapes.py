@@ -4,41 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.rest.forms import Json, metadata, time
 from gateway.stores.groups import Group
-from triptych.agent.v1 import agent_pb2, identity_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.letta import tool_rules
-from triptych.type.v1 import type_pb2
 
-Json = dict[str, Any]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_STOP_REASONS = {
-    turn_pb2.STOP_REASON_END_TURN: "end_turn",
-    turn_pb2.STOP_REASON_MAX_STEPS: "max_steps",
-    turn_pb2.STOP_REASON_ERROR: "error",
-    turn_pb2.STOP_REASON_CANCELLED: "cancelled",
-    turn_pb2.STOP_REASON_MAX_TOKENS: "max_tokens_exceeded",
-    turn_pb2.STOP_REASON_REQUIRES_APPROVAL: "requires_approval",
-    turn_pb2.STOP_REASON_TOOL_LOOP: "invalid_tool_call",
-    turn_pb2.STOP_REASON_TOOL_RULE: "tool_rule",
-}
-_RUN_STATES = {
-    turn_pb2.TURN_STATE_QUEUED: "created",
-    turn_pb2.TURN_STATE_RUNNING: "running",
-    turn_pb2.TURN_STATE_WAITING: "running",
-    turn_pb2.TURN_STATE_COMPLETED: "completed",
-    turn_pb2.TURN_STATE_FAILED: "failed",
-    turn_pb2.TURN_STATE_CANCELLED: "cancelled",
-}
 IDENTITY_TYPES = {
     identity_pb2.IDENTITY_TYPE_USER: "user",
     identity_pb2.IDENTITY_TYPE_ORG: "org",
@@ -50,19 +25,6 @@ _OUTSIDE_TYPES = {
     agent_pb2.TOOL_TYPE_PYTHON: ("custom", "python"),
     agent_pb2.TOOL_TYPE_MCP: ("external_mcp", "json"),
 }
-
-
-def time(value: Timestamp) -> str | None:
-    """ISO 8601 in UTC, or None if it was never set."""
-    if not (value.seconds or value.nanos):
-        return None
-    # As `ToDatetime` makes it, at half its cost: a page has hundreds.
-    return (_EPOCH + timedelta(0, value.seconds, value.nanos // 1000)).isoformat()
-
-
-def struct(value: Struct) -> Json:
-    """Mostly there is nothing in it."""
-    return MessageToDict(value) if value.fields else {}
 
 
 def agent(
@@ -81,7 +43,7 @@ def agent(
         "agent_type": a.agent_type,
         "system": a.system,
         "description": a.description or None,
-        "metadata": struct(a.metadata),
+        "metadata": metadata(a),
         "tags": list(a.tags),
         "message_ids": [],
         "model": handle,
@@ -133,7 +95,7 @@ def block(b: agent_pb2.Block) -> Json:
         "description": b.description or None,
         "limit": b.limit,
         "read_only": b.read_only,
-        "metadata": struct(b.metadata),
+        "metadata": metadata(b),
         "tags": list(b.tags),
         "hidden": False,
         "is_template": False,
@@ -170,7 +132,7 @@ def tool(t: agent_pb2.Tool) -> Json:
         "tags": list(t.tags),
         "return_char_limit": t.return_char_limit or 100_000,
         "default_requires_approval": t.requires_approval,
-        "metadata_": struct(t.metadata),
+        "metadata_": metadata(t),
         "pip_requirements": None,
         "npm_requirements": None,
         "created_by_id": None,
@@ -232,7 +194,7 @@ def passage(p: archival_pb2.Passage) -> Json:
         "text": p.text,
         "archive_id": p.archive_id,
         "tags": list(p.tags),
-        "metadata": struct(p.metadata),
+        "metadata": metadata(p),
         "created_at": time(p.create_time),
         "embedding": None,
         "embedding_config": None,
@@ -244,7 +206,7 @@ def archive(a: archival_pb2.Archive) -> Json:
         "id": a.id,
         "name": a.name,
         "description": a.description or None,
-        "metadata": struct(a.metadata),
+        "metadata": metadata(a),
         "embedding_config": {
             "embedding_model": a.embedding_model,
             "embedding_dim": a.dimensions,
@@ -263,43 +225,4 @@ def conversation(c: agent_pb2.Conversation) -> Json:
         "summary": c.summary or None,
         "created_at": time(c.create_time),
         "updated_at": time(c.update_time),
-    }
-
-
-def run(turn: turn_pb2.Turn) -> Json:
-    ended = turn.state not in (turn_pb2.TURN_STATE_QUEUED, turn_pb2.TURN_STATE_RUNNING)
-    error = {"error": turn.error.message, "reason": _reason(turn.error.reason)} if turn.HasField("error") else {}
-    return {
-        "id": turn.id,
-        "agent_id": turn.agent_id,
-        "conversation_id": turn.conversation_id,
-        "status": _RUN_STATES.get(turn.state, "created"),
-        "stop_reason": _STOP_REASONS.get(turn.stop_reason) if ended else None,
-        "background": turn.background,
-        "metadata": error,
-        "created_at": time(turn.create_time),
-        "completed_at": time(turn.end_time),
-    }
-
-
-def _reason(reason: type_pb2.ErrorReason.ValueType) -> str:
-    return type_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
-
-
-def stop_reason(turn: turn_pb2.Turn) -> Json:
-    return {"message_type": "stop_reason", "stop_reason": _STOP_REASONS.get(turn.stop_reason, "error")}
-
-
-def usage(turn: turn_pb2.Turn) -> Json:
-    u = turn.usage
-    return {
-        "message_type": "usage_statistics",
-        "completion_tokens": u.completion_tokens,
-        "prompt_tokens": u.prompt_tokens,
-        "total_tokens": u.total_tokens,
-        "step_count": u.step_count,
-        "run_ids": [turn.id],
-        "cached_input_tokens": u.cached_tokens,
-        "reasoning_tokens": u.reasoning_tokens,
-        "context_tokens": u.context_tokens,
     }

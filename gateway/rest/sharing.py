@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from google.protobuf.message import Message
 
 from gateway.rest import contract_routes, proto_json, turns
 from gateway.rest.common import Back, answer
 from gateway.rest.contract_routes import Route
+from gateway.rest.endpoints import Router
 from triptych.agent.v1 import sharing_pb2 as pb
 from triptych.errors import InvalidArgument
 
@@ -21,7 +22,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/shared-agents", "ListSharedAgents", ""),
     ("GET", "/shared-agents/{agent_id}/messages", "ListSharedMessages", ""),
 )
-router = APIRouter(prefix="/v1", tags=["sharing"])
+router = Router(prefix="/v1", tags=["sharing"])
 
 
 async def _call(request: Request, name: str, message: Message) -> Message:
@@ -70,7 +71,7 @@ def _start(agent_id: str, fields: proto_json.Json, request: Request, *, deltas: 
 
 async def _behind(
     events: AsyncIterator[pb.StartSharedTurnResponse], after: int
-) -> AsyncIterator[pb.StartSharedTurnResponse]:
+) -> AsyncGenerator[pb.StartSharedTurnResponse]:
     """Without those up to that sequence, but for the first: that the turn is accepted."""
     async for response in events:
         if not 1 < response.event.sequence <= after:

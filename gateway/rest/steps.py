@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from gateway.rest import shapes
+from gateway.rest import forms
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import Body
 from triptych.agent.v1 import step_pb2 as pb
 from triptych.agent.v1.turn_pb2 import GetTurnRequest
 
-router = APIRouter(prefix="/v1", tags=["steps"])
+router = Router(prefix="/v1", tags=["steps"])
 
 _PAGE = 1_000
 _FEEDBACK = {
@@ -99,5 +100,5 @@ def shown(step: pb.Step) -> dict[str, Any]:
         "feedback": _FEEDBACK_NAMES[step.feedback],
         "tags": list(step.feedback_tags),
         "messages": [],
-        "created_at": shapes.time(step.create_time),
+        "created_at": forms.time(step.create_time),
     }

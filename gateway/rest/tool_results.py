@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from gateway.rest.forms import Json
 from gateway.rest.schemas import Body
-from gateway.rest.shapes import Json
 from triptych.agent.v1.agent_pb2 import RunToolResponse
 from triptych.type.v1 import type_pb2
 

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gateway.rest.agents import Known
 from gateway.rest.common import answer
+from gateway.rest.endpoints import Router
+from gateway.rest.forms import Json
 from gateway.rest.schemas import Body
-from gateway.rest.shapes import Json
 
-router = APIRouter(prefix="/v1/tools", tags=["tools"])
+router = Router(prefix="/v1/tools", tags=["tools"])
 
 _WORD = re.compile(r"[a-z0-9]+")
 # A word in the name says more of a tool than one in its description.

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer, request_id, struct
+from gateway.rest.endpoints import Router
+from gateway.rest.forms import Json
 from gateway.rest.schemas import Body, Int32, Metadata
-from gateway.rest.shapes import Json
 from gateway.rest.tool_results import RunArguments, result
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import NotFound
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1", tags=["tools"])
+router = Router(prefix="/v1", tags=["tools"])
 
 
 class ToolUpdate(Body):

@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.backends import Backends
-from gateway.rest import letta_messages, shapes
+from gateway.rest import forms, letta_messages, run_shapes
 from gateway.rest.agents import Known
 from gateway.rest.common import Back, OldestFirst, answer
-from gateway.rest.shapes import Json
+from gateway.rest.endpoints import Router
+from gateway.rest.forms import Json
 from gateway.rest.steps import fetch_step
 from triptych.agent.v1 import step_pb2, turn_pb2
 from triptych.agent.v1.step_pb2 import Step
@@ -21,7 +22,7 @@ from triptych.agent.v1.turn_pb2 import Turn, TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix="/v1", tags=["steps"])
+router = Router(prefix="/v1", tags=["steps"])
 
 
 @router.get("/steps/{step_id}/messages")
@@ -70,7 +71,7 @@ async def get_step_trace(step_id: str, back: Back) -> Response:
             "request_json": json.loads(sent.request_json),
             "response_json": _completion(step, answered),
             "latency_ms": int(step.total_milliseconds),
-            "created_at": shapes.time(step.create_time),
+            "created_at": forms.time(step.create_time),
         }
     )
 
@@ -100,7 +101,7 @@ async def get_run_trace(run_id: str, back: Back, limit: Annotated[int, Query(ge=
     listed = step_pb2.ListStepsRequest(turn_id=run_id, page_size=1000, order=type_pb2.SORT_ORDER_ASCENDING)
     steps = (await back.agent_peer.unary(back.steps.ListSteps, listed)).steps
     begun, ended = turn.create_time.ToNanoseconds(), _end(turn, happened).ToNanoseconds()
-    state = str(shapes.run(turn)["status"])
+    state = str(run_shapes.run(turn)["status"])
     spans = [_span(run_id, run_id, "", "agent_run", begun, ended, {"status": state, "agent_id": turn.agent_id})]
     for step in steps:
         end = step.create_time.ToNanoseconds()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import orjson
 from fastapi import Response
 
 from gateway.backends import Backends
-from gateway.rest import letta_messages, shapes
+from gateway.rest import forms, letta_messages, run_shapes
 from gateway.rest.events import EventStream
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.agent.v1.sharing_pb2 import StartSharedTurnResponse
@@ -30,7 +30,6 @@ _ERRORS = {
     type_pb2.ERROR_REASON_UNAVAILABLE: 503,
     type_pb2.ERROR_REASON_CONVERSATION_BUSY: 409,
 }
-_PING_SECONDS = 15.0
 Started: TypeAlias = pb.StartTurnResponse | pb.ResumeTurnResponse | StartSharedTurnResponse
 _REQUEST = "approval_request_message"
 
@@ -50,7 +49,7 @@ class Finished:
     turn: pb.Turn
     messages: list[Message] = field(default_factory=list)
 
-    def shown(self, only: Sequence[str] | None) -> list[shapes.Json]:
+    def shown(self, only: Sequence[str] | None) -> list[forms.Json]:
         """`only`: the message types wanted; None: all."""
         parts = letta_messages.expanded(self.messages, only)
         if self.turn.pending_calls and self.messages and (only is None or _REQUEST in only):
@@ -91,7 +90,7 @@ async def begun(back: Backends, start: pb.StartTurnRequest) -> Events:
     return await opened(events)
 
 
-async def opened(events: AsyncIterator[Started]) -> Events:
+async def opened(events: AsyncGenerator[Started]) -> Events:
     """A stream whose first event is there. Raises: what there is in the place of that event."""
     first = await anext(events, None)
     if first is None:
@@ -114,7 +113,7 @@ def said(events: Iterable[pb.TurnEvent]) -> list[Message]:
 async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
     """The events of a turn behind that one, and what is still to come. Raises: NotFound."""
     request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=after_sequence, deltas=True)
-    events = back.agent_peer.stream(back.turns.ResumeTurn, request).__aiter__()
+    events = back.agent_peer.stream(back.turns.ResumeTurn, request)
     return Events(await anext(events, pb.ResumeTurnResponse()), events)
 
 
@@ -123,44 +122,36 @@ class Events:
     """`first`: the one that says that the turn is accepted. `later`: the others, as they come."""
 
     first: Started
-    later: AsyncIterator[Started]
+    later: AsyncGenerator[Started]
 
 
 def streamed(events: Events, only: Sequence[str] | None) -> Response:
-    return EventStream(sse(events, only))
+    return EventStream(sse(events, only), _PING)
 
 
 async def sse(events: Events, only: Sequence[str] | None) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
-    yield _data({"message_type": "ping"})
+    yield _PING
     lines = _Lines(only)
-    over = False
-    response, waiting = events.first, None
     try:
-        while True:
-            for line in lines.of(response.event):
-                yield line
-            over = over or response.event.WhichOneof("event") in ("done", "approval_request")
-            waiting = asyncio.ensure_future(anext(events.later))
-            while not (await asyncio.wait([waiting], timeout=_PING_SECONDS))[0]:
-                yield _data({"message_type": "ping"})
-            response, waiting = waiting.result(), None
-    except StopAsyncIteration:
-        if not over:
+        for line in lines.of(events.first.event):
+            yield line
+        async with aclosing(events.later) as later:
+            async for response in later:
+                for line in lines.of(response.event):
+                    yield line
+        if not lines.over:
             yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
     except TriptychError as error:
         yield _error(error.message, error.reason_name)
-    finally:
-        if waiting is not None:
-            waiting.cancel()
     yield b"data: [DONE]\n\n"
 
 
 class _Lines:
-    """What events are on the wire. `only`: the message types wanted; None: all."""
+    """What events are on the wire. `only`: the message types wanted; None: all. `over`: the last event was there."""
 
     def __init__(self, only: Sequence[str] | None) -> None:
-        self._only = only
+        self._only, self.over = only, False
         # Ids and types of messages whose text went out in pieces.
         self._streamed: set[str] = set()
         self._last = Message()
@@ -180,12 +171,17 @@ class _Lines:
             reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
             return [_error(event.error.message, reason)]
         if kind in ("done", "approval_request"):
+            self.over = True
             turn = getattr(event, kind).turn
             asked = [letta_messages.approval_request(self._last, turn)] if turn.pending_calls else []
-            return [*self._wanted(asked, event.sequence), _data(shapes.stop_reason(turn)), _data(shapes.usage(turn))]
+            return [
+                *self._wanted(asked, event.sequence),
+                _data(run_shapes.stop_reason(turn)),
+                _data(run_shapes.usage(turn)),
+            ]
         return []
 
-    def _piece(self, event: pb.TurnEvent, kind: str) -> shapes.Json:
+    def _piece(self, event: pb.TurnEvent, kind: str) -> forms.Json:
         piece = getattr(event, kind)
         shown = letta_messages.delta(
             kind.removesuffix("_delta"),
@@ -193,12 +189,12 @@ class _Lines:
             piece.message_id,
             event.turn_id,
             event.step_id,
-            shapes.time(event.create_time),
+            forms.time(event.create_time),
         )
         self._streamed.add(piece.message_id + shown["message_type"])
         return shown
 
-    def _wanted(self, parts: list[shapes.Json], sequence: int | None = None) -> list[bytes]:
+    def _wanted(self, parts: list[forms.Json], sequence: int | None = None) -> list[bytes]:
         """`sequence`: the event's, from which a program that lost the stream can go on."""
         return [
             _data({**part, "seq_id": sequence})
@@ -214,3 +210,6 @@ def _data(content: Any) -> bytes:
 def _error(message: str, reason: str) -> bytes:
     content = {"message_type": "error_message", "error_type": reason.lower(), "message": message}
     return b"event: error\n" + _data(content)
+
+
+_PING = _data({"message_type": "ping"})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.requests import Request
 
 from gateway.rest.door import error_response
+from gateway.rest.endpoints import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _HOSTED = "it belongs to Letta's hosted service"
 # The beginning of a path → why.

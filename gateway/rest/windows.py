@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, answer
+from gateway.rest.endpoints import Router
 from gateway.rest.schemas import Body
 from triptych.agent.v1 import agent_pb2 as pb
 
-router = APIRouter(prefix="/v1", tags=["messages"])
+router = Router(prefix="/v1", tags=["messages"])
 
 
 class Compact(Body):

@@ -120,7 +120,7 @@ class Matrix:
             return []
         scores = self._vectors.scores(rows, query)
         if len(rows) > most:
-            best = np.argpartition(scores, -most)[-most:]
+            best = _least(-scores, most)
             rows, scores = rows[best], scores[best]
         best = np.lexsort((-rows, -scores))
         best = best[scores[best] > 0]
@@ -154,7 +154,7 @@ class Matrix:
         differing = self._signs.differing(query)
         if not passing.all():
             differing = np.where(passing, differing, np.iinfo(differing.dtype).max)
-        return np.flatnonzero(differing <= np.partition(differing, wanted)[wanted])
+        return _least(differing, wanted)
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
         here = self.columns
@@ -169,3 +169,10 @@ class Matrix:
         if filters.scope.conversation_id:
             passing &= here.conversation == self._conversations.known(filters.scope.conversation_id)
         return passing
+
+
+def _least(values: NDArray[Any], most: int) -> NDArray[np.intp]:
+    """Where the `most` least values are, rising; of equals the last, which are the newest messages."""
+    limit = np.partition(values, most - 1)[most - 1]
+    below, equal = np.flatnonzero(values < limit), np.flatnonzero(values == limit)
+    return np.sort(np.concatenate([below, equal[len(below) - most :]]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, and_, bindparam, func, select, text, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Integer, and_, bindparam, func, select, text, tuple_
 
 from recall_service.places import Place, Places
 from recall_service.store import Scope
@@ -53,6 +54,27 @@ _PLACES = select(
 ).where(_NUMBERED)
 
 _Key = tuple[Column[Any], ...]
+
+
+def _plain(*, descending: bool, behind: bool) -> Prepared:
+    sequence = messages.c.sequence
+    query = select(messages.c.body, sequence).where(
+        owned(messages),
+        messages.c.agent_id == bindparam("agent_id"),
+        messages.c.conversation_id == bindparam("conversation_id"),
+    )
+    if behind:
+        place = bindparam("behind", type_=sequence.type)
+        query = query.where(sequence < place if descending else sequence > place)
+    return Prepared(query.order_by(sequence.desc() if descending else sequence).limit(bindparam("most", type_=Integer)))
+
+
+# Pages of one conversation, by whether newest first, and whether behind others.
+_PLAIN = {
+    (descending, behind): _plain(descending=descending, behind=behind)
+    for descending in (True, False)
+    for behind in (True, False)
+}
 
 
 def get(connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> list[Message]:
@@ -108,6 +130,9 @@ def list_page(
     connection: Connection, tenant: Tenant, request: ListMessagesRequest, page: Page
 ) -> tuple[list[Message], str]:
     """As `RecallStore.list_page`."""
+    if _is_plain(request):
+        with closing(_plain_rows(connection, tenant, request, page)) as plain:
+            return _page(plain, page)
     key: _Key = (messages.c.sequence,) if request.conversation_id else (messages.c.created_at, messages.c.n)
     query = select(messages.c.body, *key).where(*within(Scope(request.agent_id, request.conversation_id)))
     anchors = ((request.after_id, page.descending), (request.before_id, not page.descending))
@@ -127,24 +152,39 @@ def list_page(
     descending = page.descending is not backwards
     if page.cursor is not None:
         query = query.where(_beside(key, _checked(page.cursor, len(key)), below=descending))
-    found, token = _read(connection, tenant, query, key, page, descending=descending)
+    query = query.order_by(*(column.desc() if descending else column for column in key)).limit(page.size + 1)
+    with connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE), owner(tenant)) as rows:
+        found, token = _page(rows, page)
     return found[::-1] if backwards else found, token
 
 
-def _read(
-    connection: Connection, tenant: Tenant, query: Select[Any], key: _Key, page: Page, *, descending: bool
-) -> tuple[list[Message], str]:
-    query = query.order_by(*(column.desc() if descending else column for column in key)).limit(page.size + 1)
+def _is_plain(request: ListMessagesRequest) -> bool:
+    """Whether it asks for all of one conversation, which is what is listed most."""
+    conditions = request.before_id or request.after_id or request.roles
+    return bool(request.agent_id and request.conversation_id and not conditions)
+
+
+def _plain_rows(
+    connection: Connection, tenant: Tenant, request: ListMessagesRequest, page: Page
+) -> Generator[Sequence[Any]]:
+    parameters = owner(tenant, agent_id=request.agent_id, conversation_id=request.conversation_id, most=page.size + 1)
+    if page.cursor is not None:
+        (parameters["behind"],) = _checked(page.cursor, 1)
+    statement = _PLAIN[page.descending, page.cursor is not None]
+    return statement.each(connection, parameters, at_once=_ROWS_AT_ONCE)
+
+
+def _page(rows: Iterable[Sequence[Any]], page: Page) -> tuple[list[Message], str]:
+    """`rows`: bodies, each with its key; of one more message than the page has, if there are so many."""
     found: list[Message] = []
     size = 0
     last: tuple[Any, ...] = ()
-    with connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE), owner(tenant)) as rows:
-        for body, *place in rows:
-            size += len(body)
-            if len(found) == page.size or (found and size > MOST_BYTES):
-                return found, page.token(last)
-            found.append(Message.FromString(body))
-            last = tuple(place)
+    for body, *place in rows:
+        size += len(body)
+        if len(found) == page.size or (found and size > MOST_BYTES):
+            return found, page.token(last)
+        found.append(Message.FromString(body))
+        last = tuple(place)
     return found, ""
 
 

@@ -43,8 +43,12 @@ class Database(Protocol):
         """
         ...
 
-    async def read(self, work: Work[T]) -> T:
-        """Runs it on one state of things, in which it can't write."""
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+        """Runs it on one state of things, in which it can't write.
+
+        `brief`: it looks for a few rows by their keys, which on SQLite takes less than to hand it to a thread and get
+        it back. So there it is done at once, with everything else waiting.
+        """
         ...
 
     async def vacuum(self) -> None:

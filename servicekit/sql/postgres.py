@@ -45,7 +45,8 @@ class PostgresDatabase:
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "application_name": migrations.partition(":")[0],
-                "options": f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c synchronous_commit=on",
+                # Compiling a statement takes longer than any of ours should.
+                "options": f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c synchronous_commit=on -c jit=off",
             },
         )
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -70,7 +71,7 @@ class PostgresDatabase:
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._writers, _run, self._engine, locked))
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, _run, self._reading, work)
 
     async def vacuum(self) -> None:

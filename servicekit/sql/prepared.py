@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,17 @@ class Prepared:
             return connection.execute(self._statement, parameters).all()
         compiled = self._compiled(connection.dialect, parameters)
         return [compiled.row(values) for values in _run(connection, compiled, parameters)]
+
+    def each(self, connection: Connection, parameters: Parameters, *, at_once: int) -> Generator[Any]:
+        """The same rows as they are read, so many at once: who leaves early has not read the others."""
+        if connection.dialect.name != "sqlite":
+            options = {"yield_per": at_once}
+            with connection.execute(self._statement, parameters, execution_options=options) as rows:
+                yield from rows
+            return
+        compiled = self._compiled(connection.dialect, parameters)
+        with closing(_run(connection, compiled, parameters)) as cursor:
+            yield from map(compiled.row, cursor)
 
     def first(self, connection: Connection, parameters: Parameters) -> Any | None:
         """Its first row."""

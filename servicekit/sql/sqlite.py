@@ -23,7 +23,6 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from servicekit.sql.checkpoints import MOST_PAGES, Checkpointer
 from servicekit.sql.database import StoreError, T, Work
 from servicekit.sql.faults import translated
 from servicekit.sql.migrations import migrate
@@ -52,7 +51,6 @@ class SqliteDatabase:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sql-read")
         self._local = threading.local()
         self._opened: list[Connection] = []
-        self._checkpointer = Checkpointer(self._engine)
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
         self._writer.start()
 
@@ -64,7 +62,9 @@ class SqliteDatabase:
         result: T = await asyncio.shield(job.future)
         return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+        if brief:
+            return self._read(work)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def vacuum(self) -> None:
@@ -77,7 +77,6 @@ class SqliteDatabase:
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
-        self._checkpointer.close()
         for connection in self._opened:
             connection.close()
         self._engine.dispose()
@@ -112,7 +111,6 @@ class SqliteDatabase:
         connection = self._engine.connect().execution_options(triptych_writer=True)
         while (jobs := self._next_jobs()) is not None:
             _run(connection, jobs)
-            self._checkpointer.committed(driver_of(connection))
         connection.close()
 
     def _next_jobs(self) -> list[_Job] | None:
@@ -237,7 +235,7 @@ def _engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(dbapi: Any, _record: Any) -> None:
         dbapi.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (*_PRAGMAS, f"wal_autocheckpoint={MOST_PAGES}"):
+        for pragma in _PRAGMAS:
             dbapi.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -146,7 +146,7 @@ async def _add_what_stays(letta: AsyncLetta) -> None:
 
 async def _seen(letta: AsyncLetta, name: str) -> dict[str, Any]:
     """All of an agent that should be the same in both places."""
-    (agent,) = [each async for each in letta.agents.list(name=name)]
+    (agent,) = [each async for each in letta.agents.list(name=name, include=["agent.tools"])]
     said = [message async for message in letta.agents.messages.list(agent.id, order="asc", limit=100)]
     threads = await letta.conversations.list(agent_id=agent.id)
     in_threads = {

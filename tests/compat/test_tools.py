@@ -38,6 +38,12 @@ async def test_an_own_tool_is_listed_changed_attached_and_deleted(letta: AsyncLe
     await letta.agents.tools.attach(tool_id, agent_id=agent.id)
     assert "look_up" in [each.name async for each in letta.agents.tools.list(agent.id)]
 
+    (listed,) = [each async for each in letta.agents.list()]
+    assert (listed.id, listed.tools) == (agent.id, [])
+    (listed,) = [each async for each in letta.agents.list(include=["agent.tools"])]
+    assert listed.tools == (await letta.agents.retrieve(agent.id)).tools
+    assert "look_up" in [each.name for each in listed.tools]
+
     await letta.tools.delete(tool_id)
     with pytest.raises(letta_client.NotFoundError):
         await letta.tools.retrieve(tool_id)

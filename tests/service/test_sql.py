@@ -167,18 +167,6 @@ async def test_a_full_disk_is_a_clear_error_and_what_was_acknowledged_stays(sqli
     assert await sqlite.read(values) == [1, 2]
 
 
-async def test_the_log_is_emptied_beside_the_writer_and_begins_anew(sqlite: Database, tmp_path: Path) -> None:
-    many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)"
-    wide = text(f"{many} INSERT INTO t SELECT zeroblob(4000) FROM n")
-    log, written = tmp_path / "x.db-wal", 0
-    while written < 4 * log.stat().st_size or written < 8_000_000:
-        # At 40 MB SQLite would do it by itself.
-        assert written < 36_000_000
-        await sqlite.write(lambda c: c.execute(wide) and None)
-        written += 50 * 4_000
-    assert len(await sqlite.read(values)) == written // 4_000
-
-
 async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
     with pytest.raises(StoreError, match="put back a copy"):

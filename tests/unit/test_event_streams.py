@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message
 
+from gateway.rest import events
 from gateway.rest.events import EventStream
 
 
@@ -88,3 +89,18 @@ async def test_a_server_that_stops_ends_the_stream_as_it_ends_other_work() -> No
         with pytest.raises(asyncio.CancelledError):
             await task
     assert pieces.closed
+
+
+async def test_a_stream_that_is_silent_is_pinged_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PING_SECONDS", 0.005)
+    client, pieces = Client(), Pieces(endless=True)
+    task = asyncio.create_task(EventStream(pieces.made(), b"ping").deliver(client.receive, client.send))
+    async with asyncio.timeout(5):
+        while [message.get("body") for message in client.taken].count(b"ping") < 2:
+            client.took_one.clear()
+            await client.took_one.wait()
+        client.leave()
+        await task
+    taken = len(client.taken)
+    await asyncio.sleep(0.02)
+    assert len(client.taken) == taken

@@ -37,7 +37,7 @@ class HeldDatabase:
         self.go_on.set()
         self.reads = 0
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         self.reads += 1
         result = await self._database.read(work)
         self.has_read.set()
@@ -170,6 +170,12 @@ def test_the_best_of_very_many_are_found_though_most_are_looked_at_roughly() -> 
         found = [each.n for each in matrix.nearest(query, Filters(), 100)]
         assert len(set(found) & set(exact.tolist())) >= 9
         assert found[0] == exact[0]
+
+
+def test_of_very_many_that_say_the_same_the_newest_are_found() -> None:
+    same = np.ones(64, dtype="<f2").tobytes()
+    matrix = Matrix().grown([(n, 2, 0, n, "c", "", 0, same) for n in range(1, 40_001)])
+    assert [each.n for each in matrix.nearest(np.ones(64, dtype=np.float32), Filters(), 3)] == [40_000, 39_999, 39_998]
 
 
 async def test_places_are_the_same_from_memory_as_from_the_table(database: HeldDatabase) -> None:

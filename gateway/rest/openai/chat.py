@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from gateway.rest import content
 from gateway.rest.common import Back, answer
+from gateway.rest.endpoints import Router
 from gateway.rest.events import EventStream
 from gateway.rest.openai.chunks import completion, stream
 from gateway.rest.openai.form import PREFIX
@@ -19,7 +20,7 @@ from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
 
-router = APIRouter(prefix=PREFIX, tags=["openai"])
+router = Router(prefix=PREFIX, tags=["openai"])
 
 
 @router.post("/chat/completions")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -31,12 +32,13 @@ class OpenAiForm:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Not itself a coroutine, which a stream would keep for nothing.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope.get("path", "")
         if scope["type"] == "http" and _THEIRS.fullmatch(path):
             scope["path"] = path = "/openai" + path
         theirs = scope["type"] == "http" and path.startswith(PREFIX + "/")
-        await self._app(scope, receive, _Translating(send) if theirs else send)
+        return self._app(scope, receive, _Translating(send) if theirs else send)
 
 
 class _Translating:

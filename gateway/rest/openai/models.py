@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from gateway.rest.common import Back, answer
+from gateway.rest.endpoints import Router
 from gateway.rest.openai.form import PREFIX
 from servicekit import ids
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.errors import InvalidArgument, NotFound
 
-router = APIRouter(prefix=PREFIX, tags=["openai"])
+router = Router(prefix=PREFIX, tags=["openai"])
 _PAGE = 1000
 
 

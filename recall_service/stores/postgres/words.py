@@ -28,23 +28,27 @@ _ADD = text(
         to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
     """
 )
-# The weights are those of `stores.finding`. `total` counts what the scope has had, `df` what passes the filters.
+# The queries are made first, and once: PostgreSQL makes those that stand in a condition anew for each row that it looks
+# at. The weights are those of `stores.finding`: a word's messages are those that pass the filters, `total` counts what
+# the scope has had.
 _FIND = """
-    WITH terms AS (
-        SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
+    WITH terms AS MATERIALIZED (
+        SELECT term, CAST(:scope AS tsquery) && term AS sought FROM (
+            SELECT DISTINCT plainto_tsquery('triptych', word) AS term FROM unnest(CAST(:words AS text[])) AS word
+        ) AS words
+        WHERE numnode(term) > 0
     ), hits AS MATERIALIZED (
-        SELECT n, words FROM message_words
-        WHERE words @@ (CAST(:scope AS tsquery) && to_tsquery('triptych', :any_word))
-            AND numnode(to_tsquery('triptych', :any_word)) > 0 AND {where}
+        SELECT term, n FROM terms CROSS JOIN LATERAL (
+            SELECT n FROM message_words WHERE words @@ sought AND {where}
+        ) AS found
     ), total AS (
         SELECT coalesce(sum(last_sequence), 0) AS messages FROM conversations
         WHERE account_id = :owner_account AND user_id = :owner_user AND (:agent_id = '' OR agent_id = :agent_id)
     ), weights AS (
-        SELECT term, greatest(ln((greatest(messages - count(n), 0) + 0.5) / (count(n) + 0.5)), 1e-6) AS weight
-        FROM terms CROSS JOIN total LEFT JOIN hits ON words @@ term
-        WHERE numnode(term) > 0 GROUP BY term, messages
+        SELECT term, greatest(ln((greatest(messages - count(*), 0) + 0.5) / (count(*) + 0.5)), 1e-6) AS weight
+        FROM hits CROSS JOIN total GROUP BY term, messages
     )
-    SELECT n, sum(weight) AS score FROM hits JOIN weights ON words @@ term
+    SELECT n, sum(weight) AS score FROM hits JOIN weights USING (term)
     GROUP BY n ORDER BY score DESC, n DESC LIMIT :most
 """
 
@@ -83,7 +87,6 @@ def find(connection: Connection, tenant: Tenant, query: str, filters: Filters, m
         tenant,
         filters,
         words=words,
-        any_word=" | ".join(f"'{word}'" for word in words),
         scope=agent_word(tenant, agent_id) if agent_id else user_word(tenant),
         most=most,
     )

@@ -33,7 +33,12 @@ class Source:
 
     def agents(self) -> Iterator[AgentState]:
         """Oldest first. The first of all calls: what it raises says that there is no such server, or no such key."""
-        return self._all(lambda: self._client.agents.list(order="asc", limit=50))
+        # Listed agents may lack these unless they are asked for.
+        return self._all(
+            lambda: self._client.agents.list(
+                order="asc", limit=50, include=["agent.blocks", "agent.tags", "agent.tools"]
+            )
+        )
 
     def blocks(self) -> Iterator[BlockResponse]:
         return self._all(lambda: self._client.blocks.list(order="asc", limit=50))

@@ -1,0 +1,118 @@
+"""How an endpoint gets its parameters.
+
+FastAPI reads and checks them. What it made of a query string it need not make again: to do so takes longer than all
+else that the door does for a list. And what is made of the app, not of the request, it need not know of.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import update_wrapper
+from typing import Any, get_args
+
+from cachetools import LRUCache
+from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+_MOST_QUERIES = 256
+_MOST_QUERY_BYTES = 256
+
+Values = Mapping[str, Any]
+
+
+class Given:
+    """Marks, in an annotation, a parameter that `make` makes of the request: no part of what who calls has to know."""
+
+    def __init__(self, make: Callable[[Request], Awaitable[Any]]) -> None:
+        self.make = make
+
+
+class Router(APIRouter):
+    """Routes of endpoints that give a Response, with parameters that may be `Given`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=Route, **options)
+
+
+class Route(APIRoute):
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
+        self._endpoint = _Endpoint(endpoint)
+        super().__init__(path, self._endpoint.collector(), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        read, call = super().get_route_handler(), self._endpoint.call
+        known: LRUCache[bytes, Values] = LRUCache(_MOST_QUERIES)
+        lasting, in_path = _of_query_alone(self.dependant), [each.name for each in self.dependant.path_params]
+
+        async def handler(request: Request) -> Response:
+            query: bytes = request.scope["query_string"]
+            values = known.get(query)
+            if values is not None:
+                return await call(request, {**values, **{name: request.path_params[name] for name in in_path}})
+            collected = await read(request)
+            assert isinstance(collected, _Collected)
+            if lasting and len(query) <= _MOST_QUERY_BYTES:
+                known[query] = collected.values
+            return await call(request, {**collected.values})
+
+        return handler
+
+
+class _Endpoint:
+    def __init__(self, endpoint: Callable[..., Awaitable[Response]]) -> None:
+        self._endpoint = endpoint
+        self._signature = inspect.signature(endpoint, eval_str=True)
+        parameters = self._signature.parameters.values()
+        self._given = {each.name: given.make for each in parameters if (given := _given(each.annotation))}
+        self._asking = [each.name for each in parameters if each.annotation is Request]
+
+    def collector(self) -> Callable[..., Awaitable[Response]]:
+        """What FastAPI is to take for the endpoint: with those of its parameters that are in requests."""
+        own = {*self._given, *self._asking}
+        seen = [each for each in self._signature.parameters.values() if each.name not in own]
+
+        async def collect(**values: Any) -> Response:
+            return _Collected(values)
+
+        update_wrapper(collect, self._endpoint)
+        del collect.__wrapped__  # type: ignore[attr-defined] # or FastAPI would look at what it is not to see
+        collect.__signature__ = self._signature.replace(parameters=seen)  # type: ignore[attr-defined]
+        return collect
+
+    async def call(self, request: Request, values: dict[str, Any]) -> Response:
+        for name, make in self._given.items():
+            values[name] = await make(request)
+        for name in self._asking:
+            values[name] = request
+        return await self._endpoint(**values)
+
+
+class _Collected(Response):
+    """The values of parameters, as an answer that FastAPI hands on as it is."""
+
+    def __init__(self, values: Values) -> None:
+        self.values, self.background = values, None
+
+
+def _given(annotation: Any) -> Given | None:
+    return next((each for each in get_args(annotation) if isinstance(each, Given)), None)
+
+
+def _of_query_alone(dependant: Dependant) -> bool:
+    """Whether all values come from the query string, but for the endpoint's own plain texts in the path."""
+    plain = all(each.field_info.annotation is str and not each.field_info.metadata for each in dependant.path_params)
+    others = (
+        dependant.body_params,
+        dependant.header_params,
+        dependant.cookie_params,
+        dependant.request_param_name,
+        dependant.http_connection_param_name,
+        dependant.security_scopes_param_name,
+    )
+    return (
+        plain
+        and not any(others)
+        and all(not each.path_params and _of_query_alone(each) for each in dependant.dependencies)
+    )
