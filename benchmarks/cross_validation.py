@@ -39,6 +39,8 @@ _GRID = {
     "LIKENESS_WEIGHT": (0.3, 0.5, 0.8),
     "NEIGHBOUR_WEIGHT": (0.25, 0.4, 0.55),
     "SPEAKER_BOOST": (1.4, 1.8, 2.2),
+    "QUESTION_BOOST": (0.8, 1.0),
+    "ANSWER_WEIGHT": (0.0, 0.3),
 }
 Weights = tuple[float, ...]
 _CHOSEN: Weights = tuple(float(getattr(ranking, name)) for name in _GRID)
