@@ -11,6 +11,11 @@ from triptych.archival.v1.archival_pb2 import Vector
 from triptych.errors import InvalidArgument
 
 
+def fit(given: Sequence[Vector], dimensions: int) -> bool:
+    """Whether there are any, and all are of so many numbers."""
+    return bool(given) and all(len(each.values) == dimensions for each in given)
+
+
 def vectors(field: str, given: Sequence[Vector], dimensions: int) -> Vectors:
     """As one array, shape (given, dimensions), each row of length 1. Raises: InvalidArgument."""
     made: Vectors = np.zeros((len(given), dimensions), dtype=np.float32)

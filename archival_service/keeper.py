@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 _log = structlog.get_logger("keeper")
 _BATCH = 200
-# Changes wait so long in the outbox, so that one flush of the index to its disk serves many.
-SETTLE_SECONDS = 2.0
+# Changes wait so long in the outbox, so that one flush of the index to its disk serves many: it holds up all else.
+SETTLE_SECONDS = 5.0
 # What goes on for all owners goes on beside what is done for one.
 _OUTBOX = "outbox"
 

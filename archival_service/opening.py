@@ -81,7 +81,7 @@ async def _open_known(sql: Database, folder: Path, dimensions: int) -> EdgeIndex
     try:
         index = await EdgeIndex.open(folder, dimensions)
     except IndexUnusable as error:
-        _log.warning("the index is damaged: it is built anew", error=str(error))
+        _log.warning("the index can't be opened: it is built anew", error=str(error))
         return None
     try:
         await keeper.heal(sql, index)
@@ -113,4 +113,4 @@ async def _begin(sql: Database, folder: Path, dimensions: int) -> EdgeIndex:
 def _begin_anew(connection: Connection, name: str) -> None:
     outbox.clear(connection)
     spans.begin(connection, spans.REBUILD)
-    vectors.set_setting(connection, vectors.MARK, name)
+    vectors.set_mark(connection, name)

@@ -109,7 +109,7 @@ class Promoter:
         """By the store's numbers: to find the owner's in the shard takes longer, each time."""
         after = ("", 0)
         while keys := await self._sql.read(partial(outbox.keys_of, tenant=tenant, after=after, most=_BATCH)):
-            await self._index.forget_shared([n for _, n in keys])
+            await self._index.forget_shared(tenant, [n for _, n in keys])
             after = keys[-1]
 
     async def _catch_up(self, shard: Shard, noted: Noted) -> None:

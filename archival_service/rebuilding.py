@@ -8,13 +8,13 @@ on from there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from archival_service import scanning
+from archival_service import claiming, scanning
 from archival_service.progress import Progress
 from archival_service.store import Entry, Filters, Found, PassageIndex
 from archival_service.stores import outbox, spans
@@ -32,31 +32,44 @@ _RETRY_SECONDS = 5.0
 
 
 class Rebuilding:
-    """A PassageIndex over one that is being built, and the task that builds it. It closes the index with itself."""
+    """A PassageIndex over one that is being built, and the task that builds it. It closes the index with itself.
 
-    def __init__(self, sql: Database, index: PassageIndex, *, retry_seconds: float = _RETRY_SECONDS) -> None:
-        self._sql, self._index, self._retry_seconds = sql, index, retry_seconds
+    `claim`: what replicas that share the index claim, so that one of them builds it and the others wait for that.
+    `then`: what is to be done when it is built.
+    """
+
+    def __init__(
+        self,
+        sql: Database,
+        index: PassageIndex,
+        *,
+        claim: str = "",
+        then: Callable[[], Awaitable[None]] | None = None,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        self._sql, self.index, self._claim, self._then = sql, index, claim, then
+        self._retry_seconds = retry_seconds
         self._built = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._loop())
 
     async def put(self, entries: Sequence[Entry]) -> None:
-        await self._index.put(entries)
+        await self.index.put(entries)
 
     async def forget(self, numbers: Sequence[int]) -> None:
-        await self._index.forget(numbers)
+        await self.index.forget(numbers)
 
     async def flush(self) -> None:
-        await self._index.flush()
+        await self.index.flush()
 
     async def candidates(
         self, tenant: Tenant, filters: Filters, most: int, *, vector: Vectors | None, words: str
     ) -> tuple[list[Found], list[Found]]:
         if self._built.is_set():
-            return await self._index.candidates(tenant, filters, most, vector=vector, words=words)
+            return await self.index.candidates(tenant, filters, most, vector=vector, words=words)
         return await scanning.candidates(self._sql, tenant, filters, most, vector=vector, words=words)
 
     async def count(self) -> int:
-        return await self._index.count()
+        return await self.index.count()
 
     async def built(self) -> None:
         """Returns when the index has all."""
@@ -66,16 +79,31 @@ class Rebuilding:
         """What is not built waits for the next start."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        await self._index.close()
+        await self.index.close()
 
     async def _loop(self) -> None:
         while True:
             try:
-                await self._build()
+                await self._build_once()
+                self._built.set()
+                if self._then is not None:
+                    await self._then()
                 return
             except (Unavailable, SQLAlchemyError) as error:
                 _log.warning("the index waits to be built", problem=str(error))
             await asyncio.sleep(self._retry_seconds)
+
+    async def _build_once(self) -> None:
+        """Here, or by the replica that has begun."""
+        if not self._claim:
+            await self._build()
+            return
+        while await self._sql.read(lambda c: spans.left(c, spans.REBUILD)):
+            if await claiming.claim(self._sql, self._claim):
+                async with claiming.holding(self._sql, self._claim):
+                    await self._build()
+            else:
+                await asyncio.sleep(claiming.POLL_SECONDS)
 
     async def _build(self) -> None:
         left = await self._sql.read(lambda c: spans.left(c, spans.REBUILD))
@@ -92,16 +120,15 @@ class Rebuilding:
                 await self._keep(left.after)
                 unflushed = 0
         await self._keep(left.until)
-        self._built.set()
         if progress.total:
             _log.info("the index is built", passages=progress.done)
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         numbers = [entry.n for entry in entries]
-        await self._index.put(entries)
+        await self.index.put(entries)
         # What was deleted between the look and now.
-        await self._index.forget(await self._sql.read(lambda c: outbox.gone(c, numbers)))
+        await self.index.forget(await self._sql.read(lambda c: outbox.gone(c, numbers)))
 
     async def _keep(self, after: int) -> None:
-        await self._index.flush()
+        await self.index.flush()
         await self._sql.write(lambda c: spans.advance(c, spans.REBUILD, after))

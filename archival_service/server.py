@@ -83,6 +83,7 @@ async def migrate_index(env: Environment) -> None:
         embedder = open_embedder(EmbedderSettings.read(env.environ, "ARCHIVAL"))
         stack.push_async_callback(embedder.close)
         index = await open_shared(sql, qdrant, embedder, stack)
+        await index.built()
         print(f"{await verify(sql, index):,} passages are there, counted and found")
 
 

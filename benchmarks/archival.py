@@ -2,6 +2,7 @@
 
     python -m benchmarks.archival              100,000 passages of 1,000 users; about three minutes
     python -m benchmarks.archival --million    1,000 users with 900 and one with 100,000, measured on the way there
+    python -m benchmarks.archival --again DIR  opens and measures what `--million --folder DIR` has left
 
 Vectors of the filling are made here by the default embedder and given with the passages: what is measured is the
 service. The second draws its figures over the number of passages, if matplotlib is installed (the extra `bench`).
@@ -87,9 +88,12 @@ if __name__ == "__main__":
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--passages", type=int, default=1_000_000, help="how many a million is, for a shorter run")
     parser.add_argument("--folder", type=Path, help="where a million passages are kept; else in a temporary one")
+    parser.add_argument("--again", type=Path, metavar="DIR")
     parser.add_argument("--plot", type=Path, default=Path("docs/images/archival-growth.png"))
     given = parser.parse_args()
-    if given.million:
+    if given.again:
+        asyncio.run(archival_growth.again(given.again))
+    elif given.million:
         asyncio.run(archival_growth.main(given.passages, given.folder, given.plot))
     else:
         asyncio.run(main())

@@ -46,7 +46,8 @@ class Measured:
         return float(used)
 
     def disk_mib(self) -> float:
-        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()) / 2**20
+        """What its files take there: less than their length, where they have holes."""
+        return 512 * sum(file.stat().st_blocks for file in self.folder.rglob("*") if file.is_file()) / 2**20
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from archival_service.store import Purged
 from archival_service.stores import listing, outbox, requests
@@ -17,8 +17,17 @@ from archival_service.stores.tables import archives, documents, inserts, passage
 from servicekit import ids
 from servicekit.paging import Page
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.archival.v1.archival_pb2 import Archive, ListArchivesRequest
 from triptych.errors import AlreadyExists, NotFound
+
+_OWNERS = Prepared(
+    select(archives.c.user_id).where(
+        archives.c.account_id == bindparam("account_id"),
+        or_(archives.c.user_id == bindparam("user_id"), archives.c.user_id == bindparam("account_itself")),
+        archives.c.id == bindparam("id"),
+    )
+)
 
 
 def create(connection: Connection, tenant: Tenant, wanted: Archive, request_id: str) -> Archive:
@@ -48,8 +57,8 @@ def create(connection: Connection, tenant: Tenant, wanted: Archive, request_id: 
 
 def exists(connection: Connection, tenant: Tenant, archive_id: str) -> bool:
     """Whether the owner has it. Raises: PermissionDenied if its account has: it is not made anew behind that."""
-    query = select(archives.c.user_id).where(readable(archives, tenant), archives.c.id == archive_id)
-    owners = connection.execute(query).scalars().all()
+    asked = {**owner(tenant), "account_itself": tenant.account.user_id, "id": archive_id}
+    owners = [row.user_id for row in _OWNERS.all(connection, asked)]
     if owners and tenant.user_id not in owners:
         raise not_changed_here("archive")
     return bool(owners)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from archival_service.stores import spans
 from archival_service.stores.spans import Span
 from archival_service.stores.tables import passages
-from archival_service.stores.vectors import MARK, set_setting, setting
+from archival_service.stores.vectors import set_mark, set_setting, setting
 
 _EMBEDDER = "embedder"
 _WORK = "reembed"
@@ -26,7 +26,7 @@ def begin(connection: Connection, embedder: str) -> None:
     The index, with the old ones, is the store's no longer.
     """
     set_setting(connection, _EMBEDDER, embedder)
-    set_setting(connection, MARK, "")
+    set_mark(connection, "")
     spans.begin(connection, _WORK)
 
 

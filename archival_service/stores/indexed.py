@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from archival_service import given
-from archival_service.keeper import Keeper, bring
+from archival_service.keeper import Keeper
 from archival_service.search import Scored, fuse
 from archival_service.store import Begun, Filters, Found, PassageIndex, Purged, Query
 from archival_service.stores import archives, documents, inserting, listing, passages
@@ -76,16 +76,15 @@ class IndexedStore:
 
     async def insert(self, tenant: Tenant, request: InsertPassagesRequest) -> list[Passage]:
         stored: Stored | None = None
-        if await self._sql.read(lambda c: inserting.seen(c, tenant, request)):
+        if await self._seen(tenant, request):
             stored = await self._keeper.write(lambda c: inserting.replay(c, tenant, request), alone=tenant)
         if stored is None:
             rows = [half.tobytes() for half in (await self._vectors(request)).astype("<f2")]
             stored = await self._keeper.write(lambda c: inserting.insert_once(c, tenant, request, rows), alone=tenant)
-        found, changes = stored
-        if changes:
-            await bring(self._sql, self._index, changes)
-            self._keeper.note(changes)
-        return found
+        if stored.changes:
+            await self._index.put(stored.entries)
+            self._keeper.note(stored.changes)
+        return stored.passages
 
     async def get_passage(self, tenant: Tenant, passage_id: str) -> Passage:
         return await self._sql.read(lambda c: passages.get(c, tenant, passage_id))
@@ -172,6 +171,12 @@ class IndexedStore:
         await self._forget(
             await self._keeper.write(lambda c: documents.remove(c, tenant, document_id, request_id), alone=tenant)
         )
+
+    async def _seen(self, tenant: Tenant, request: InsertPassagesRequest) -> bool:
+        """Asked before anything is embedded; where nothing has to be, the write itself finds out."""
+        if given.fit(request.vectors, self._embedder.dimensions):
+            return False
+        return await self._sql.read(lambda c: inserting.seen(c, tenant, request))
 
     async def _vectors(self, request: InsertPassagesRequest) -> Vectors:
         if request.vectors:

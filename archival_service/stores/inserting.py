@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from archival_service.store import Entry
 from archival_service.stores import archives, outbox, passages, requests
+from archival_service.stores.numbering import next_numbers
 from archival_service.stores.outbox import Change
-from archival_service.stores.rows import microseconds, now, owned, owner
+from archival_service.stores.rows import in_parts, microseconds, now, owned, owner
 from archival_service.stores.tables import fences, inserts
 from archival_service.stores.tables import passages as table
 from servicekit import ids
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.archival.v1.archival_pb2 import Archive, InsertPassagesRequest, Passage
 from triptych.errors import AlreadyExists, FailedPrecondition, NotFound
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import Fence
 
-Stored = tuple[list[Passage], list[Change]]
-
-# Built once: every insert asks it, twice.
-_KNOWN = select(inserts.c.request_hash, inserts.c.passage_ids).where(
-    *(inserts.c[name] == bindparam(name) for name in ("account_id", "user_id", "archive_id", "request_id"))
+_KNOWN = Prepared(
+    select(inserts.c.request_hash, inserts.c.passage_ids).where(
+        *(inserts.c[name] == bindparam(name) for name in ("account_id", "user_id", "archive_id", "request_id"))
+    )
 )
+_HIGHEST = Prepared(
+    select(fences.c.token).where(*(fences.c[name] == bindparam(name) for name in ("account_id", "user_id", "scope")))
+)
+_ADD = Prepared(insert(table))
+_NOTE = Prepared(insert(inserts))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an insert has stored. `changes`: of which the index may not know; `entries`: what it is to be told then."""
+
+    passages: list[Passage]
+    changes: list[Change]
+    entries: list[Entry]
 
 
 def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> bool:
@@ -32,7 +51,7 @@ def seen(connection: Connection, tenant: Tenant, request: InsertPassagesRequest)
 
     So nothing is embedded in vain, and a replay needs no embedder. Raises: as `ArchivalStore.insert`.
     """
-    if _known(connection, tenant, request) is not None:
+    if _known(connection, tenant, request, _digest(request)) is not None:
         return True
     check_fence(connection, tenant, request.fence)
     _archive_is_there(connection, tenant, request)
@@ -52,57 +71,87 @@ def replay(connection: Connection, tenant: Tenant, request: InsertPassagesReques
 
     It counts as a sign of life of the lease's owner: older ones are refused from here on. None if it is new.
     """
-    known = _known(connection, tenant, request)
+    return _replay(connection, tenant, request, _digest(request))
+
+
+def _replay(connection: Connection, tenant: Tenant, request: InsertPassagesRequest, content: str) -> Stored | None:
+    known = _known(connection, tenant, request, content)
     if known is None:
         return None
     _raise_fence(connection, tenant, request.fence)
     mine = and_(owned(table, tenant), table.c.id.in_(known))
-    return passages.get_many(connection, tenant, known), outbox.of_passages(connection, mine)
+    changes = outbox.of_passages(connection, mine)
+    entries = outbox.entries(connection, sorted({change.n for change in changes}))
+    return Stored(passages.get_many(connection, tenant, known), changes, entries)
 
 
 def insert_once(
     connection: Connection, tenant: Tenant, request: InsertPassagesRequest, vectors: Sequence[bytes]
 ) -> Stored:
     """As `ArchivalStore.insert`, up to the index. `vectors`: one a passage, float16, little-endian."""
-    before = replay(connection, tenant, request)
+    content = _digest(request)
+    before = _replay(connection, tenant, request, content)
     if before is not None:
         return before
     check_fence(connection, tenant, request.fence)
     _raise_fence(connection, tenant, request.fence)
     if not _archive_is_there(connection, tenant, request):
         archives.create(connection, tenant, Archive(id=request.archive_id, name=request.create_archive_name), "")
-    rows = [
+    _refuse_taken(connection, tenant, [each.id for each in request.passages if each.id])
+    rows = _rows(connection, tenant, request, vectors)
+    try:
+        _ADD.run(connection, *rows)
+    except IntegrityError as error:  # somebody has named one as this request would
+        raise AlreadyExists("there is a passage of one of these ids already") from error
+    changes = outbox.add_new(connection, [row["n"] for row in rows])
+    new = {"archive_id": request.archive_id, "request_id": request.request_id, "request_hash": content}
+    _NOTE.run(connection, {**owner(tenant), **new, "passage_ids": [row["id"] for row in rows]})
+    return Stored([passages.to_passage(row) for row in rows], changes, [_entry(row) for row in rows])
+
+
+def _refuse_taken(connection: Connection, tenant: Tenant, passage_ids: Sequence[str]) -> None:
+    """Raises: AlreadyExists."""
+    for part in in_parts(passage_ids):
+        taken = connection.execute(select(table.c.id).where(owned(table, tenant), table.c.id.in_(part))).scalars()
+        if (one := taken.first()) is not None:
+            raise AlreadyExists(f"there is a passage {one} already")
+
+
+def _rows(
+    connection: Connection, tenant: Tenant, request: InsertPassagesRequest, vectors: Sequence[bytes]
+) -> list[dict[str, Any]]:
+    """A row of the table for each passage."""
+    fixed = {**owner(tenant), "archive_id": request.archive_id}
+    key, at = (*tenant, request.archive_id, request.request_id), now()
+    return [
         {
-            **owner(tenant),
-            "id": given.id or ids.derived("passage", *tenant, request.archive_id, request.request_id, position),
-            "archive_id": request.archive_id,
+            **fixed,
+            "n": n,
+            "id": given.id or ids.derived("passage", *key, position),
             "text": given.text,
             "tags": list(dict.fromkeys(given.tags)),
-            "metadata": MessageToDict(given.metadata),
-            "created_at": microseconds(given.create_time) if given.HasField("create_time") else now(),
+            "metadata": MessageToDict(given.metadata) if given.HasField("metadata") else {},
+            "created_at": microseconds(given.create_time) if given.HasField("create_time") else at,
             "vector": vector,
             **passages.source_columns(given),
         }
-        for position, (given, vector) in enumerate(zip(request.passages, vectors, strict=True))
+        for position, (n, given, vector) in enumerate(
+            zip(next_numbers(connection, table, len(vectors)), request.passages, vectors, strict=True)
+        )
     ]
-    passage_ids = [str(row["id"]) for row in rows]
-    taken = passages.get_many(connection, tenant, passage_ids)
-    if taken:
-        raise AlreadyExists(f"there is a passage {taken[0].id} already")
-    connection.execute(insert(table), rows)
-    changes = outbox.add(connection, and_(owned(table, tenant), table.c.id.in_(passage_ids)))
-    new = {"archive_id": request.archive_id, "request_id": request.request_id, "passage_ids": passage_ids}
-    connection.execute(insert(inserts).values(**owner(tenant), **new, request_hash=_digest(request)))
-    return [passages.to_passage(row) for row in rows], changes
 
 
-def _known(connection: Connection, tenant: Tenant, request: InsertPassagesRequest) -> list[str] | None:
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(**{name: row[name] for name in Entry.__annotations__})
+
+
+def _known(connection: Connection, tenant: Tenant, request: InsertPassagesRequest, content: str) -> list[str] | None:
     """The ids that this request inserted before. Raises: FailedPrecondition REQUEST_ID_REUSED."""
     asked = {**owner(tenant), "archive_id": request.archive_id, "request_id": request.request_id}
-    known = connection.execute(_KNOWN, asked).one_or_none()
+    known = _KNOWN.first(connection, asked)
     if known is None:
         return None
-    requests.check_same(known.request_hash, _digest(request))
+    requests.check_same(known.request_hash, content)
     passage_ids: list[str] = known.passage_ids
     return passage_ids
 
@@ -114,8 +163,8 @@ def _digest(request: InsertPassagesRequest) -> str:
 
 
 def _highest(connection: Connection, tenant: Tenant, scope: str) -> int | None:
-    here = owned(fences, tenant) & (fences.c.scope == scope)
-    return connection.execute(select(fences.c.token).where(here)).scalar()
+    found = _HIGHEST.first(connection, {**owner(tenant), "scope": scope})
+    return None if found is None else found.token
 
 
 def check_fence(connection: Connection, tenant: Tenant, fence: Fence) -> None:

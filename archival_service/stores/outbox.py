@@ -15,13 +15,16 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from archival_service.store import Entry
 from archival_service.stores import awaiting
+from archival_service.stores.numbering import next_numbers
 from archival_service.stores.rows import in_parts, owned
 from archival_service.stores.spans import Span
 from archival_service.stores.tables import outbox, passages
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 
 # What an index keeps of a passage.
 _ALL = select(*(passages.c[name] for name in Entry.__annotations__))
+_ADD = Prepared(insert(outbox))
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,15 @@ def add(connection: Connection, which: ColumnElement[bool]) -> list[Change]:
     numbers = select(passages.c.n, literal(_now())).where(which).order_by(passages.c.n)
     noted = insert(outbox).from_select(["n", "since"], numbers).returning(outbox.c.seq, outbox.c.n)
     return [Change(row.seq, row.n) for row in connection.execute(noted)]
+
+
+def add_new(connection: Connection, passage_numbers: Sequence[int]) -> list[Change]:
+    """As `add`, of passages that were written just now."""
+    taken = next_numbers(connection, outbox, len(passage_numbers))
+    changes = [Change(seq, n) for seq, n in zip(taken, passage_numbers, strict=True)]
+    since = _now()
+    _ADD.run(connection, *({"seq": change.seq, "n": change.n, "since": since} for change in changes))
+    return changes
 
 
 def of_passages(connection: Connection, which: ColumnElement[bool]) -> list[Change]:
@@ -69,12 +81,6 @@ def done(connection: Connection, changes: Sequence[Change]) -> None:
 def clear(connection: Connection) -> None:
     """For an index that will be told of everything anyway."""
     connection.execute(delete(outbox))
-
-
-def enqueue_all(connection: Connection) -> None:
-    """Every passage has to go to the index again."""
-    clear(connection)
-    connection.execute(insert(outbox).from_select(["n", "since"], select(passages.c.n, literal(_now()))))
 
 
 def entries(connection: Connection, numbers: Sequence[int]) -> list[Entry]:

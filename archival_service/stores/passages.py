@@ -27,6 +27,8 @@ _BY_NUMBER = select(*(column for column in passages.c if column.name != "vector"
     passages.c.n.in_(bindparam("numbers", expanding=True)),
 )
 
+_NO_SOURCE: Mapping[str, Any] = {"document_id": "", "file_name": "", "source": None}
+
 
 def get(connection: Connection, tenant: Tenant, passage_id: str) -> Passage:
     """The owner's or its account's. Raises: NotFound."""
@@ -146,12 +148,10 @@ def to_passage(row: Mapping[Any, Any]) -> Passage:
     return passage
 
 
-def source_columns(passage: Passage) -> dict[str, Any]:
+def source_columns(passage: Passage) -> Mapping[str, Any]:
     """Where a passage comes from, as the table has it; the other way round `to_passage` does it."""
+    if not passage.HasField("source"):
+        return _NO_SOURCE
     source = passage.source
     place = {"page": source.page, "start": source.start, "end": source.end, "headings": list(source.headings)}
-    return {
-        "document_id": source.document_id,
-        "file_name": source.file_name,
-        "source": place if passage.HasField("source") else None,
-    }
+    return {"document_id": source.document_id, "file_name": source.file_name, "source": place}

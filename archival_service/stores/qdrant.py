@@ -46,7 +46,8 @@ class QdrantIndex:
     async def put(self, entries: Sequence[Entry]) -> None:
         for key, part in self._by_shard(entries):
             for at in range(0, len(part), _AT_ONCE):
-                made = [self._point(entry) for entry in part[at : at + _AT_ONCE]]
+                some = part[at : at + _AT_ONCE]
+                made = [_point(entry, dense) for entry, dense in zip(some, points.dense(some), strict=True)]
                 await answer(self._client.upsert(self._collection, made, wait=True, shard_key_selector=key))
 
     async def forget(self, numbers: Sequence[int]) -> None:
@@ -95,14 +96,6 @@ class QdrantIndex:
         key = shard_key(self._settings, tenant)
         return models.QueryRequest(query=query, using=using, filter=where, limit=most, params=params, shard_key=key)
 
-    def _point(self, entry: Entry) -> models.PointStruct:
-        terms = points.bm25().embed_document(entry.text)
-        vectors: dict[str, Any] = {points.WORDS: models.SparseVector(indices=terms.indices, values=terms.values)}
-        dense = points.dense(entry)
-        if dense is not None:
-            vectors[points.DENSE] = dense
-        return models.PointStruct(id=entry.n, vector=vectors, payload=points.payload(entry))
-
     def _by_shard(self, entries: Sequence[Entry]) -> list[tuple[str | None, list[Entry]]]:
         parts: dict[str | None, list[Entry]] = {}
         for entry in entries:
@@ -121,6 +114,14 @@ async def answer(call: Awaitable[T]) -> T:
     except _FAULTS as error:
         _log.error("the engine failed", error=str(error))
         raise Unavailable("the passage index failed: retry later") from error
+
+
+def _point(entry: Entry, dense: list[float] | None) -> models.PointStruct:
+    terms = points.bm25().embed_document(entry.text)
+    vectors: dict[str, Any] = {points.WORDS: models.SparseVector(indices=terms.indices, values=terms.values)}
+    if dense is not None:
+        vectors[points.DENSE] = dense
+    return models.PointStruct(id=entry.n, vector=vectors, payload=points.payload(entry))
 
 
 def _filter(tenant: Tenant, filters: Filters) -> models.Filter:

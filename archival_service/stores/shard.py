@@ -1,6 +1,7 @@
 """One Qdrant Edge shard: dense vectors, BM25 terms and filter fields of passages, under their numbers.
 
-Its calls block. One thread may make them: a shard takes one writer.
+Its calls block. One thread may make them: a shard takes one writer. What it was told outlives a kill when it has been
+flushed: it has no log of its own, since until then the store's outbox has it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from servicekit.principal import Tenant
 
 # So many of the nearest are looked at in a graph: at 100,000 passages 0.99 of what a look at each would find.
 _BREADTH = 256
+# A flush holds Python's global lock, for the longer the more it has to bring to the disk.
+_MOST_UNFLUSHED = 5_000
 
 
 class Shard:
-    """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`)."""
+    """`alone`: all of its passages are one owner's; then they may have a graph (see `optimizing`).
+
+    `unflushed`: how many changes may not be on the disk; `closed`: it can't be used any more.
+    """
 
     def __init__(self, shard: qdrant.EdgeShard, *, alone: bool) -> None:
         self._shard, self._alone = shard, alone
+        self.unflushed, self.closed = 0, False
 
     @classmethod
     def create(cls, folder: Path, dimensions: int, *, alone: bool = False) -> Shard:
@@ -33,8 +40,9 @@ class Shard:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, mode=0o700)
-        made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone)), alone=alone)
+        made = cls(qdrant.EdgeShard.create(str(folder), _config(dimensions, alone, log=False)), alone=alone)
         made._index_fields()
+        made.unflushed = 1
         return made
 
     @classmethod
@@ -44,11 +52,20 @@ class Shard:
         return loaded
 
     def put(self, entries: Sequence[Entry]) -> None:
-        made = [qdrant.Point(entry.n, _vectors(entry), points.payload(entry)) for entry in entries]
-        self._shard.update(qdrant.UpdateOperation.upsert_points(made))
+        made = [
+            qdrant.Point(entry.n, _vectors(entry, dense), points.payload(entry))
+            for entry, dense in zip(entries, points.dense(entries), strict=True)
+        ]
+        self._change(qdrant.UpdateOperation.upsert_points(made), len(made))
 
     def forget(self, numbers: Sequence[int]) -> None:
-        self._shard.update(qdrant.UpdateOperation.delete_points(list(numbers)))
+        self._change(qdrant.UpdateOperation.delete_points(list(numbers)), len(numbers))
+
+    def _change(self, operation: qdrant.UpdateOperation, changes: int) -> None:
+        self.unflushed += changes
+        self._shard.update(operation)
+        if self.unflushed >= _MOST_UNFLUSHED:
+            self.flush()
 
     def candidates(
         self, tenant: Tenant, filters: Filters, most: int, vector: Vectors | None, words: str
@@ -76,15 +93,21 @@ class Shard:
 
     def optimize(self) -> None:
         """Builds the graph. It holds Python's global lock, for a minute or more."""
+        self.unflushed += 1
         self._shard.optimize()
 
     def count(self) -> int:
         return int(self._shard.count(qdrant.CountRequest(exact=True)))
 
     def flush(self) -> None:
-        self._shard.flush()
+        if self.unflushed:
+            self._shard.flush()
+            self.unflushed = 0
 
     def close(self) -> None:
+        """What it was told is on the disk then."""
+        self.closed = True
+        self.flush()
         self._shard.close()
 
     def _filter(self, tenant: Tenant, filters: Filters) -> qdrant.Filter | None:
@@ -110,14 +133,18 @@ class Shard:
             self._shard.update(qdrant.UpdateOperation.create_field_index(field, index))
 
 
-def _config(dimensions: int, alone: bool) -> qdrant.EdgeConfig:
-    """A shard of one owner's is mapped from its files and not read: loading it, which holds Python's lock, is short."""
+def _config(dimensions: int, alone: bool, log: bool | None = None) -> qdrant.EdgeConfig:
+    """A shard of one owner's is mapped from its files and not read: loading it, which holds Python's lock, is short.
+
+    `log`: whether it has a log of its own; None leaves it as it was made.
+    """
     mapped = qdrant.Memory.Cached if alone else None
     words = qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf, memory=mapped)
     return qdrant.EdgeConfig(
         vectors={points.DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Dot)},
         sparse_vectors={points.WORDS: words},
         id_tracker_memory=mapped,
+        wal_enabled=log,
         # Of what `optimize` does: a graph of all, in one segment, with one thread.
         hnsw_config=qdrant.HnswIndexConfig(
             m=16, ef_construct=100, full_scan_threshold=1_000, max_indexing_threads=1, memory=mapped
@@ -135,12 +162,9 @@ def _field_indexes(alone: bool) -> list[tuple[str, Any]]:
     return [*((field, mapped) for field in points.KEYWORDS), *((field, numbers) for field in points.INTEGERS)]
 
 
-def _vectors(entry: Entry) -> dict[str, Any]:
-    made: dict[str, Any] = {points.WORDS: points.bm25().embed_document(entry.text)}
-    dense = points.dense(entry)
-    if dense is not None:
-        made[points.DENSE] = dense
-    return made
+def _vectors(entry: Entry, dense: list[float] | None) -> dict[str, Any]:
+    words = points.bm25().embed_document(entry.text)
+    return {points.WORDS: words} if dense is None else {points.WORDS: words, points.DENSE: dense}
 
 
 def _all(asked: Sequence[points.Condition]) -> qdrant.Filter:

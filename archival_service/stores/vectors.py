@@ -8,6 +8,8 @@ from archival_service.stores.tables import passages, settings
 
 # A name that stands in the store and in the index's directory: the same in both if they belong together.
 MARK = "belongs-to"
+# The mark that was there before.
+REPLACED = "belonged-to"
 
 
 def setting(connection: Connection, name: str) -> str:
@@ -18,6 +20,13 @@ def setting(connection: Connection, name: str) -> str:
 def set_setting(connection: Connection, name: str, value: str) -> None:
     connection.execute(delete(settings).where(settings.c.name == name))
     connection.execute(insert(settings).values(name=name, value=value))
+
+
+def set_mark(connection: Connection, mark: str) -> None:
+    """From here on the store's index is the one of this mark; '' for one that is still to be made."""
+    if before := setting(connection, MARK):
+        set_setting(connection, REPLACED, before)
+    set_setting(connection, MARK, mark)
 
 
 def count(connection: Connection) -> int:

@@ -6,17 +6,24 @@ prepared statement goes to the driver as it was compiled. Elsewhere it runs as a
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Insert, Select, Update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
+
+# So many rows are inserted by one statement: the driver lets go of Python's global lock at each step, and where other
+# threads compute it waits milliseconds to have it back.
+_ROWS = 100
+_VALUES = re.compile(r" VALUES (\((?:\?, )*\?\))$")
 
 Parameters = Mapping[str, Any]
 _Convert = Callable[[Any], Any] | None
@@ -38,7 +45,7 @@ class Prepared:
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, parameters).all()
         compiled = self._compiled(connection.dialect, parameters)
-        return [compiled.row(values) for values in _run(connection, compiled, parameters)]
+        return [compiled.row(values) for values in _run(connection, compiled.text, [compiled.values(parameters)])]
 
     def each(self, connection: Connection, parameters: Parameters, *, at_once: int) -> Generator[Any]:
         """The same rows as they are read, so many at once: who leaves early has not read the others."""
@@ -48,7 +55,7 @@ class Prepared:
                 yield from rows
             return
         compiled = self._compiled(connection.dialect, parameters)
-        with closing(_run(connection, compiled, parameters)) as cursor:
+        with closing(_run(connection, compiled.text, [compiled.values(parameters)])) as cursor:
             yield from map(compiled.row, cursor)
 
     def first(self, connection: Connection, parameters: Parameters) -> Any | None:
@@ -64,7 +71,12 @@ class Prepared:
             many = list(parameters) if len(parameters) > 1 else parameters[0]
             return connection.execute(self._statement, many).rowcount
         compiled = self._compiled(connection.dialect, parameters[0])
-        return _run(connection, compiled, *parameters).rowcount
+        values = [compiled.values(each) for each in parameters]
+        changed = 0
+        while compiled.rows and len(values) >= _ROWS:
+            changed += _run(connection, compiled.rows, [list(chain(*values[:_ROWS]))]).rowcount
+            values = values[_ROWS:]
+        return changed + _run(connection, compiled.text, values).rowcount if values else changed
 
     def _compiled(self, dialect: Dialect, parameters: Parameters) -> _Compiled:
         if self._sqlite is None:
@@ -75,10 +87,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """`binds`: the parameters' names, and how their values are made ones of SQLite's. `constants`: values of those that
-    the statement itself has. `row`: makes a row of values."""
+    """`rows`: inserts `_ROWS` at once; '' if it inserts no values. `binds`: the parameters' names, and how their values
+    are made ones of SQLite's. `constants`: values of those that the statement itself has. `row`: makes a row of values.
+    """
 
     text: str
+    rows: str
     binds: Sequence[tuple[str, _Convert]]
     constants: Mapping[str, Any]
     row: Callable[[Iterable[Any]], Any]
@@ -96,7 +110,10 @@ class _Compiled:
         binds = [(name, _bound(compiled.binds[name].type, dialect)) for name in names]
         constants = {name: compiled.binds[name].value for name in names if name not in needed}
         row = _maker(statement, dialect) if isinstance(statement, Select) else tuple
-        return cls(str(compiled), binds, constants, row)
+        text = str(compiled)
+        values = _VALUES.search(text)
+        rows = text + f", {values[1]}" * (_ROWS - 1) if values else ""
+        return cls(text, rows, binds, constants, row)
 
     def values(self, parameters: Parameters) -> list[Any]:
         given = {**self.constants, **parameters} if self.constants else parameters
@@ -125,17 +142,17 @@ def _maker(statement: Select[Any], dialect: Dialect) -> Callable[[Iterable[Any]]
     return make
 
 
-def _run(connection: Connection, compiled: _Compiled, *parameters: Parameters) -> sqlite3.Cursor:
+def _run(connection: Connection, text: str, values: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
+    """Once for each of the values."""
     driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     if not driver.in_transaction:
         connection.begin()
-    values = [compiled.values(each) for each in parameters]
     try:
         if len(values) == 1:
-            return driver.execute(compiled.text, values[0])
-        return driver.executemany(compiled.text, values)
+            return driver.execute(text, values[0])
+        return driver.executemany(text, values)
     except sqlite3.Error as error:
         # As SQLAlchemy would raise it, and without the parameters: they hold what users said.
         raise DBAPIError.instance(
-            compiled.text, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+            text, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from qdrant_client import models
 from archival_service import opening, shared_index
 from archival_service.keeper import Keeper
 from archival_service.qdrant_settings import QdrantSettings
-from archival_service.store import ArchivalStore, Filters
+from archival_service.store import ArchivalStore, Entry, Filters
 from archival_service.stores import qdrant_set_up
 from archival_service.stores.indexed import IndexedStore
+from archival_service.stores.qdrant import QdrantIndex
 from embedders.wordllama import WordLlamaEmbedder
 from servicekit.principal import Tenant
 from servicekit.sql import StoreError
@@ -160,6 +161,8 @@ async def test_moving_from_edge_brings_every_passage_and_embeds_none(
         expected = await find(before.store, tenant, "boat number 7")
     async with replica(postgres_dsn, settings) as after:
         assert await find(after.store, tenant, "boat number 7") == expected
+        await after.index.built()
+        assert await find(after.store, tenant, "boat number 7") == expected
         assert await shared_index.verify(after.sql, after.index) == 30
         await after.index.forget([1])
         with pytest.raises(StoreError, match="29 passages and the store 30"):
@@ -175,8 +178,63 @@ async def test_other_settings_build_another_collection_and_drop_the_old(
     wider = QdrantSettings(settings.url, settings.prefix, shards=2)
     async with replica(postgres_dsn, wider) as after:
         assert await find(after.store, tenant, "boat") == ["a red boat"]
-    assert len(facade.collections) == 1
-    assert not names & set(facade.collections)
+        await eventually(lambda: names_now(facade), lambda left: len(left) == 1 and not names & left)
+
+
+async def names_now(facade: Facade) -> set[str]:
+    return set(facade.collections)
+
+
+async def test_while_a_collection_is_filled_all_replicas_find_everything_and_write(
+    tmp_path: Path, postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, WordLlamaEmbedder(), dsn=postgres_dsn) as before:
+        red, *_ = await before.store.insert(tenant, insert_request("a red boat", "a blue boat"))
+    gate = Gate(monkeypatch)
+    async with replica(postgres_dsn, settings) as first, replica(postgres_dsn, settings) as second:
+        await gate.reached.wait()
+        for each in (first, second):
+            assert set(await find(each.store, tenant, "boat")) == {"a red boat", "a blue boat"}
+        await second.store.insert(tenant, insert_request("a boat of meanwhile"))
+        await first.store.delete_passage(tenant, red.id, [], "")
+        left = {"a blue boat", "a boat of meanwhile"}
+        assert set(await find(first.store, tenant, "boat")) == left
+        gate.open.set()
+        for each in (first, second):
+            await each.index.built()
+            assert set(await find(each.store, tenant, "boat")) == left
+        assert await first.index.count() == 2
+
+
+async def test_when_the_replica_that_fills_it_goes_away_another_does(
+    tmp_path: Path, postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, WordLlamaEmbedder(), dsn=postgres_dsn) as before:
+        await before.store.insert(tenant, insert_request("a red boat", "a blue boat"))
+    gate = Gate(monkeypatch)
+    async with AsyncExitStack() as stack:
+        async with replica(postgres_dsn, settings):
+            await gate.reached.wait()
+            second = await stack.enter_async_context(replica(postgres_dsn, settings))
+            assert await second.index.count() == 0
+        await second.index.built()
+        assert await second.index.count() == 2
+
+
+class Gate:
+    """Holds up what a server is told of first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        put, gate = QdrantIndex.put, self
+
+        async def gated(index: QdrantIndex, entries: Sequence[Entry]) -> None:
+            if not gate.reached.is_set():
+                gate.reached.set()
+                await gate.open.wait()
+            await put(index, entries)
+
+        monkeypatch.setattr(QdrantIndex, "put", gated)
 
 
 async def test_a_server_that_is_not_there_is_named(postgres_dsn: str) -> None:

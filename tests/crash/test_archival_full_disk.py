@@ -16,7 +16,7 @@ from triptych.archival.v1.archival_pb2_grpc import ArchivalServiceStub
 from triptych.errors import Unavailable
 
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-_BYTES = 200_000
+_BYTES = 500_000
 
 
 async def count(client: Client, ann: Principal) -> int:
@@ -40,6 +40,8 @@ async def test_a_full_disk_is_a_clear_error_and_nothing_that_was_acknowledged_is
         peer = Peer("archival_service", service.grpc, signer(tmp_path))
         client = Client(peer, ArchivalServiceStub(peer.channel))
         await client.insert(bob, "bob's boat")
+        (first,) = await client.insert(ann, "what makes the files that hers go to")
+        await client.call("DeletePassage", pb.DeletePassageRequest(passage_id=first.id), ann)
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (_BYTES, resource.RLIM_INFINITY))
         stored, request, error = await until_refused(client, ann)
         assert stored

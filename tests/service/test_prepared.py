@@ -52,6 +52,17 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
+async def test_many_rows_are_inserted_each_once(database: Database) -> None:
+    many = [{**thing(0), "id": number, "told": {"n": number}} for number in range(1, 251)]
+    changed = await database.write(lambda c: ADD.run(c, *many))
+    assert changed in (250, -1)
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.id, row.told) for row in rows] == [(each["id"], each["told"]) for each in many]
+    with pytest.raises(IntegrityError):
+        await database.write(lambda c: ADD.run(c, *({**thing(0), "id": number} for number in range(400, 200, -1))))
+    assert len(await database.read(lambda c: ALL.all(c, {}))) == 250
+
+
 async def test_values_are_of_the_columns_types(database: Database) -> None:
     await database.write(lambda c: ADD.run(c, thing(1)))
     await database.write(lambda c: ADD.run(c, thing(2), {**thing(3), "told": None}))
