@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from agent_service import clock
-from agent_service.stores import agents, sleeps
+from agent_service.stores import agents, sleeps, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.sleeps import Due, Reading
 from agent_service.tools import speech
@@ -72,6 +72,9 @@ class SleepTime:
         if agent is None:
             await store.write(lambda c: sleeps.forget(c, due.tenant, due.agent_id))
             return
+        await self._engine.acknowledged.mark(store)
+        if await store.read(lambda c: unfinished.awaits_recall(c, due.tenant, due.conversation_id)):
+            return  # the next look finds it there
         messages = await self._unread(due)
         if not messages:
             await store.write(lambda c: sleeps.skip(c, due))

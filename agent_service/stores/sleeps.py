@@ -28,7 +28,10 @@ TITLE = "Sleep-time memory"
 
 @dataclass(frozen=True)
 class Due:
-    """A conversation to be read, from the message behind `read_through` on, and of those what was said `since`."""
+    """A conversation to be read, from the message behind `read_through` on, and of those what was said `since`.
+
+    `turns`: how many have ended since it was read.
+    """
 
     tenant: Tenant
     agent_id: str
@@ -36,6 +39,7 @@ class Due:
     since: int
     read_through: int
     failures: int
+    turns: int
 
 
 @dataclass(frozen=True)
@@ -98,20 +102,23 @@ def due(connection: Connection, most: int) -> list[Due]:
             row.since,
             row.read_through,
             row.failures,
+            row.turns,
         )
         for row in connection.execute(query)
     ]
 
 
 def skip(connection: Connection, due: Due) -> None:
-    """There is nothing to read now."""
-    _update(connection, due.tenant, due.conversation_id, turns=0, due_at=None)
+    """There is nothing to read now, unless another turn has ended meanwhile."""
+    if not _more(connection, due):
+        _update(connection, due.tenant, due.conversation_id, turns=0, due_at=None)
 
 
 def begin(connection: Connection, reading: Reading, turn: Turn) -> None:
     """Takes off what the turn reads; with the commit that makes the turn durable."""
     due = reading.due
-    left = {"turns": 0, "due_at": None} if reading.complete else {"due_at": clock.now()}
+    done = reading.complete and not _more(connection, due)
+    left = {"turns": 0, "due_at": None} if done else {"due_at": clock.now()}
     _update(connection, due.tenant, due.conversation_id, read_through=reading.through, **left)
     connection.execute(
         insert(sleep_runs).values(
@@ -177,6 +184,12 @@ def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> No
 def remove_of_conversation(connection: Connection, tenant: Tenant, conversation_id: str) -> None:
     """Reads it no more. What was taken from it stays, and can be undone."""
     connection.execute(delete(sleeps).where(owned(sleeps, tenant), sleeps.c.conversation_id == conversation_id))
+
+
+def _more(connection: Connection, due: Due) -> bool:
+    """Whether a turn has ended there since it was found due."""
+    row = _row(connection, due.tenant, due.conversation_id)
+    return row is not None and row.turns != due.turns
 
 
 def _row(connection: Connection, tenant: Tenant, conversation_id: str) -> Any:

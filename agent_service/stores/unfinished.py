@@ -61,6 +61,13 @@ def any_of(connection: Connection, tenant: Tenant, conversation_id: str) -> bool
     return connection.execute(select(turns.c.id).where(_unfinished(), here).limit(1)).first() is not None
 
 
+def awaits_recall(connection: Connection, tenant: Tenant, conversation_id: str) -> bool:
+    """Whether a turn of it has ended whose messages recall does not have yet."""
+    here = and_(owned(turns, tenant), turns.c.conversation_id == conversation_id)
+    ended = and_(turns.c.recall_pending, turns.c.state.not_in(LIVE))
+    return connection.execute(select(turns.c.id).where(here, ended).limit(1)).first() is not None
+
+
 def live_ids(connection: Connection, tenant: Tenant, *, agent_id: str = "", conversation_id: str = "") -> Sequence[str]:
     """The turns of a user that are not over: all, or those of an agent or of a conversation."""
     query = select(turns.c.id, turns.c.state).where(_unfinished(), owned(turns, tenant))

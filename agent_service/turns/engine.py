@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
 from agent_service.stores.unfinished import Unfinished
 from agent_service.turns import reading, unrun
+from agent_service.turns.acknowledged import Acknowledged
 from agent_service.turns.feed import Feed, Reader
 from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
@@ -56,8 +56,7 @@ class TurnEngine:
         self._lanes = Lanes()
         self._live: dict[str, _Live] = {}
         self._resting = Resting()
-        # Turns whose messages recall has; the mark in the store goes with the next write.
-        self._acknowledged: defaultdict[Tenant, list[str]] = defaultdict(list)
+        self.acknowledged = Acknowledged()
 
     async def start(self, tenant: Tenant, request: StartTurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Accepts a turn, or finds the one of this `request_id`, and gives its events.
@@ -211,8 +210,7 @@ class TurnEngine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
-        await self._parts.store.write(lambda c: _mark(c, acknowledged))
+        await self.acknowledged.mark(self._parts.store)
 
     async def _accept(
         self,
@@ -222,11 +220,10 @@ class TurnEngine:
         *,
         idle: bool,
     ) -> Accepted:
-        acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         me = self._parts.process_id
 
         def work(connection: Connection) -> Accepted:
-            _mark(connection, acknowledged)
+            mark(connection)
             accepted = turns.accept(connection, tenant, request, me, idle=idle)
             if accepted.new:
                 self._parts.waits.check_free(tenant, accepted.record.turn.conversation_id)
@@ -235,7 +232,8 @@ class TurnEngine:
             return accepted
 
         failpoints.reach("accept:before")
-        accepted = await self._parts.store.write(work, alone=tenant)
+        with self.acknowledged.marking() as mark:
+            accepted = await self._parts.store.write(work, alone=tenant)
         failpoints.reach("accept:after")
         return accepted
 
@@ -291,7 +289,7 @@ class TurnEngine:
         live.over.set()
         await runner.settle()
         failpoints.reach("settled")
-        self._acknowledged[tenant].append(turn_id)
+        self.acknowledged.add(tenant, turn_id)
 
     async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:
         process_id = self._parts.process_id
@@ -303,7 +301,7 @@ class TurnEngine:
     async def _settle_ended(self, live: _Live) -> None:
         """Brings the messages of a turn that has ended to recall: its process died, or it never began."""
         if await unrun.tell_recall(self._parts, live.record, live.feed):
-            self._acknowledged[live.record.tenant].append(live.record.turn.id)
+            self.acknowledged.add(live.record.tenant, live.record.turn.id)
 
     def _patience(self, record: TurnRecord) -> float | None:
         """Seconds that a turn waits in its lane; None for one that nobody waits for."""
@@ -317,8 +315,3 @@ class TurnEngine:
         await unrun.end(self._parts, live.record, live.feed, state, reason)
         live.over.set()
         await self._settle_ended(live)
-
-
-def _mark(connection: Connection, acknowledged: dict[Tenant, list[str]]) -> None:
-    for tenant, turn_ids in acknowledged.items():
-        turns.recall_acknowledged(connection, tenant, turn_ids)

@@ -31,10 +31,10 @@ class Reader:
         return bool(self._came)
 
     def put(self, event: TurnEvent | None) -> bool:
-        """False, and the end, if the reader is too far behind."""
+        """False, and the end behind what came without a gap, if the reader is too far behind."""
         if len(self._came) >= _BUFFER:
             self.overrun = True
-            self._came[0] = None
+            self._came[-1] = None
             return False
         self._came.append(event)
         if self._waiting is not None and not self._waiting.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from agent_service.stores import unfinished
 from agent_service.stores.sleeps import conversation_of
+from agent_service.turns.recall_log import RecallLog
 from servicekit import structs
 from tests.service.test_agent_service import World
 from tests.support.keys import ANN, BOB
@@ -311,6 +314,35 @@ async def test_one_that_failed_is_tried_again_and_reads_the_same(world: SleepWor
     assert "user: hello" in read(asked_asleep(model)[-1])
     assert "user: again" in read(asked_asleep(model)[-1])
     assert await world.block(agent) == "Name: Ann.\nSaid hello."
+
+
+async def test_what_reaches_recall_late_is_read_then(
+    world: SleepWorld, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.asleep = END
+    agent = await world.sleeper()
+    there, looks, at_once, look = asyncio.Event(), list[None](), RecallLog.send, unfinished.awaits_recall
+
+    async def late(log: RecallLog, *arguments: Any, **more: Any) -> bool:
+        await there.wait()
+        return await at_once(log, *arguments, **more)
+
+    def noted(*arguments: Any) -> bool:
+        looks.append(None)
+        return look(*arguments)
+
+    monkeypatch.setattr(RecallLog, "send", late)
+    monkeypatch.setattr(unfinished, "awaits_recall", noted)
+    sending = asyncio.create_task(world.send(agent, "I drink tea"))
+
+    async def looked() -> int:
+        return len(looks)
+
+    await eventually(looked, bool)
+    there.set()
+    await sending
+    await world.slept(agent)
+    assert "I drink tea" in read(asked_asleep(model)[0])
 
 
 async def test_the_conversation_goes_on_while_it_reads(world: SleepWorld, model: ScriptedModel) -> None:
