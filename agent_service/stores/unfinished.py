@@ -16,6 +16,8 @@ from agent_service.stores.tables import conversations, turns
 from servicekit.principal import Tenant
 from triptych.agent.v1.turn_pb2 import TURN_STATE_QUEUED, TURN_STATE_RUNNING, TURN_STATE_WAITING
 
+# More than may wait in a conversation.
+_NEWEST = 100
 LIVE = (TURN_STATE_QUEUED, TURN_STATE_RUNNING, TURN_STATE_WAITING)
 
 
@@ -62,10 +64,14 @@ def any_of(connection: Connection, tenant: Tenant, conversation_id: str) -> bool
 
 
 def awaits_recall(connection: Connection, tenant: Tenant, conversation_id: str) -> bool:
-    """Whether a turn of it has ended whose messages recall does not have yet."""
-    here = and_(owned(turns, tenant), turns.c.conversation_id == conversation_id)
-    ended = and_(turns.c.recall_pending, turns.c.state.not_in(LIVE))
-    return connection.execute(select(turns.c.id).where(here, ended).limit(1)).first() is not None
+    """Whether one of its newest turns has ended whose messages recall does not have yet: older ones came before."""
+    newest = (
+        select(turns.c.recall_pending, turns.c.state)
+        .where(owned(turns, tenant), turns.c.conversation_id == conversation_id)
+        .order_by(turns.c.position.desc())
+        .limit(_NEWEST)
+    )
+    return any(row.recall_pending and row.state not in LIVE for row in connection.execute(newest))
 
 
 def live_ids(connection: Connection, tenant: Tenant, *, agent_id: str = "", conversation_id: str = "") -> Sequence[str]:
