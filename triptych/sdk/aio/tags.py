@@ -17,9 +17,11 @@ class AsyncTags:
         self._transport = transport
 
     async def list(self, contains: str = "") -> AsyncIterator[str]:
-        """The tags that your agents have, each once, by the alphabet. `contains`: a part of the tag.
+        """The tags that your agents have, each once, by the alphabet.
 
-        tags = [tag async for tag in client.tags.list("team-")]
+        `contains`: a part of the tag.
+
+            tags = [tag async for tag in client.tags.list("team-")]
         """
         request = pb.ListAgentTagsRequest(contains=contains, page_size=1_000)
         while True:

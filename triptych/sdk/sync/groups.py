@@ -71,9 +71,8 @@ class Groups:
                 return
 
     def count(self) -> int:
-        return (
-            self._transport.unary(_SERVICE + "CountGroups", pb.CountGroupsRequest(), pb.CountGroupsResponse)
-        ).count
+        request = pb.CountGroupsRequest()
+        return (self._transport.unary(_SERVICE + "CountGroups", request, pb.CountGroupsResponse)).count
 
     def update(self, group: pb.Group, *fields: str, request_id: str | None = None) -> pb.Group:
         """Writes the named fields: agent_ids, manager_agent_id, description, max_turns.

@@ -18,9 +18,11 @@ class Tags:
         self._transport = transport
 
     def list(self, contains: str = "") -> Iterator[str]:
-        """The tags that your agents have, each once, by the alphabet. `contains`: a part of the tag.
+        """The tags that your agents have, each once, by the alphabet.
 
-        tags = [tag for tag in client.tags.list("team-")]
+        `contains`: a part of the tag.
+
+            tags = [tag for tag in client.tags.list("team-")]
         """
         request = pb.ListAgentTagsRequest(contains=contains, page_size=1_000)
         while True:
