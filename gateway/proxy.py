@@ -64,11 +64,7 @@ def _stream(guard: Guard, peer: CallersPeer, method: MethodDescriptor) -> grpc.R
     async def forward(raw: bytes, context: Context) -> None:
         async with Call(guard, name, context, guard.stream_seconds), peer.long(name):
             answers = call(raw, metadata=_metadata(peer, context), timeout=deadline.for_next_hop(guard.stream_seconds))
-            try:
-                async for answer in answers:
-                    await context.write(answer)
-            finally:
-                peer.leave(answers)
+            await _hand_on(answers, peer, context)
 
     return grpc.unary_stream_rpc_method_handler(forward)
 
@@ -82,13 +78,20 @@ def _both(guard: Guard, peer: CallersPeer, method: MethodDescriptor) -> grpc.Rpc
         async with Call(guard, name, context, guard.stream_seconds), peer.long(name):
             timeout = deadline.for_next_hop(guard.stream_seconds)
             answers = call(raws, metadata=_metadata(peer, context), timeout=timeout)
-            try:
-                async for answer in answers:
-                    await context.write(answer)
-            finally:
-                peer.leave(answers)
+            await _hand_on(answers, peer, context)
 
     return grpc.stream_stream_rpc_method_handler(forward)
+
+
+async def _hand_on(answers: Any, peer: CallersPeer, context: Context) -> None:
+    """Writes what a stream gives, to its end."""
+    try:
+        async for answer in answers:
+            await context.write(answer)
+    except BaseException:
+        peer.leave(answers)
+        raise
+    await peer.note_usage(answers)
 
 
 def _metadata(peer: CallersPeer, context: Context) -> tuple[tuple[str, str], ...]:

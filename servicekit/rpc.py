@@ -176,6 +176,7 @@ class Call:
             error = timeout
         if self._watch is not None:
             error = self._watch.settle(error)
+            self._watch = None  # it refers to this: all that the call had would wait for the collector
         if isinstance(error, (asyncio.CancelledError, grpc.aio.AbortError)):
             self._log("CANCELLED")
             return

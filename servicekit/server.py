@@ -39,6 +39,9 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 # So many new objects and the collector looks among them; Python's 700 are there after a fraction of a call.
 _NEW_OBJECTS = 5_000
+# A store's thread lets go of Python's global lock with every statement, and while the loop is busy waits so long to have
+# it back. With Python's 5 ms, transactions of busy services take a tenth of a second, and all turns wait for them.
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def run(service: str, main: Main) -> NoReturn:
     `main` starts things, pushes how to stop them onto the stack, announces itself and returns; the stack is unwound
     after the stop. A set-up that can't work ends with one line on stderr and code 2.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         _with_loop(_run(main))
     except (BadEnvironment, StoreError, PortInUse) as error:

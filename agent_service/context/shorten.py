@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from agent_service.context import tokens
@@ -34,7 +34,7 @@ class Cuts:
     longest: int | None = None
 
     def __bool__(self) -> bool:
-        return self != Cuts()
+        return self != _NONE
 
     def apply(self, turn: Sequence[ChatMessage]) -> list[ChatMessage]:
         """The turn as it is sent."""
@@ -56,12 +56,15 @@ class Cuts:
         return tokens.of_messages(self.apply(turn))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         begin, end = kept["left_out"]
         return cls((begin, end), {int(position): most for position, most in kept["most"].items()}, kept["longest"])
+
+
+_NONE = Cuts()
 
 
 def fit(turn: Sequence[ChatMessage], before: Cuts, *, wanted: int, most: int) -> Cuts:

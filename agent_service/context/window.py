@@ -39,6 +39,8 @@ class Window:
     _rendered: list[ChatMessage] = field(default_factory=list, init=False)
     _rendered_count: int = field(default=0, init=False)
     _tokens: int = field(default=0, init=False)
+    _revised: dict[str, int] = field(default_factory=dict, init=False)
+    _looked_at: int = field(default=0, init=False)
 
     def before(self, turn_id: str | None, timezone: str = "") -> History:
         """All that comes before that turn (None: all there is). What was rendered for an earlier turn is not again.
@@ -70,6 +72,14 @@ class Window:
     def hidden(self) -> int:
         """How many messages of the conversation are older than what is here."""
         return max(0, self.messages[0].sequence - 1) if self.messages else self.view.hidden
+
+    def revised(self) -> dict[str, int]:
+        """The revisions, by id, of the messages that were edited since they were said."""
+        for message in self.messages[self._looked_at :]:
+            if message.revision > 1:
+                self._revised[message.id] = message.revision
+        self._looked_at = len(self.messages)
+        return dict(self._revised)
 
     def extend(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)

@@ -68,13 +68,12 @@ def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> list[
     elif quirks.tools is ToolMode.PROMPTED:
         messages = prompted.messages(messages, request.tools)
     messages = alternating(messages) if quirks.strict_roles else messages
-    return [_with_images(message, shown=IMAGES not in quirks.without) for message in messages]
+    shown = IMAGES not in quirks.without
+    return [_with_images(message, shown=shown) if IMAGES in message else message for message in messages]
 
 
 def _with_images(message: ChatMessage, *, shown: bool) -> ChatMessage:
-    """The message in the API's form: with images its content is a list of parts."""
-    if IMAGES not in message:
-        return message
+    """A message with images in the API's form: its content is a list of parts."""
     made = dict(message)
     urls, text = made.pop(IMAGES), made["content"]
     if not shown:

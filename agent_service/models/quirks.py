@@ -31,6 +31,9 @@ _NO_IMAGES = re.compile(
 )
 
 
+_USUAL = Quirks()
+
+
 def learned(quirks: Quirks, body: dict[str, Any], message: str) -> Quirks | None:
     """What a refusal of `body` tells of the endpoint; None if it tells nothing new. `message`: the endpoint's words."""
     for name in _OPTIONAL:
@@ -62,12 +65,14 @@ def _has_images(body: dict[str, Any]) -> bool:
 
 def to_json(quirks: Quirks) -> dict[str, Any]:
     """What `from_json` reads; only what differs from OpenAI's own endpoint."""
-    plain, usual = _plain(quirks), _plain(Quirks())
+    if quirks == _USUAL:
+        return {}
+    plain, usual = _plain(quirks), _plain(_USUAL)
     return {name: value for name, value in plain.items() if value != usual[name]}
 
 
 def from_json(kept: dict[str, Any]) -> Quirks:
-    whole = _plain(Quirks()) | kept
+    whole = _plain(_USUAL) | kept
     return Quirks(**{**whole, "tools": ToolMode(whole["tools"]), "without": frozenset(whole["without"])})
 
 

@@ -133,7 +133,7 @@ class Recorder:
             messages=of_history + len(running.turn_messages()),
             timezone=running.agent.timezone,
             notice_step=asked.view.notice_step,
-            revised={message.id: message.revision for message in in_view if message.revision > 1},
+            revised=running.window.revised(),
             cuts=built.cuts.to_json(),
             settings=_settings(request, answer),
             reminder=running.reminder,

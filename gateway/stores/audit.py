@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from gateway.stores.rows import timestamp
 from gateway.stores.tables import audit
 from servicekit.paging import Page
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.gateway.v1 import gateway_pb2 as pb
 
 _START = "0" * 64
+_INSERT = Prepared(insert(audit))
+_END = Prepared(
+    select(audit.c.sequence, audit.c.digest)
+    .where(audit.c.account_id == bindparam("of_account"))
+    .order_by(audit.c.sequence.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Event:
 def append(connection: Connection, events: Sequence[Event]) -> None:
     """Adds them behind what their accounts have. No other writer may be beside it."""
     ends: dict[str, tuple[int, str]] = {}
+    rows = []
     for event in events:
         account_id = event.tenant.account_id
         if account_id not in ends:
@@ -41,19 +50,20 @@ def append(connection: Connection, events: Sequence[Event]) -> None:
         sequence, before = ends[account_id][0] + 1, ends[account_id][1]
         digest = chained(before, sequence, event)
         ends[account_id] = (sequence, digest)
-        connection.execute(
-            insert(audit).values(
-                account_id=account_id,
-                sequence=sequence,
-                created_at=event.time,
-                user_id=event.tenant.user_id,
-                key_id=event.key_id,
-                action=event.action,
-                resources=list(event.resources),
-                outcome=event.outcome,
-                digest=digest,
-            )
+        rows.append(
+            {
+                "account_id": account_id,
+                "sequence": sequence,
+                "created_at": event.time,
+                "user_id": event.tenant.user_id,
+                "key_id": event.key_id,
+                "action": event.action,
+                "resources": list(event.resources),
+                "outcome": event.outcome,
+                "digest": digest,
+            }
         )
+    _INSERT.run(connection, *rows)
 
 
 def chained(before: str, sequence: int, event: Event) -> str:
@@ -85,12 +95,7 @@ def list_page(connection: Connection, account_id: str, user_id: str, page: Page)
 
 
 def _end(connection: Connection, account_id: str) -> tuple[int, str]:
-    row = connection.execute(
-        select(audit.c.sequence, audit.c.digest)
-        .where(audit.c.account_id == account_id)
-        .order_by(audit.c.sequence.desc())
-        .limit(1)
-    ).one_or_none()
+    row = _END.first(connection, {"of_account": account_id})
     return (row.sequence, row.digest) if row else (0, _START)
 
 

@@ -17,12 +17,13 @@ from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
 _ADD = Prepared(insert(pending))
-_WAITING = (
+_WAITING = Prepared(
     select(messages.c.n, messages.c.account_id, messages.c.user_id, messages.c.body, pending.c.since)
     .join_from(pending, messages, pending.c.n == messages.c.n)
     .order_by(pending.c.n)
     .limit(bindparam("most"))
 )
+_PUT, _DONE = Prepared(insert(vectors)), Prepared(delete(pending).where(pending.c.n == bindparam("number")))
 _CURRENT = (
     select(messages.c.n, messages.c.revision)
     .join_from(pending, messages, pending.c.n == messages.c.n)
@@ -50,7 +51,7 @@ def remove(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def oldest(connection: Connection, most: int) -> list[Waiting]:
-    return [words.waiting(*row) for row in connection.execute(_WAITING, {"most": most})]
+    return [words.waiting(*row) for row in _WAITING.all(connection, {"most": most})]
 
 
 def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -> None:
@@ -63,9 +64,8 @@ def put(connection: Connection, waiting: Sequence[Waiting], embedded: Vectors) -
         for at, each in enumerate(waiting)
         if current.get(each.n) == each.revision
     ]
-    if good:
-        connection.execute(insert(vectors), good)
-        connection.execute(delete(pending).where(pending.c.n.in_([row["n"] for row in good])))
+    _PUT.run(connection, *good)
+    _DONE.run(connection, *({"number": row["n"]} for row in good))
 
 
 def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: int, most: int) -> list[VectorRow]:

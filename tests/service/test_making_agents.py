@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import Connection
 
 from agent_service import clock
 from agent_service.store import Store, open_store
@@ -86,31 +83,3 @@ async def test_an_agent_whose_blocks_can_not_be_is_not_made(
         await store.write(lambda c: agents.create(c, TENANT, wanted(*labels), []))
     assert await store.read(lambda c: agents.count(c, TENANT)) == 0
     assert await store.read(lambda c: blocks.count(c, TENANT)) == 0
-
-
-async def test_an_agent_is_read_by_its_own_keys_however_many_blocks_its_user_has(tmp_path: Path) -> None:
-    """SQLite's plan, which the statement's words decide: beginning with the user's blocks it would grow with them."""
-    store = open_store(f"sqlite:///{tmp_path / 'agent.db'}")
-    try:
-        made = await store.write(lambda c: agents.create(c, TENANT, wanted("human"), []))
-        asked = await store.read(lambda c: _statements(c, lambda: agents.get(c, TENANT, made.id)))
-        plans = [await store.read(lambda c, each=each: _plan(c, each)) for each in asked]
-    finally:
-        await store.close()
-    assert any("SEARCH agent_blocks" in plan for plan in plans)
-    assert not any("_by_time" in plan or "SCAN" in plan for plan in plans), plans
-
-
-def _statements(connection: Connection, work: Callable[[], object]) -> list[str]:
-    """The selects that the driver is given, with their values."""
-    asked: list[str] = []
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    driver.set_trace_callback(asked.append)
-    work()
-    driver.set_trace_callback(None)
-    return [each for each in asked if each.startswith("SELECT")]
-
-
-def _plan(connection: Connection, statement: str) -> str:
-    return "; ".join(str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))
