@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import CompileError, IntegrityError
 
 from gateway.store import MIGRATIONS
-from servicekit.sql import Database, Prepared, open_database
+from servicekit.sql import Database, Prepared, open_database, sent_together
 
 THINGS = Table(
     "things",
@@ -91,6 +91,31 @@ async def test_an_error_is_sqlalchemys_and_does_not_tell_what_was_written(databa
     with pytest.raises(IntegrityError) as raised:
         await database.write(lambda c: ADD.run(c, {**thing(1), "told": {"n": "secret"}}))
     assert "secret" not in str(raised.value)
+
+
+async def test_what_is_sent_together_is_all_there_and_in_order_or_fails_as_a_whole(database: Database) -> None:
+    def write(connection: Connection, first: int) -> None:
+        with sent_together(connection):
+            ADD.run(connection, thing(first), thing(first + 1))
+            OLD.run(connection, {"least": first + 1, "now": b"x"})
+            ADD.run(connection, thing(first + 2))
+
+    await database.write(lambda c: write(c, 1))
+    with pytest.raises(IntegrityError):
+        await database.write(lambda c: write(c, 3))
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.id, row.is_new) for row in rows] == [(1, True), (2, False), (3, True)]
+
+
+async def test_a_read_behind_what_was_sent_together_sees_it(database: Database) -> None:
+    def write(connection: Connection) -> list[int]:
+        ONE.first(connection, {"of_id": 1})
+        with sent_together(connection):
+            ADD.run(connection, thing(1))
+            ADD.run(connection, thing(2), thing(3))
+        return [row.id for row in ALL.all(connection, {})]
+
+    assert await database.write(write) == [1, 2, 3]
 
 
 async def test_an_update_that_would_set_what_it_looks_for_is_refused(database: Database) -> None:
