@@ -20,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-# So many rows are inserted by one statement: the driver lets go of Python's global lock at each step, and where other
-# threads compute it waits milliseconds to have it back.
-_ROWS = 100
+# So many rows are inserted by one statement: SQLite's driver lets go of Python's global lock at each step, and where
+# other threads compute it waits to have it back. PostgreSQL is given columns of any length, from a few rows on.
+_ROWS, _FEW_ROWS = 100, 8
 _CURSOR = "triptych-cursor"
 _VALUES = re.compile(r" VALUES (\((?:\?, )*\?\))$")
+_NAMED_VALUES = re.compile(r" VALUES \(((?:%\((\w+)\)s(?:::[\w()]+)?(?:, )?)+)\)$")
 
 Parameters = Mapping[str, Any]
 _Convert = Callable[[Any], Any] | None
@@ -68,8 +69,11 @@ class Prepared:
             return 0
         compiled = self._compiled(connection.dialect, parameters[0])
         values = [compiled.values(each) for each in parameters]
+        if compiled.named and compiled.rows and len(values) >= _FEW_ROWS:
+            columns = {name: [each[name] for each in values] for name, _ in compiled.binds}
+            return int(_run(connection, compiled.rows, [columns]).rowcount)
         changed = 0
-        while compiled.rows and len(values) >= _ROWS:
+        while not compiled.named and compiled.rows and len(values) >= _ROWS:
             changed += _run(connection, compiled.rows, [list(chain(*values[:_ROWS]))]).rowcount
             values = values[_ROWS:]
         return int(changed + _run(connection, compiled.text, values).rowcount) if values else changed
@@ -101,9 +105,9 @@ def sent_together(connection: Connection) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """`rows`: inserts `_ROWS` at once; '' if it inserts no values. `binds`: the parameters' names, and how their values
-    are made ones of the driver's, which takes them by name if `named`. `constants`: values of those that the statement
-    itself has. `row`: makes a row of values.
+    """`rows`: inserts many at once, `_ROWS` or columns of them; '' if it inserts no values. `binds`: the parameters'
+    names, and how their values are made ones of the driver's, which takes them by name if `named`. `constants`: values
+    of those that the statement itself has. `row`: makes a row of values.
     """
 
     text: str
@@ -129,8 +133,7 @@ class _Compiled:
         constants = {name: compiled.binds[name].value for name, _ in binds if name not in needed}
         row = _maker(statement, dialect) if isinstance(statement, Select) else tuple
         text = str(compiled)
-        values = _VALUES.search(text)
-        rows = text + f", {values[1]}" * (_ROWS - 1) if values else ""
+        rows = _many(statement, text, dialect) if isinstance(statement, Insert) and not constants else ""
         return cls(text, rows, binds, not compiled.positional, constants, row)
 
     def values(self, parameters: Parameters) -> Any:
@@ -138,6 +141,17 @@ class _Compiled:
         if self.named:
             return {name: given[name] if convert is None else convert(given[name]) for name, convert in self.binds}
         return [given[name] if convert is None else convert(given[name]) for name, convert in self.binds]
+
+
+def _many(statement: Insert, text: str, dialect: Dialect) -> str:
+    """An insert of one row as one of many; '' if it is of another kind."""
+    if values := _VALUES.search(text):
+        return text + f", {values[1]}" * (_ROWS - 1)
+    if values := _NAMED_VALUES.search(text):
+        of = {name: dialect.type_compiler_instance.process(column.type) for name, column in statement.table.c.items()}
+        columns = [f"CAST(%({name})s AS {of[name]}[])" for name in re.findall(r"%\((\w+)\)s", values[1])]
+        return f"{text[: values.start()]} SELECT * FROM unnest({', '.join(columns)})"
+    return ""
 
 
 def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:

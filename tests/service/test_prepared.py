@@ -72,6 +72,12 @@ async def test_values_are_of_the_columns_types(database: Database) -> None:
         (2, {"n": [2, "é"]}, True, b"\2", 3),
         (3, None, True, b"\3", 4),
     ]
+    many = [{**thing(number), "told": None if number % 2 else {"n": number}} for number in range(10, 30)]
+    await database.write(lambda c: ADD.run(c, *many))
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.told, row.is_new, bytes(row.raw)) for row in rows[3:]] == [
+        (each["told"], True, each["raw"]) for each in many
+    ]
     first = await database.read(lambda c: ONE.first(c, {"of_id": 2}))
     assert first is not None
     assert first._asdict()["told"] == {"n": [2, "é"]}

@@ -26,8 +26,12 @@ _ADD = Prepared(
     text(
         """
         INSERT INTO message_words (account_id, user_id, agent_id, n, conversation_id, role, created_at, words)
-        VALUES (:owner_account, :owner_user, :agent_id, :n, :conversation_id, :role, :created_at,
-            to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
+        SELECT :owner_account, :owner_user, agent_id, n, conversation_id, role, created_at,
+            to_tsvector('triptych', body) || array_to_tsvector(ARRAY[CAST(:user_word AS text), agent_word])
+        FROM unnest(
+            CAST(:agents AS text[]), CAST(:agent_words AS text[]), CAST(:numbers AS bigint[]),
+            CAST(:conversations AS text[]), CAST(:roles AS int[]), CAST(:times AS bigint[]), CAST(:bodies AS text[])
+        ) AS added (agent_id, agent_word, n, conversation_id, role, created_at, body)
         """
     )
 )
@@ -57,22 +61,21 @@ _FIND = """
 
 
 def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
+    messages = numbered.values()
     _ADD.run(
         connection,
-        *(
-            {
-                "owner_account": tenant.account_id,
-                "owner_user": tenant.user_id,
-                "agent_id": message.agent_id,
-                "n": n,
-                "conversation_id": message.conversation_id,
-                "role": message.role,
-                "created_at": microseconds(message.create_time),
-                "body": _plain(indexed(message)),
-                "scope": [user_word(tenant), agent_word(tenant, message.agent_id)],
-            }
-            for n, message in numbered.items()
-        ),
+        {
+            "owner_account": tenant.account_id,
+            "owner_user": tenant.user_id,
+            "user_word": user_word(tenant),
+            "agents": [message.agent_id for message in messages],
+            "agent_words": [agent_word(tenant, message.agent_id) for message in messages],
+            "numbers": list(numbered),
+            "conversations": [message.conversation_id for message in messages],
+            "roles": [message.role for message in messages],
+            "times": [microseconds(message.create_time) for message in messages],
+            "bodies": [_plain(indexed(message)) for message in messages],
+        },
     )
 
 
