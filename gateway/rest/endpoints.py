@@ -14,7 +14,9 @@ from typing import Any, get_args
 from cachetools import LRUCache
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 _MOST_QUERIES = 256
 _MOST_QUERY_BYTES = 256
@@ -39,23 +41,32 @@ class Router(APIRouter):
 class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
         self._endpoint = _Endpoint(endpoint)
+        # What was read of a query string, where all that an endpoint asks for comes from there or stands in the path.
+        self._known: LRUCache[bytes, Values] = LRUCache(_MOST_QUERIES)
         super().__init__(path, self._endpoint.collector(), **options)
+        self._in_path = [each.name for each in self.dependant.path_params]
+        self._framework = AsyncExitStackMiddleware(self.app)
+        self.app = self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        values = self._known.get(scope["query_string"])
+        if values is None:
+            await self._framework(scope, receive, send)
+            return
+        in_path = {name: scope["path_params"][name] for name in self._in_path}
+        response = await self._endpoint.call(Request(scope, receive), {**values, **in_path})
+        await response(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Any]:
-        read, call = super().get_route_handler(), self._endpoint.call
-        known: LRUCache[bytes, Values] = LRUCache(_MOST_QUERIES)
-        lasting, in_path = _of_query_alone(self.dependant), [each.name for each in self.dependant.path_params]
+        read, lasting = super().get_route_handler(), _of_query_alone(self.dependant)
 
         async def handler(request: Request) -> Response:
-            query: bytes = request.scope["query_string"]
-            values = known.get(query)
-            if values is not None:
-                return await call(request, {**values, **{name: request.path_params[name] for name in in_path}})
             collected = await read(request)
             assert isinstance(collected, _Collected)
+            query: bytes = request.scope["query_string"]
             if lasting and len(query) <= _MOST_QUERY_BYTES:
-                known[query] = collected.values
-            return await call(request, {**collected.values})
+                self._known[query] = collected.values
+            return await self._endpoint.call(request, {**collected.values})
 
         return handler
 
