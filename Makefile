@@ -21,7 +21,7 @@ run: $(VENV)/.for-running ## Set up and start everything; UP='--help' shows the 
 	@$(BIN)/triptych up $(UP)
 
 test: $(VENV)/.for-testing ## Set up and run all tests; PYTEST='tests/unit -k name' runs some
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -26,7 +26,7 @@ from agent_service.turns.between import BetweenTurns
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.forking import Forker
 from agent_service.turns.single import SingleCalls
-from servicekit import metering, principal
+from servicekit import metering, paging, principal
 from servicekit.principal import Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
@@ -84,6 +84,17 @@ class AgentServicer(
     async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
         tenant = principal.tenant()
         return pb.CountAgentsResponse(count=await self._store.read(lambda c: agents.count(c, tenant)))
+
+    async def ListAgentTags(self, request: pb.ListAgentTagsRequest, context: Context) -> pb.ListAgentTagsResponse:
+        tenant = principal.tenant()
+        page = paging.read(
+            size=request.page_size,
+            token=request.page_token,
+            query=("ListAgentTags", *tenant, request.contains),
+            order=request.order,
+        )
+        tags, token = await self._store.read(lambda c: agents.list_tags(c, tenant, request.contains, page))
+        return pb.ListAgentTagsResponse(tags=tags, next_page_token=token)
 
     async def UpdateAgent(self, request: pb.UpdateAgentRequest, context: Context) -> pb.UpdateAgentResponse:
         _check_timezone(request.agent.timezone)

@@ -1,22 +1,25 @@
 """Gives an owner of many passages a shard of their own, with a graph; and builds it anew when it has grown.
 
-The next shard is filled from the store, and another process builds its graph, while the present one serves. What
+The next shard is built by another process, which is given what the store has, while the present one serves. What
 changes meanwhile is noted, and brought to the new one before that takes over. A cut costs the work and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from archival_service.store import Entry
 from archival_service.stores import outbox, own_shards, passages
 from archival_service.stores.edge import EdgeIndex, Noted
 from archival_service.stores.own_shards import OwnShard
@@ -31,6 +34,7 @@ LARGE = 10_000
 # Passages that have come since the graph was built are looked at one by one. It is built anew of so many times as many.
 _GROWTH = 1.5
 _BATCH = 200
+_READ_BYTES = 1024 * 1024
 # Each takes memory, threads and maps of its files. Who comes later stays in the shared shard.
 MOST_SHARDS = 64
 
@@ -73,8 +77,7 @@ class Promoter:
         own = OwnShard(own_shards.new(self._index.folder), tenant, count)
         noted = self._index.begin_noting(tenant)
         try:
-            await self._fill(own)
-            await _optimize(own.folder, self._index.dimensions)
+            await self._build(own)
             shard = await self._load(own.folder)
             await self._catch_up(shard, noted)
             own_shards.mark(own)
@@ -90,16 +93,31 @@ class Promoter:
             await self._index.drop(replaced)
         _log.info("an owner has a shard of their own", passages=count)
 
-    async def _fill(self, own: OwnShard) -> None:
-        shard = await self._index.run(lambda: Shard.create(own.folder, self._index.dimensions, alone=True))
+    async def _build(self, own: OwnShard) -> None:
+        """Raises: CalledProcessError, OSError."""
+        command = (sys.executable, "-m", "archival_service.optimizing", str(own.folder), str(self._index.dimensions))
+        # Not asyncio's own: uvloop forks, which gRPC's threads take ill, and this one does not.
+        process = await asyncio.to_thread(subprocess.Popen, command, stdin=subprocess.PIPE)
+        try:
+            await self._give(own.tenant, process)
+            await _ended(process)
+        finally:
+            process.kill()  # if this is given up; the thread that waits for it cleans up
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+
+    async def _give(self, tenant: Tenant, process: subprocess.Popen[bytes]) -> None:
+        """What the store has of the owner's, and an end."""
         after = ("", 0)
-        while entries := await self._sql.read(partial(outbox.entries_of, tenant=own.tenant, after=after, most=_BATCH)):
-            await self._index.run(shard.put, entries)
+        while entries := await self._sql.read(partial(outbox.entries_of, tenant=tenant, after=after, most=_BATCH)):
+            await asyncio.to_thread(_send, process, entries)
             after = (entries[-1].archive_id, entries[-1].n)
-        await self._index.run(shard.close)
+        await asyncio.to_thread(_send, process, [])
 
     async def _load(self, folder: Path) -> Shard:
         """Not in the shards' own thread: there it would hold up the others."""
+        await asyncio.to_thread(_read, folder)
         try:
             return await asyncio.to_thread(Shard.load, folder, self._index.dimensions, alone=True)
         except Exception as error:  # the engine raises nothing more specific
@@ -124,14 +142,23 @@ class Promoter:
             await self._index.run(shard.flush)
 
 
-async def _optimize(folder: Path, dimensions: int) -> None:
+def _send(process: subprocess.Popen[bytes], entries: Sequence[Entry]) -> None:
+    assert process.stdin is not None
+    pickle.dump(entries, process.stdin)
+    process.stdin.flush()
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
     """Raises: CalledProcessError."""
-    command = (sys.executable, "-m", "archival_service.optimizing", str(folder), str(dimensions))
-    # Not asyncio's own: uvloop forks, which gRPC's threads take ill, and this one does not.
-    process = await asyncio.to_thread(subprocess.Popen, command, stdin=subprocess.DEVNULL)
-    try:
-        code = await asyncio.to_thread(process.wait)
-    finally:
-        process.kill()  # if this is given up; the thread that waits for it cleans up
-    if code:
+    if code := await asyncio.to_thread(process.wait):
         raise subprocess.CalledProcessError(code, "optimizing")
+
+
+def _read(folder: Path) -> None:
+    """So that it is in memory when it is opened: the engine holds Python's global lock while it waits for the disk."""
+    buffer = bytearray(_READ_BYTES)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass

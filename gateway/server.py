@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import structlog
 
+from gateway.agentfile.servicer import AgentFileServicer
 from gateway.audit import AuditLog
 from gateway.auth.keys import Authenticator
 from gateway.auth.oidc import Oidc
 from gateway.backends import Backends
 from gateway.batches.batches import Batches
 from gateway.batches.runner import BatchRunner
+from gateway.batches.servicer import BatchServicer
 from gateway.config import Settings
 from gateway.groups.groups import Groups
+from gateway.groups.servicer import GroupServicer
 from gateway.leaving.eraser import Eraser
 from gateway.leaving.export import Exporter
 from gateway.mcp.entrance import McpEntrance
@@ -22,6 +26,7 @@ from gateway.memory_servicer import MemoryServicer
 from gateway.periodic import Periodic
 from gateway.proxy import forwarding_handlers
 from gateway.rest.app import VERSION, make_app
+from gateway.rest.catalogue import Catalogue
 from gateway.rest.server import HttpServer
 from gateway.secret import ServerSecret
 from gateway.servicer import GatewayServicer, Parts
@@ -36,7 +41,7 @@ from servicekit.principal import Principal, Signer
 from servicekit.rpc import Guard, Metadata
 from servicekit.server import GrpcServer, announce
 from servicekit.settings import Environment
-from triptych.gateway.v1 import gateway_pb2, memory_pb2
+from triptych.gateway.v1 import agent_file_pb2, batch_pb2, gateway_pb2, group_pb2, memory_pb2
 
 NAME = "gateway"
 _log = structlog.get_logger("server")
@@ -78,8 +83,16 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     mcp = McpEntrance(backends, VERSION)
     stack.push_async_callback(mcp.stop)
 
-    server = _grpc_server(guard, servicer, backends, settings)
-    app = make_app(backends, authenticator, admission, audit, servicer, mcp, batches, groups, settings)
+    catalogue = Catalogue(backends)
+    own = (
+        (gateway_pb2, servicer),
+        (memory_pb2, MemoryServicer(backends)),
+        (group_pb2, GroupServicer(groups)),
+        (batch_pb2, BatchServicer(batches, backends)),
+        (agent_file_pb2, AgentFileServicer(backends, catalogue)),
+    )
+    server = _grpc_server(guard, own, backends, settings)
+    app = make_app(backends, catalogue, authenticator, admission, audit, servicer, mcp, batches, groups, settings)
     http = HttpServer(app, settings.http_listen, settings.tls)
     http_url = await http.start()
     stack.push_async_callback(http.stop, settings.running.drain_seconds)
@@ -100,15 +113,13 @@ def _guard(authenticator: Authenticator, admission: Admission, audit: AuditLog, 
     return Guard(enter, ended=audit.rpc, timed=metrics.timed, recheck=authenticator.authenticate)
 
 
-def _grpc_server(guard: Guard, servicer: GatewayServicer, backends: Backends, settings: Settings) -> GrpcServer:
-    """Its own services, and those of the tiers."""
-    own = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
-    memory = memory_pb2.DESCRIPTOR.services_by_name["MemoryService"]
-    served = [own, memory, *(service for services in backends.forwarded.values() for service in services)]
+def _grpc_server(guard: Guard, own: Sequence[tuple[Any, object]], backends: Backends, settings: Settings) -> GrpcServer:
+    """Its own services (each its contract's module, and who serves it), and those of the tiers."""
+    mine = [(service, each) for module, each in own for service in module.DESCRIPTOR.services_by_name.values()]
+    served = [service for service, _ in mine] + [each for services in backends.forwarded.values() for each in services]
     return GrpcServer(
         [
-            guard.handler(own, servicer),
-            guard.handler(memory, MemoryServicer(backends)),
+            *(guard.handler(service, servicer) for service, servicer in mine),
             forwarding_handlers(guard, backends.forwarded),
         ],
         [service.full_name for service in served],

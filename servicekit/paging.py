@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
+
+T = TypeVar("T")
+Mark = TypeVar("Mark", str, int)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,26 @@ class Page:
         """The token of the page behind `cursor`, whose items are JSON values (the sort key of the last row)."""
         raw = json.dumps([self.binding, list(cursor)], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def behind(self, start: Mark) -> Mark:
+        """Behind which item the page begins, of a list whose cursor is one value; `start`: on the first page.
+
+        Raises: InvalidArgument for a forged token.
+        """
+        if self.cursor is None:
+            return start
+        if len(self.cursor) != 1 or type(self.cursor[0]) is not type(start):
+            raise _not_ours()
+        last: Mark = self.cursor[0]
+        return last
+
+    def cut(self, found: Sequence[T], mark: Callable[[T], str | int]) -> tuple[Sequence[T], str]:
+        """`found`: the page's items, and one more if there is one. Those of the page, and the next one's token or ''.
+
+        `mark`: an item's value as a cursor.
+        """
+        shown = found[: self.size]
+        return shown, self.token((mark(shown[-1]),)) if len(found) > self.size else ""
 
 
 def read(
@@ -57,7 +81,9 @@ def read(
         except (ValueError, TypeError, RecursionError):
             made_by = None
         if made_by != binding:
-            raise InvalidArgument(
-                "page_token: not a token of this query", reason=type_pb2.ERROR_REASON_PAGE_TOKEN_INVALID
-            )
+            raise _not_ours()
     return Page(min(size or default, maximum), cursor, descending, binding)
+
+
+def _not_ours() -> InvalidArgument:
+    return InvalidArgument("page_token: not a token of this query", reason=type_pb2.ERROR_REASON_PAGE_TOKEN_INVALID)

@@ -39,8 +39,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 # So many new objects and the collector looks among them; Python's 700 are there after a fraction of a call.
 _NEW_OBJECTS = 5_000
-# A store's thread lets go of Python's global lock with every statement, and while the loop is busy waits so long to have
-# it back. With Python's 5 ms, transactions of busy services take a tenth of a second, and all turns wait for them.
+# A store's thread lets go of Python's global lock with every statement, and while the loop is busy waits so long to
+# have it back. With Python's 5 ms, transactions of busy services take a tenth of a second, and all turns wait for them.
 _SWITCH_SECONDS = 0.0005
 
 

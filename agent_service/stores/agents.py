@@ -6,7 +6,21 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    TableValuedAlias,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from agent_service import clock
 from agent_service.stores import (
@@ -23,6 +37,7 @@ from agent_service.stores import (
 from agent_service.stores.rows import PlainPages, Window, fetch, like, mine, of_owner, owned, owner
 from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
 from servicekit import ids, structs
+from servicekit.paging import Page
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent, ListAgentsRequest, ListAgentsResponse
@@ -139,9 +154,7 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     return agent
 
 
-def list_page(
-    connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
-) -> ListAgentsResponse:
+def list_page(connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window) -> ListAgentsResponse:
     conditions = any(getattr(request, name) for name in _CONDITIONS)
     if conditions or window.before_id or window.after_id:
         rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
@@ -175,8 +188,7 @@ def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest
             )
         )
     if request.tags:
-        elements = func.json_array_elements_text if connection.dialect.name == "postgresql" else func.json_each
-        each = elements(agents.c.tags).table_valued("value")
+        each = _tags(connection)
         has = [exists(select(1).select_from(each).where(each.c.value == tag)) for tag in request.tags]
         wanted = has if request.tag_match == type_pb2.TAG_MATCH_ALL else [or_(*has)]
         query = query.where(*wanted)
@@ -185,6 +197,25 @@ def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest
 
 def count(connection: Connection, tenant: Tenant) -> int:
     return connection.execute(select(func.count()).select_from(agents).where(owned(agents, tenant))).scalar_one()
+
+
+def list_tags(connection: Connection, tenant: Tenant, contains: str, page: Page) -> tuple[Sequence[str], str]:
+    """Each tag once, by the alphabet. Raises: InvalidArgument for a forged token."""
+    each = _tags(connection)
+    tag, last = each.c.value, page.behind("")
+    query = select(tag).distinct().select_from(agents.join(each, true())).where(owned(agents, tenant))
+    if contains:
+        query = query.where(tag.like(like(contains), escape="\\"))
+    if page.cursor is not None:
+        query = query.where(tag < last if page.descending else tag > last)
+    query = query.order_by(tag.desc() if page.descending else tag).limit(page.size + 1)
+    return page.cut(connection.execute(query).scalars().all(), str)
+
+
+def _tags(connection: Connection) -> TableValuedAlias:
+    """An agent's tags as a table, of which each has a `value`."""
+    elements = func.json_array_elements_text if connection.dialect.name == "postgresql" else func.json_each
+    return elements(agents.c.tags).table_valued("value")
 
 
 def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequence[str]) -> Agent:

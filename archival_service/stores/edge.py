@@ -35,9 +35,9 @@ T = TypeVar("T")
 _log = structlog.get_logger("edge")
 # So many points go to the engine at once: a search that comes in between waits some milliseconds.
 _AT_ONCE = 200
-_SHARED = "shared-{}"
-# The one shard that all shared in earlier versions.
-_BEFORE = "shard"
+_SHARED = "common-{}"
+# What owners shared in earlier versions, whose points were filtered by other fields.
+_BEFORE = ("shard", "shared-*")
 # So many are shared; an owner's is found by a hash, and made when the first of its owners comes. Each costs a flush, so
 # that more of them are no gain until there are millions of passages.
 _SHARDS = 8
@@ -259,8 +259,9 @@ def _forget(shards: Sequence[Shard], numbers: Sequence[int]) -> None:
 def _create(folder: Path, dimensions: int) -> _Opened:
     folder.mkdir(exist_ok=True, mode=0o700)
     own_shards.remove_all(folder)
-    for left in (*folder.glob(_SHARED.format("*")), *folder.glob(_BEFORE)):
-        shutil.rmtree(left)
+    for pattern in (_SHARED.format("*"), *_BEFORE):
+        for left in folder.glob(pattern):
+            shutil.rmtree(left)
     return {}, {}
 
 
@@ -270,7 +271,7 @@ def _shared_folder(folder: Path) -> Path:
 
 
 def _load(folder: Path, dimensions: int) -> _Opened:
-    if (folder / _BEFORE).exists():
+    if any(list(folder.glob(pattern)) for pattern in _BEFORE):
         raise IndexUnusable("an older version made it")
     shared = {int(each.name): Shard.load(each, dimensions) for each in _shared_folder(folder).glob("*")}
     own: dict[Tenant, _Own] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ from servicekit.principal import Tenant
 
 # So many of the nearest are looked at in a graph: at 100,000 passages 0.99 of what a look at each would find.
 _BREADTH = 256
+# All that is asked of a point by a word is in one field, and so in one index: a flush waits for the disk some ten times
+# for each, and holds Python's global lock meanwhile.
+_KEYS, _AT = "keys", "at"
 # A flush holds Python's global lock, for the longer the more it has to bring to the disk.
 _MOST_UNFLUSHED = 5_000
+# So many keys made last are kept.
+_KNOWN = 1_000
 
 
 class Shard:
@@ -53,7 +59,7 @@ class Shard:
 
     def put(self, entries: Sequence[Entry]) -> None:
         made = [
-            qdrant.Point(entry.n, _vectors(entry, dense), points.payload(entry))
+            qdrant.Point(entry.n, _vectors(entry, dense), _payload(entry))
             for entry, dense in zip(entries, points.dense(entries), strict=True)
         ]
         self._change(qdrant.UpdateOperation.upsert_points(made), len(made))
@@ -154,12 +160,21 @@ def _config(dimensions: int, alone: bool, log: bool | None = None) -> qdrant.Edg
 
 
 def _field_indexes(alone: bool) -> list[tuple[str, Any]]:
-    if not alone:
-        keyword, integer = qdrant.PayloadSchemaType.Keyword, qdrant.PayloadSchemaType.Integer
-        return [*((field, keyword) for field in points.KEYWORDS), *((field, integer) for field in points.INTEGERS)]
-    mapped = qdrant.KeywordIndexParams(memory=qdrant.Memory.Cached)
-    numbers = qdrant.IntegerIndexParams(lookup=False, range=True, memory=qdrant.Memory.Cached)
-    return [*((field, mapped) for field in points.KEYWORDS), *((field, numbers) for field in points.INTEGERS)]
+    memory = qdrant.Memory.Cached if alone else None
+    times = qdrant.IntegerIndexParams(lookup=False, range=True, memory=memory)
+    return [(_KEYS, qdrant.KeywordIndexParams(memory=memory)), (_AT, times)]
+
+
+def _payload(entry: Entry) -> dict[str, Any]:
+    made = points.payload(entry)
+    keys = [_key(field, value) for field in points.KEYWORDS if field != "tags" and (value := made.get(field))]
+    return {_KEYS: keys + [_key("tags", tag) for tag in entry.tags], _AT: entry.created_at}
+
+
+@lru_cache(_KNOWN)
+def _key(field: str, value: str) -> str:
+    """No other field's value has the same."""
+    return f"{field}:{value}"
 
 
 def _vectors(entry: Entry, dense: list[float] | None) -> dict[str, Any]:
@@ -174,7 +189,8 @@ def _all(asked: Sequence[points.Condition]) -> qdrant.Filter:
 def _condition(asked: points.Condition) -> qdrant.FieldCondition:
     if isinstance(asked, points.Between):
         # A double holds microseconds exactly until the year 2255.
-        return qdrant.FieldCondition(asked.field, range=qdrant.RangeFloat(gte=asked.least, lte=asked.most))
-    if len(asked.values) == 1:
-        return qdrant.FieldCondition(asked.field, match=qdrant.MatchValue(asked.values[0]))
-    return qdrant.FieldCondition(asked.field, match=qdrant.MatchAny(list(asked.values)))
+        return qdrant.FieldCondition(_AT, range=qdrant.RangeFloat(gte=asked.least, lte=asked.most))
+    keys = [_key(asked.field, value) for value in asked.values]
+    if len(keys) == 1:
+        return qdrant.FieldCondition(_KEYS, match=qdrant.MatchValue(keys[0]))
+    return qdrant.FieldCondition(_KEYS, match=qdrant.MatchAny(keys))

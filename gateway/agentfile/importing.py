@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from pydantic import ValidationError
 
@@ -24,8 +25,9 @@ from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2
 
-_BATCH = 500
+_BATCH, _BATCH_BYTES = 500, 2 * 1024 * 1024
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,9 @@ class Importer:
             )
             self._archives[archive.id] = made.archive.id
             passages = [each for each in self.file.passages if each.archive_id == archive.id]
-            for batch in _batches(passages):
+            for batch in _batches(map(_passage, passages)):
                 insert = archival_pb2.InsertPassagesRequest(
-                    archive_id=made.archive.id, request_id=str(uuid.uuid4()), passages=map(_passage, batch)
+                    archive_id=made.archive.id, request_id=str(uuid.uuid4()), passages=batch
                 )
                 await self.back.archival_peer.unary(self.back.archival.InsertPassages, insert)
         return self._archives[archive.id]
@@ -207,8 +209,18 @@ def _known(kind: str, known: dict[str, T], file_id: str) -> T:
     return known[file_id]
 
 
-def _batches(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+def _batches(items: Iterable[M]) -> Iterator[list[M]]:
+    """What one request holds: 500, or as many as are not too large together."""
+    batch: list[M] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) == _BATCH or size + item.ByteSize() > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.ByteSize()
+    if batch:
+        yield batch
 
 
 def _tool(tool: schema.Tool) -> agent_pb2.Tool:

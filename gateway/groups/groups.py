@@ -16,12 +16,14 @@ from gateway.groups.detached import Detached
 from gateway.store import Store
 from gateway.stores import groups
 from gateway.stores.groups import Group, GroupTurn, Member
+from gateway.stores.requests import Once
 from servicekit import ids, principal, scopes
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.errors import InvalidArgument, NotFound
 
 MAX_MEMBERS = 50
+MAX_TURNS = 1_000
 ROUND_ROBIN, SUPERVISOR, SLEEPTIME = "round_robin", "supervisor", "sleeptime"
 
 
@@ -76,7 +78,12 @@ class Groups:
         return await self.store.read(lambda c: groups.count(c, tenant))
 
     async def update(
-        self, group_id: str, settings: Mapping[str, Any], agent_ids: Sequence[str] | None, manager_agent_id: str
+        self,
+        group_id: str,
+        settings: Mapping[str, Any],
+        agent_ids: Sequence[str] | None,
+        manager_agent_id: str,
+        once: Once | None = None,
     ) -> Group:
         """Raises: PermissionDenied, InvalidArgument, NotFound (the group, an agent)."""
         scopes.check(principal.current(), "UpdateGroup")
@@ -87,24 +94,32 @@ class Groups:
         members, manager = await self._joined(group_id, group.manager_type, wanted, manager_id, known)
 
         def work(connection: Connection) -> Group:
-            groups.change(connection, tenant, group_id, settings)
-            groups.set_members(connection, tenant, group_id, members, manager)
+            if once is None or once.first(connection):
+                groups.change(connection, tenant, group_id, settings)
+                groups.set_members(connection, tenant, group_id, members, manager)
             return groups.get(connection, tenant, group_id)
 
         return await self.store.write(work, alone=tenant)
 
-    async def delete(self, group_id: str) -> None:
+    async def delete(self, group_id: str, once: Once | None = None) -> None:
         """What was said stays with the agents. Raises: PermissionDenied, NotFound."""
         scopes.check(principal.current(), "DeleteGroup")
         tenant = principal.tenant()
-        await self.store.write(lambda c: groups.remove(c, tenant, group_id), alone=tenant)
 
-    async def reset(self, group_id: str) -> Group:
+        def work(connection: Connection) -> None:
+            if once is None or once.first(connection):
+                groups.remove(connection, tenant, group_id)
+
+        await self.store.write(work, alone=tenant)
+
+    async def reset(self, group_id: str, once: Once | None = None) -> Group:
         """Deletes what was said in the group; its agents begin anew there. Raises: PermissionDenied, NotFound."""
         scopes.check(principal.current(), "ResetGroup")
         tenant, back = principal.tenant(), self.backends
         async with self.lock(group_id):
             group = await self.get(group_id)
+            if once is not None and await self.store.read(once.known):
+                return group
             for member in (*group.members, *filter(None, [group.manager])):
                 gone = agent_pb2.DeleteConversationRequest(conversation_id=member.conversation_id)
                 with suppress(NotFound):  # it went with its agent, or an earlier reset was cut short
@@ -114,6 +129,8 @@ class Groups:
             members, manager = await self._joined(group_id, group.manager_type, agent_ids, manager_id)
 
             def work(connection: Connection) -> Group:
+                if once is not None:
+                    once.first(connection)
                 groups.forget(connection, tenant, group_id)
                 groups.set_members(connection, tenant, group_id, members, manager)
                 return groups.get(connection, tenant, group_id)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.backends import Backends
 from gateway.store import Store
-from gateway.stores import batches, erasures, groups, keys, usage, users
+from gateway.stores import batches, erasures, groups, keys, requests, usage, users
 from gateway.usage.book import UsageBook
 from servicekit import deadline
 from servicekit.principal import Principal, Tenant
@@ -109,6 +109,7 @@ def _purge_access(connection: Connection, tenant: Tenant) -> None:
     removed = {
         "access.batches": batches.remove_of(connection, tenant),
         "access.groups": groups.remove_of(connection, tenant),
+        "access.requests": requests.remove_of(connection, tenant),
         "access.keys": keys.remove_of(connection, *tenant),
         "access.usage": usage.remove(connection, tenant),
         "access.users": users.remove(connection, *tenant),

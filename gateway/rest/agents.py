@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from gateway.rest import letta_messages, shapes, tool_rules
 from gateway.rest.agent_bodies import AgentCreate, AgentUpdate, SleepTime
 from gateway.rest.catalogue import Catalogue
-from gateway.rest.common import Back, NewestFirst, answer, struct, tag_match
+from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, struct, tag_match
 from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import BlockCreate, Body
 from triptych.agent.v1 import agent_pb2 as pb
@@ -158,16 +158,18 @@ async def recompile(agent_id: str, back: Back) -> Response:
 
 
 @router.get("/tags")
-async def list_tags(back: Back) -> Response:
-    tags: set[str] = set()
-    token = ""
+async def list_tags(
+    back: Back, listing: OldestFirst, name: str | None = None, query_text: str | None = None
+) -> Response:
+    """By the alphabet; `before` and `after` are tags. `name`: part of the tag."""
+    tags: list[str] = []
+    request = pb.ListAgentTagsRequest(page_size=1000, order=listing.order, contains=name or query_text or "")
     while True:
-        request = pb.ListAgentsRequest(page_size=1000, page_token=token)
-        response = await back.agent_peer.unary(back.agents.ListAgents, request)
-        tags.update(tag for agent in response.agents for tag in agent.tags)
-        token = response.next_page_token
-        if not token:
-            return answer(sorted(tags))
+        response = await back.agent_peer.unary(back.agents.ListAgentTags, request)
+        tags += response.tags
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            return answer(listing.part(tags, str))
 
 
 async def fetch_agent(back: Back, agent_id: str) -> pb.Agent:

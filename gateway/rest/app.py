@@ -65,6 +65,7 @@ VERSION = "0.1.0"
 
 def make_app(
     backends: Backends,
+    catalogue: Catalogue,
     authenticator: Authenticator,
     admission: Admission,
     audit: AuditLog,
@@ -77,7 +78,7 @@ def make_app(
     """The app behind its door."""
     app = make_api()
     app.state.backends = backends
-    app.state.catalogue = Catalogue(backends)
+    app.state.catalogue = catalogue
     app.state.servicer = servicer
     app.state.batches = batches
     app.state.groups = groups

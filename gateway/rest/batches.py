@@ -9,15 +9,15 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from gateway import journal
 from gateway.agentfile.messages import written
 from gateway.batches.batches import Batches
-from gateway.rest import run_shapes, traces
+from gateway.rest import run_shapes
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers, request_id
 from gateway.rest.endpoints import Given, Router
 from gateway.rest.runs import STATES
 from gateway.rest.schemas import Body, MessagesCreate
 from gateway.rest.starting import start_request
-from gateway.rest.turns import said
 from gateway.stores.batches import Batch, Item, State
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import InvalidArgument, NotFound
@@ -128,7 +128,7 @@ async def _messages(back: Back, items: list[Item]) -> AsyncIterator[dict[str, An
         if not item.turn_id:
             continue
         try:
-            messages = said(await traces.events(back, item.turn_id))
+            messages = journal.said(await journal.events(back, item.turn_id))
         except NotFound:  # it went with its agent
             continue
         for message in messages:

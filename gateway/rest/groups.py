@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request, Response
 
+from gateway.groups import messages as said
 from gateway.groups.groups import ROUND_ROBIN, SLEEPTIME, SUPERVISOR, Groups
 from gateway.groups.running import Run
-from gateway.rest import group_messages, messages, run_shapes, shapes, sleeping_groups, turns
+from gateway.rest import letta_messages, messages, run_shapes, shapes, sleeping_groups, turns
 from gateway.rest.common import Back, NewestFirst, answer, answers, request_id
 from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import Body, MessagesCreate
@@ -155,7 +156,15 @@ async def list_messages(group_id: str, back: Back, kept: Kept, listing: NewestFi
     """What was sent to the group, and what its agents said and did."""
     if asleep := await sleeping_groups.of(back, group_id):
         return await messages.list_messages(str(asleep["manager_agent_id"]), back, listing)
-    return answer(await group_messages.page(back, group_id, await kept.turns(group_id), listing))
+    found = await said.page(
+        back,
+        await kept.turns(group_id),
+        listing.limit,
+        before_id=listing.before,
+        after_id=listing.after,
+        descending=listing.order == type_pb2.SORT_ORDER_DESCENDING,
+    )
+    return answer([part for message in found for part in _parts(message, group_id)])
 
 
 @router.patch("/{group_id}/reset-messages")
@@ -178,6 +187,11 @@ async def _as_responses(events: AsyncGenerator[pb.TurnEvent, None]) -> AsyncGene
     async with aclosing(events):
         async for event in events:
             yield pb.StartTurnResponse(event=event)
+
+
+def _parts(message: Message, group_id: str) -> list[dict[str, Any]]:
+    sender = message.agent_id if message.role == type_pb2.ROLE_ASSISTANT else None
+    return [{**part, "group_id": group_id, "sender_id": sender} for part in letta_messages.parts(message)]
 
 
 def _settings(body: GroupUpdate) -> dict[str, Any]:

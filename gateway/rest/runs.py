@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from gateway.rest import letta_messages, run_shapes, shapes, traces, turns
+from gateway import journal
+from gateway.rest import letta_messages, run_shapes, shapes, turns
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, answers
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import StreamFrom
@@ -68,7 +69,7 @@ async def undo_sleep_time(run_id: str, back: Back, request_id: str = "") -> Resp
 @router.get("/{run_id}/messages")
 async def list_messages(run_id: str, back: Back, listing: OldestFirst) -> Response:
     """The input, and what the run's steps have said and done by now."""
-    messages = turns.said(await traces.events(back, run_id))
+    messages = journal.said(await journal.events(back, run_id))
     if listing.order == type_pb2.SORT_ORDER_DESCENDING:
         messages.reverse()
     return answer(letta_messages.expanded(listing.part(messages, lambda message: message.id)))

@@ -10,6 +10,7 @@ from fastapi import Query, Response
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.backends import Backends
+from gateway.journal import events
 from gateway.rest import forms, letta_messages, run_shapes
 from gateway.rest.agents import Known
 from gateway.rest.common import Back, OldestFirst, answer
@@ -116,16 +117,6 @@ async def get_run_trace(run_id: str, back: Back, limit: Annotated[int, Query(ge=
             spans.append(_span(run_id, event.tool_result.id, step.id, "tool_call", end, at, about))
             end = at
     return answer(spans[:limit])
-
-
-async def events(back: Backends, turn_id: str) -> list[TurnEvent]:
-    """All that is journalled of a turn by now. Raises: NotFound."""
-    found: list[TurnEvent] = []
-    request = turn_pb2.ListTurnEventsRequest(turn_id=turn_id)
-    while page := (await back.agent_peer.unary(back.turns.ListTurnEvents, request)).events:
-        found += page
-        request.after_sequence = page[-1].sequence
-    return found
 
 
 async def _turn(back: Backends, turn_id: str) -> Turn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -96,18 +96,6 @@ async def opened(events: AsyncGenerator[Started]) -> Events:
     if first is None:
         raise from_status(14, "the server is stopping")
     return Events(first, events)
-
-
-def said(events: Iterable[pb.TurnEvent]) -> list[Message]:
-    """What was said in a turn, its input first."""
-    messages: list[Message] = []
-    for event in events:
-        kind = event.WhichOneof("event")
-        if kind == "accepted":
-            messages.extend(event.accepted.messages)
-        elif kind in ("message", "tool_result"):
-            messages.append(getattr(event, kind))
-    return messages
 
 
 async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:

@@ -227,3 +227,15 @@ group_turns = Table(
     Column("agent_id", String(64), nullable=False),
     Column("turn_id", String(64), nullable=False),
 )
+
+# Requests whose effect does not tell by itself that they were carried out: see gateway.stores.requests.
+requests = Table(
+    "requests",
+    metadata,
+    Column("account_id", String(100), primary_key=True),
+    Column("user_id", String(100), primary_key=True),
+    Column("method", String(100), primary_key=True),
+    Column("request_id", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
@@ -15,7 +14,7 @@ from recall_service.stores.tables import appends, conversations, messages, owned
 from recall_service.times import microseconds, timestamp
 from servicekit import ids
 from servicekit.principal import Tenant
-from servicekit.sql import Prepared
+from servicekit.sql import Prepared, sent_together
 from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from triptych.recall.v1.recall_pb2 import AppendMessagesRequest, Message
 from triptych.type.v1 import type_pb2
@@ -81,14 +80,14 @@ def append(
     number = 0 if known else len(request.messages)
     # A replay moves the fence too: it comes from the conversation's new owner.
     moved = {"new_last": counter.last_sequence + number, "new_fence": max(counter.fence, request.fence.token)}
-    _ADVANCE.run(connection, {**here, **moved})
     if known:
+        _ADVANCE.run(connection, {**here, **moved})
         span = {"first": counter.first_sequence, "last": counter.first_sequence + counter.number - 1}
         return [Message.FromString(body) for body in connection.execute(_SPAN, {**here, **span}).scalars()]
     _check_ids(connection, index, tenant, request)
     first = counter.last_sequence + 1
-    stored = [_stored(tenant, request, position, first) for position in range(number)]
-    _insert(connection, index, tenant, stored)
+    numbers = index.numbers(connection, number)
+    numbered = {n: _stored(tenant, request, position, first) for position, n in enumerate(numbers)}
     note = row(
         tenant,
         agent_id=request.agent_id,
@@ -98,8 +97,12 @@ def append(
         first_sequence=first,
         number=number,
     )
-    _NOTE.run(connection, note)
-    return stored
+    with sent_together(connection):
+        _ADVANCE.run(connection, {**here, **moved})
+        _INSERT.run(connection, *(_row(tenant, n, message) for n, message in numbered.items()))
+        index.add(connection, tenant, numbered)
+        _NOTE.run(connection, note)
+    return list(numbered.values())
 
 
 class _Counter(NamedTuple):
@@ -160,24 +163,18 @@ def _stored(tenant: Tenant, request: AppendMessagesRequest, position: int, first
     return message
 
 
-def _insert(connection: Connection, index: MessageIndex, tenant: Tenant, stored: Sequence[Message]) -> None:
-    numbered = dict(zip(index.numbers(connection, len(stored)), stored, strict=True))
-    rows = [
-        row(
-            tenant,
-            n=n,
-            id=message.id,
-            agent_id=message.agent_id,
-            conversation_id=message.conversation_id,
-            sequence=message.sequence,
-            role=message.role,
-            name=message.name,
-            created_at=microseconds(message.create_time),
-            revision=1,
-            asks=int(asks(message.text)),
-            body=message.SerializeToString(),
-        )
-        for n, message in numbered.items()
-    ]
-    _INSERT.run(connection, *rows)
-    index.add(connection, tenant, numbered)
+def _row(tenant: Tenant, n: int, message: Message) -> dict[str, Any]:
+    return row(
+        tenant,
+        n=n,
+        id=message.id,
+        agent_id=message.agent_id,
+        conversation_id=message.conversation_id,
+        sequence=message.sequence,
+        role=message.role,
+        name=message.name,
+        created_at=microseconds(message.create_time),
+        revision=1,
+        asks=int(asks(message.text)),
+        body=message.SerializeToString(),
+    )

@@ -3,7 +3,7 @@
 from servicekit.sql.database import Database, Part, StoreError, T, Work
 from servicekit.sql.locks import number as lock_number
 from servicekit.sql.opening import open_database
-from servicekit.sql.prepared import Prepared
+from servicekit.sql.prepared import Prepared, sent_together
 from servicekit.sql.presence import Presence, present
 from servicekit.sql.sqlite import hold
 
@@ -19,4 +19,5 @@ __all__ = [
     "lock_number",
     "open_database",
     "present",
+    "sent_together",
 ]

@@ -94,7 +94,7 @@ async def test_a_deleted_index_is_built_anew(tmp_path: Path) -> None:
 async def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
     tenant = new_user().tenant
     await insert(tmp_path, tenant, *BOATS)
-    for file in (tmp_path / "index").glob("shared-*/*/segments/**/*"):
+    for file in (tmp_path / "index").glob("common-*/*/segments/**/*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert await found(tmp_path, tenant) == set(BOATS)

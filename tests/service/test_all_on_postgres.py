@@ -71,6 +71,7 @@ async def test_identities_tags_batches_groups_and_pages_are_kept_there_too(
     async with opened(tmp_path, capsys, model_url=model.url, more=stores) as door, door.http() as http:
         agents = [(await http.post("/v1/agents", json={"name": name, "tags": [name]})).json()["id"] for name in "ab"]
         assert [each["id"] for each in (await http.get("/v1/agents", params={"tags": "a"})).json()] == agents[:1]
+        assert (await http.get("/v1/tags", params={"order": "desc"})).json() == ["b", "a"]
         identity = {"identifier_key": "ann", "name": "Ann", "properties": [{"key": "k", "value": 1}]}
         made = (await http.post("/v1/identities", json={**identity, "agent_ids": agents})).json()
         found = (await http.get("/v1/agents", params={"identifier_keys": "ann", "order": "asc"})).json()

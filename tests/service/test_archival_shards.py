@@ -28,7 +28,7 @@ async def found(index: EdgeIndex, tenant: Tenant) -> list[int]:
 
 
 def shards(folder: Path) -> int:
-    return len(list(folder.glob("shared-*/*")))
+    return len(list(folder.glob("common-*/*")))
 
 
 async def test_each_owner_is_found_where_they_are_also_after_a_restart(
@@ -91,10 +91,11 @@ async def test_a_flush_that_failed_is_still_to_be_done(tmp_path: Path, monkeypat
     await index.close()
 
 
-async def test_the_shard_of_an_older_version_is_refused_and_goes(tmp_path: Path) -> None:
-    (tmp_path / "shard" / "wal").mkdir(parents=True)
+@pytest.mark.parametrize("name", ["shard", "shared-8"])
+async def test_the_shard_of_an_older_version_is_refused_and_goes(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "0").mkdir(parents=True)
     with pytest.raises(IndexUnusable, match="older version"):
         await EdgeIndex.open(tmp_path, 4)
     index = await EdgeIndex.create(tmp_path, 4)
-    assert not (tmp_path / "shard").exists()
+    assert not (tmp_path / name).exists()
     await index.close()

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import CompileError, IntegrityError
 
 from gateway.store import MIGRATIONS
-from servicekit.sql import Database, Prepared, open_database
+from servicekit.sql import Database, Prepared, open_database, sent_together
 
 THINGS = Table(
     "things",
@@ -72,6 +72,12 @@ async def test_values_are_of_the_columns_types(database: Database) -> None:
         (2, {"n": [2, "é"]}, True, b"\2", 3),
         (3, None, True, b"\3", 4),
     ]
+    many = [{**thing(number), "told": None if number % 2 else {"n": number}} for number in range(10, 30)]
+    await database.write(lambda c: ADD.run(c, *many))
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.told, row.is_new, bytes(row.raw)) for row in rows[3:]] == [
+        (each["told"], True, each["raw"]) for each in many
+    ]
     first = await database.read(lambda c: ONE.first(c, {"of_id": 2}))
     assert first is not None
     assert first._asdict()["told"] == {"n": [2, "é"]}
@@ -91,6 +97,31 @@ async def test_an_error_is_sqlalchemys_and_does_not_tell_what_was_written(databa
     with pytest.raises(IntegrityError) as raised:
         await database.write(lambda c: ADD.run(c, {**thing(1), "told": {"n": "secret"}}))
     assert "secret" not in str(raised.value)
+
+
+async def test_what_is_sent_together_is_all_there_and_in_order_or_fails_as_a_whole(database: Database) -> None:
+    def write(connection: Connection, first: int) -> None:
+        with sent_together(connection):
+            ADD.run(connection, thing(first), thing(first + 1))
+            OLD.run(connection, {"least": first + 1, "now": b"x"})
+            ADD.run(connection, thing(first + 2))
+
+    await database.write(lambda c: write(c, 1))
+    with pytest.raises(IntegrityError):
+        await database.write(lambda c: write(c, 3))
+    rows = await database.read(lambda c: ALL.all(c, {}))
+    assert [(row.id, row.is_new) for row in rows] == [(1, True), (2, False), (3, True)]
+
+
+async def test_a_read_behind_what_was_sent_together_sees_it(database: Database) -> None:
+    def write(connection: Connection) -> list[int]:
+        ONE.first(connection, {"of_id": 1})
+        with sent_together(connection):
+            ADD.run(connection, thing(1))
+            ADD.run(connection, thing(2), thing(3))
+        return [row.id for row in ALL.all(connection, {})]
+
+    assert await database.write(write) == [1, 2, 3]
 
 
 async def test_an_update_that_would_set_what_it_looks_for_is_refused(database: Database) -> None:

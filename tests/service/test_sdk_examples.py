@@ -106,6 +106,7 @@ async def _names(door: Door, client: AsyncTriptych, place: Path, program: str) -
         "block": agent.blocks[0],
         "roll_dice": dice[name],
         **{module.__name__: module for module in (asyncio, inspect, json)},
+        "Path": Path,
         "AsyncTriptych": AsyncTriptych,
         "Triptych": Triptych,
     }

@@ -52,7 +52,7 @@ async def agent(client: AsyncTriptych) -> Agent:
     return await client.agents.create("ann")
 
 
-@pytest.mark.parametrize("way", ["turns", "session", "guest"])
+@pytest.mark.parametrize("way", ["turns", "session", "guest", "group"])
 async def test_a_stream_goes_on_where_it_was_when_the_gateway_was_killed(
     gateway: Gateway, client: AsyncTriptych, agent: Agent, model: ScriptedModel, way: str
 ) -> None:
@@ -60,10 +60,11 @@ async def test_a_stream_goes_on_where_it_was_when_the_gateway_was_killed(
         await client.shares.create(agent.id, (await client.users.create("bob")).id)
     bobs_key = (await client.keys.create("bob")).secret if way == "guest" else FIRST_KEY
     async with AsyncTriptych(gateway.address, bobs_key) as bob, client.session() as session:
-        turns = {"turns": client.turns, "session": session, "guest": bob.shared_agents}[way]
+        group = await client.groups.create([agent.id])
+        turns = {"turns": client.turns, "session": session, "guest": bob.shared_agents, "group": client.groups}[way]
         events: list[TurnEvent] = []
         text = '[[call:conversation_search {"query": "tea"}]][[wait:1]] hello'
-        async for event in turns.stream(agent.id, text):
+        async for event in turns.stream(group.id if way == "group" else agent.id, text):
             events.append(event)
             # What tools do is not a guest's to see.
             if event.HasField("accepted" if way == "guest" else "tool_result"):

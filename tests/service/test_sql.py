@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 
 from gateway.store import MIGRATIONS
-from servicekit.sql import Database, Part, StoreError, open_database
+from servicekit.sql import Database, Part, Prepared, StoreError, open_database, sent_together
 from triptych.errors import Unavailable
+
+INSERT = Prepared(text("INSERT INTO t VALUES (:value)"))
 
 
 @pytest.fixture
@@ -36,6 +38,16 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
 def insert(value: int, connection: Connection) -> int:
     connection.execute(text("INSERT INTO t VALUES (:x)"), {"x": value})
     return value
+
+
+def prepared(value: int, connection: Connection) -> int:
+    INSERT.run(connection, {"value": value})
+    return value
+
+
+def together(value: int, connection: Connection) -> int:
+    with sent_together(connection):
+        return prepared(value, connection)
 
 
 def values(connection: Connection) -> list[int]:
@@ -122,7 +134,10 @@ async def test_reading_can_not_write(postgres_dsn: str) -> None:
     await database.close()
 
 
-async def test_a_connection_that_was_lost_before_the_commit_is_made_anew(postgres_dsn: str) -> None:
+@pytest.mark.parametrize("put", [insert, prepared, together], ids=lambda put: put.__name__)
+async def test_a_connection_that_was_lost_before_the_commit_is_made_anew(
+    postgres_dsn: str, put: Callable[[int, Connection], int]
+) -> None:
     database = open_database(postgres_dsn, MIGRATIONS)
     other = open_database(postgres_dsn, MIGRATIONS)
     await database.write(lambda c: c.execute(text("CREATE TABLE t (x INTEGER)")) and None)
@@ -137,7 +152,7 @@ async def test_a_connection_that_was_lost_before_the_commit_is_made_anew(postgre
                 ),
                 loop,
             ).result(10)
-        return insert(7, connection)
+        return put(7, connection)
 
     loop = asyncio.get_running_loop()
     assert await database.write(work) == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from tests.support.mcp_server import TOKEN
@@ -9,6 +10,7 @@ from tests.support.mcp_server import TOKEN
 _SCHEMA = '{"type": "object", "properties": {}}'
 _MESSAGE = {"role": "ROLE_USER", "text": "{words}", "create_time": "2026-01-01T00:00:00Z"}
 _LATER = "2126-01-01T00:00:00Z"
+_AGENT_FILE = base64.b64encode(b'{"agents": [{"id": "agent-0"}]}').decode()
 
 ROWS: dict[str, Any] = {
     # Agents
@@ -16,6 +18,7 @@ ROWS: dict[str, Any] = {
     "AgentService/GetAgent": {"agent_id": "{agent}"},
     "AgentService/ListAgents": {"block_id": "{block}", "after_id": "{agent}", "identity_id": "{identity}"},
     "AgentService/CountAgents": {},
+    "AgentService/ListAgentTags": {},
     "AgentService/UpdateAgent": {"agent": {"id": "{agent}", "description": "d"}, "update_mask": "description"},
     "AgentService/DeleteAgent": {"agent_id": "{+agent}"},
     "AgentService/PreviewContext": {"agent_id": "{agent}", "conversation_id": "{conversation}"},
@@ -183,6 +186,33 @@ ROWS: dict[str, Any] = {
     # Memory of programs with agents of their own
     "MemoryService/AddMemory": {"agent_id": "{agent}", "request_id": "{uuid}", "facts": [{"text": "a fact"}]},
     "MemoryService/SearchMemory": {"agent_id": "{agent}", "query": "OWN-WORDS"},
+    # Groups, batches, agent files
+    "GroupService/CreateGroup": {"group": {"agent_ids": ["{agent}"], "description": "{words}"}},
+    "GroupService/GetGroup": {"group_id": "{group}"},
+    "GroupService/ListGroups": {},
+    "GroupService/CountGroups": {},
+    "GroupService/UpdateGroup": {
+        "group": {"id": "{group}", "agent_ids": ["{agent}"], "description": "{words}"},
+        "update_mask": "description,agentIds",
+    },
+    "GroupService/DeleteGroup": {"group_id": "{+group}"},
+    "GroupService/ResetGroup": {"group_id": "{+group}"},
+    "GroupService/SendGroupMessage": {
+        "group_id": "{group}",
+        "request_id": "{uuid}",
+        "messages": [{"text": "{words}"}],
+    },
+    "GroupService/ListGroupMessages": {"group_id": "{group}"},
+    "BatchService/CreateBatch": {
+        "turns": [{"agent_id": "{agent}", "conversation_id": "{conversation}", "messages": [{"text": "{words}"}]}],
+        "request_id": "{uuid}",
+    },
+    "BatchService/GetBatch": {"batch_id": "{batch}"},
+    "BatchService/ListBatches": {},
+    "BatchService/CancelBatch": {"batch_id": "{batch}"},
+    "BatchService/ListBatchItems": {"batch_id": "{batch}", "agent_id": "{agent}"},
+    "AgentFileService/ExportAgent": {"agent_id": "{agent}"},
+    "AgentFileService/ImportAgents": [{"header": {"name": "n"}}, {"chunk": _AGENT_FILE}],
     # The door
     "GatewayService/Session": [{"call_id": "1", "resume": {"turn_id": "{turn}"}}],
     "GatewayService/WhoAmI": {},

@@ -27,7 +27,7 @@ from tests.support.stack import running
 from triptych import ACCOUNT
 from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.gateway.v1 import gateway_pb2, memory_pb2
+from triptych.gateway.v1 import agent_file_pb2, batch_pb2, gateway_pb2, group_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # The modules whose services the gateway serves. A new one goes here.
@@ -42,6 +42,9 @@ MODULES = (
     recall_pb2,
     gateway_pb2,
     memory_pb2,
+    group_pb2,
+    batch_pb2,
+    agent_file_pb2,
 )
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method

@@ -7,13 +7,14 @@ import pytest
 from servicekit import scopes
 from triptych.agent.v1 import agent_pb2, step_pb2, turn_pb2, upkeep_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.gateway.v1 import gateway_pb2, memory_pb2
+from triptych.gateway.v1 import agent_file_pb2, batch_pb2, gateway_pb2, group_pb2, memory_pb2
 from triptych.recall.v1 import recall_pb2
 
 # How the names of methods that write begin. A new word goes here, or to `_READS` of servicekit/scopes.py.
 WRITES = (
     *("Add", "Append", "Attach", "Cancel", "Close", "Compact", "Continue", "Create", "Delete", "Detach", "Fork"),
     *(
+        "Import",
         "Insert",
         "Open",
         "Purge",
@@ -23,6 +24,7 @@ WRITES = (
         "Revoke",
         "Rotate",
         "Run",
+        "Send",
         "Session",
         "Set",
         "Start",
@@ -32,7 +34,10 @@ WRITES = (
 )
 METHODS = [
     f"/{service.full_name}/{method.name}"
-    for module in (agent_pb2, turn_pb2, step_pb2, upkeep_pb2, archival_pb2, recall_pb2, gateway_pb2, memory_pb2)
+    for module in (
+        *(agent_pb2, turn_pb2, step_pb2, upkeep_pb2, archival_pb2, recall_pb2),
+        *(gateway_pb2, memory_pb2, group_pb2, batch_pb2, agent_file_pb2),
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]

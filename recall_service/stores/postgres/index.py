@@ -12,9 +12,10 @@ from recall_service.places import Places
 from recall_service.store import Filters, Found, Near, Scope, Waiting
 from recall_service.stores.postgres import locks, outbox, vectors, words
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
-_NEXT = text("SELECT nextval('messages_n') FROM generate_series(1, :count)")
+_NEXT = Prepared(text("SELECT nextval('messages_n') FROM generate_series(1, :count)"))
 
 
 class PostgresIndex:
@@ -24,7 +25,7 @@ class PostgresIndex:
         self._replica = str(uuid.uuid4())
 
     def numbers(self, connection: Connection, count: int) -> Sequence[int]:
-        return connection.execute(_NEXT, {"count": count}).scalars().all()
+        return [number for (number,) in _NEXT.all(connection, {"count": count})]
 
     def hold_ids(self, connection: Connection, tenant: Tenant, message_ids: Sequence[str]) -> None:
         locks.hold(connection, f"{tenant!r} message ids", message_ids)

@@ -9,13 +9,14 @@ from sqlalchemy import Connection, text
 
 from recall_service.store import Waiting
 from recall_service.stores import words
+from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
 # What a replica claimed and did not embed by then (it died, its embedder is away) is for the others.
 _CLAIM_SECONDS = 60
 
-_ADD = text(
-    "INSERT INTO pending (agent_id, n) SELECT * FROM unnest(CAST(:agents AS text[]), CAST(:numbers AS bigint[]))"
+_ADD = Prepared(
+    text("INSERT INTO pending (agent_id, n) SELECT * FROM unnest(CAST(:agents AS text[]), CAST(:numbers AS bigint[]))")
 )
 _REMOVE = text("DELETE FROM pending WHERE n = ANY(:numbers)")
 _LOCK = text("SELECT n FROM pending WHERE n = ANY(:numbers) ORDER BY n FOR UPDATE")
@@ -37,7 +38,7 @@ _CLAIM = text(
 
 def add(connection: Connection, numbered: Mapping[int, Message]) -> None:
     agents = [message.agent_id for message in numbered.values()]
-    connection.execute(_ADD, {"agents": agents, "numbers": list(numbered)})
+    _ADD.run(connection, {"agents": agents, "numbers": list(numbered)})
 
 
 def remove(connection: Connection, numbers: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from recall_service.stores.postgres import scope
 from recall_service.stores.words import agent_word, indexed, user_word
 from recall_service.times import microseconds
 from servicekit.principal import Tenant
+from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
 
 # A tsvector holds 1 MiB: so much of a giant message is found by its words.
@@ -21,12 +22,18 @@ _MOST_CHARACTERS = 300_000
 _WORD = re.compile(r"\w+")
 
 _REMOVE = text("DELETE FROM message_words WHERE n = ANY(:numbers)")
-_ADD = text(
-    """
-    INSERT INTO message_words (account_id, user_id, agent_id, n, conversation_id, role, created_at, words)
-    VALUES (:owner_account, :owner_user, :agent_id, :n, :conversation_id, :role, :created_at,
-        to_tsvector('triptych', :body) || array_to_tsvector(CAST(:scope AS text[])))
-    """
+_ADD = Prepared(
+    text(
+        """
+        INSERT INTO message_words (account_id, user_id, agent_id, n, conversation_id, role, created_at, words)
+        SELECT :owner_account, :owner_user, agent_id, n, conversation_id, role, created_at,
+            to_tsvector('triptych', body) || array_to_tsvector(ARRAY[CAST(:user_word AS text), agent_word])
+        FROM unnest(
+            CAST(:agents AS text[]), CAST(:agent_words AS text[]), CAST(:numbers AS bigint[]),
+            CAST(:conversations AS text[]), CAST(:roles AS int[]), CAST(:times AS bigint[]), CAST(:bodies AS text[])
+        ) AS added (agent_id, agent_word, n, conversation_id, role, created_at, body)
+        """
+    )
 )
 # The queries are made first, and once: PostgreSQL makes those that stand in a condition anew for each row that it looks
 # at. The weights are those of `stores.finding`: a word's messages are those that pass the filters, `total` counts what
@@ -54,22 +61,21 @@ _FIND = """
 
 
 def add(connection: Connection, tenant: Tenant, numbered: Mapping[int, Message]) -> None:
-    connection.execute(
-        _ADD,
-        [
-            {
-                "owner_account": tenant.account_id,
-                "owner_user": tenant.user_id,
-                "agent_id": message.agent_id,
-                "n": n,
-                "conversation_id": message.conversation_id,
-                "role": message.role,
-                "created_at": microseconds(message.create_time),
-                "body": _plain(indexed(message)),
-                "scope": [user_word(tenant), agent_word(tenant, message.agent_id)],
-            }
-            for n, message in numbered.items()
-        ],
+    messages = numbered.values()
+    _ADD.run(
+        connection,
+        {
+            "owner_account": tenant.account_id,
+            "owner_user": tenant.user_id,
+            "user_word": user_word(tenant),
+            "agents": [message.agent_id for message in messages],
+            "agent_words": [agent_word(tenant, message.agent_id) for message in messages],
+            "numbers": list(numbered),
+            "conversations": [message.conversation_id for message in messages],
+            "roles": [message.role for message in messages],
+            "times": [microseconds(message.create_time) for message in messages],
+            "bodies": [_plain(indexed(message)) for message in messages],
+        },
     )
 
 

@@ -55,6 +55,11 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsResponse.FromString,
                 _registered_method=True)
+        self.ListAgentTags = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/ListAgentTags',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsResponse.FromString,
+                _registered_method=True)
         self.UpdateAgent = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/UpdateAgent',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.UpdateAgentRequest.SerializeToString,
@@ -301,6 +306,13 @@ class AgentServiceServicer(object):
 
     def CountAgents(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgentTags(self, request, context):
+        """The tags that the user's agents have, each once, by the alphabet.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -614,6 +626,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.CountAgents,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsResponse.SerializeToString,
+            ),
+            'ListAgentTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgentTags,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsResponse.SerializeToString,
             ),
             'UpdateAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateAgent,
@@ -945,6 +962,33 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/CountAgents',
             triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.CountAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgentTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/ListAgentTags',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.ListAgentTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class AgentServiceStub:
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
     ListAgents: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListAgentsRequest, _agent_pb2.ListAgentsResponse]
     CountAgents: _aio.UnaryUnaryMultiCallable[_agent_pb2.CountAgentsRequest, _agent_pb2.CountAgentsResponse]
+    ListAgentTags: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListAgentTagsRequest, _agent_pb2.ListAgentTagsResponse]
+    """The tags that the user's agents have, each once, by the alphabet."""
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdateAgentResponse]
     DeleteAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _agent_pb2.DeleteAgentResponse]
     """Deletes the agent, its own blocks, its conversations and messages, and the archive that came with it."""
@@ -118,6 +120,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.CountAgentsRequest,
         context: _aio.ServicerContext[_agent_pb2.CountAgentsRequest, _abc.Awaitable[_agent_pb2.CountAgentsResponse]],
     ) -> _abc.Awaitable[_agent_pb2.CountAgentsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def ListAgentTags(
+        self,
+        request: _agent_pb2.ListAgentTagsRequest,
+        context: _aio.ServicerContext[_agent_pb2.ListAgentTagsRequest, _abc.Awaitable[_agent_pb2.ListAgentTagsResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.ListAgentTagsResponse]:
+        """The tags that the user's agents have, each once, by the alphabet."""
 
     @_abc_1.abstractmethod
     def UpdateAgent(

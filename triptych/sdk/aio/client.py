@@ -10,9 +10,11 @@ from triptych.sdk import connection
 from triptych.sdk.aio.access import AsyncAccounts, AsyncAudit, AsyncKeys, AsyncUsers
 from triptych.sdk.aio.agents import AsyncAgents
 from triptych.sdk.aio.archives import AsyncArchives
+from triptych.sdk.aio.batches import AsyncBatches
 from triptych.sdk.aio.blocks import AsyncBlocks
 from triptych.sdk.aio.conversations import AsyncConversations
 from triptych.sdk.aio.documents import AsyncDocuments
+from triptych.sdk.aio.groups import AsyncGroups
 from triptych.sdk.aio.identities import AsyncIdentities
 from triptych.sdk.aio.memory import AsyncArchival, AsyncRecall
 from triptych.sdk.aio.models import AsyncModels
@@ -20,6 +22,7 @@ from triptych.sdk.aio.own_memory import AsyncMemory
 from triptych.sdk.aio.providers import AsyncProviders
 from triptych.sdk.aio.sharing import AsyncSharedAgents, AsyncShares
 from triptych.sdk.aio.steps import AsyncSteps
+from triptych.sdk.aio.tags import AsyncTags
 from triptych.sdk.aio.tools import AsyncMcpServers, AsyncTools
 from triptych.sdk.aio.transport import AsyncTransport
 from triptych.sdk.aio.turns import AsyncTurns
@@ -66,6 +69,9 @@ class AsyncTriptych:
         self.archives = AsyncArchives(self._transport)
         self.documents = AsyncDocuments(self._transport)
         self.identities = AsyncIdentities(self._transport)
+        self.groups = AsyncGroups(self._transport)
+        self.batches = AsyncBatches(self._transport)
+        self.tags = AsyncTags(self._transport)
         self.memory = AsyncMemory(self._transport)
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)

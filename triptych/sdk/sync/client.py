@@ -11,9 +11,11 @@ from triptych.sdk import connection
 from triptych.sdk.sync.access import Accounts, Audit, Keys, Users
 from triptych.sdk.sync.agents import Agents
 from triptych.sdk.sync.archives import Archives
+from triptych.sdk.sync.batches import Batches
 from triptych.sdk.sync.blocks import Blocks
 from triptych.sdk.sync.conversations import Conversations
 from triptych.sdk.sync.documents import Documents
+from triptych.sdk.sync.groups import Groups
 from triptych.sdk.sync.identities import Identities
 from triptych.sdk.sync.memory import Archival, Recall
 from triptych.sdk.sync.models import Models
@@ -21,6 +23,7 @@ from triptych.sdk.sync.own_memory import Memory
 from triptych.sdk.sync.providers import Providers
 from triptych.sdk.sync.sharing import SharedAgents, Shares
 from triptych.sdk.sync.steps import Steps
+from triptych.sdk.sync.tags import Tags
 from triptych.sdk.sync.tools import McpServers, Tools
 from triptych.sdk.sync.transport import Transport
 from triptych.sdk.sync.turns import Turns
@@ -67,6 +70,9 @@ class Triptych:
         self.archives = Archives(self._transport)
         self.documents = Documents(self._transport)
         self.identities = Identities(self._transport)
+        self.groups = Groups(self._transport)
+        self.batches = Batches(self._transport)
+        self.tags = Tags(self._transport)
         self.memory = Memory(self._transport)
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from gateway.rest import letta_messages, traces
-from gateway.rest.common import Back, Listing
-from gateway.rest.turns import said
+from gateway import journal
+from gateway.backends import Backends
 from gateway.stores.groups import GroupTurn
 from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2
@@ -15,13 +13,18 @@ from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 
-async def page(back: Back, group_id: str, turns: Sequence[GroupTurn], listing: Listing) -> list[dict[str, Any]]:
-    """`turns`: all of the group's, oldest first. Reads no more of them than the page needs."""
-    # With only `before` what is next to it is wanted: that is what comes after it in the other order.
-    backwards = bool(listing.before) and not listing.after
-    newest_first = (listing.order == type_pb2.SORT_ORDER_DESCENDING) is not backwards
+async def page(
+    back: Backends, turns: Sequence[GroupTurn], limit: int, *, before_id: str = "", after_id: str, descending: bool
+) -> list[Message]:
+    """At most `limit`, next to the messages of these ids ('': from the start); an agent's own have its `agent_id`.
+
+    `turns`: all of the group's, oldest first. Reads no more of them than the page needs.
+    """
+    # With only `before_id` what is next to it is wanted: that is what comes after it in the other order.
+    backwards = bool(before_id) and not after_id
+    newest_first = descending is not backwards
     ordered = list(reversed(turns)) if newest_first else list(turns)
-    anchor, end = (listing.before, "") if backwards else (listing.after, listing.before)
+    anchor, end = (before_id, "") if backwards else (after_id, before_id)
     if anchor:
         ordered = await _from(back, ordered, anchor)
     found: list[Message] = []
@@ -35,18 +38,13 @@ async def page(back: Back, group_id: str, turns: Sequence[GroupTurn], listing: L
         if end in ids:
             found = found[: ids.index(end)]
             break
-        if len(found) >= listing.limit:
+        if len(found) >= limit:
             break
-    found = found[: listing.limit]
-    return [part for message in (reversed(found) if backwards else found) for part in _parts(message, group_id)]
+    found = found[:limit]
+    return found[::-1] if backwards else found
 
 
-def _parts(message: Message, group_id: str) -> list[dict[str, Any]]:
-    sender = message.agent_id if message.role == type_pb2.ROLE_ASSISTANT else None
-    return [{**part, "group_id": group_id, "sender_id": sender} for part in letta_messages.parts(message)]
-
-
-async def _from(back: Back, ordered: list[GroupTurn], message_id: str) -> list[GroupTurn]:
+async def _from(back: Backends, ordered: list[GroupTurn], message_id: str) -> list[GroupTurn]:
     """The turns from the message's own on; none if it is not of this group."""
     request = recall_pb2.GetMessagesRequest(message_ids=[message_id])
     messages = (await back.recall_peer.unary(back.recall.GetMessages, request)).messages
@@ -55,10 +53,10 @@ async def _from(back: Back, ordered: list[GroupTurn], message_id: str) -> list[G
     return ordered[places[0] :] if places else []
 
 
-async def _of_turn(back: Back, turn: GroupTurn) -> list[Message]:
+async def _of_turn(back: Backends, turn: GroupTurn) -> list[Message]:
     """What was sent, if the turn is the message's first, and what its agent said; not what it was told of others."""
     try:
-        messages = said(await traces.events(back, turn.turn_id))
+        messages = journal.said(await journal.events(back, turn.turn_id))
     except NotFound:  # it went with its agent
         return []
     told = [message for message in messages if message.role in (type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM)]

@@ -1,0 +1,70 @@
+"""Which requests were carried out already: what is sent again under its `request_id` has no effect again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection, delete, insert, select
+
+from gateway.stores.rows import now
+from gateway.stores.tables import requests
+from servicekit.principal import Tenant
+from triptych.errors import FailedPrecondition, InvalidArgument
+from triptych.type.v1 import type_pb2
+
+MAX_REQUEST_ID = 200
+
+
+@dataclass(frozen=True)
+class Once:
+    """A request by its `request_id`. Without an id it is new each time it is sent."""
+
+    tenant: Tenant
+    request: Message
+    request_id: str
+
+    def known(self, connection: Connection) -> bool:
+        """Whether it was carried out before.
+
+        Raises: InvalidArgument (id too long), FailedPrecondition REQUEST_ID_REUSED (it was another request then).
+        """
+        if not self.request_id:
+            return False
+        if len(self.request_id) > MAX_REQUEST_ID or "\0" in self.request_id:
+            raise InvalidArgument.of("request_id", f"must be at most {MAX_REQUEST_ID} characters, without NUL")
+        query = select(requests.c.request_hash).filter_by(**self._key)
+        digest = connection.execute(query).scalar_one_or_none()
+        if digest not in (None, self._digest):
+            raise FailedPrecondition(
+                "request_id: was used before for another request", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
+            )
+        return digest is not None
+
+    def first(self, connection: Connection) -> bool:
+        """Whether it is new; from this transaction on it is not. Raises: as `known`."""
+        if self.known(connection):
+            return False
+        if self.request_id:
+            connection.execute(insert(requests).values(**self._key, request_hash=self._digest, created_at=now()))
+        return True
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {
+            "account_id": self.tenant.account_id,
+            "user_id": self.tenant.user_id,
+            "method": self.request.DESCRIPTOR.name,
+            "request_id": self.request_id,
+        }
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.request.SerializeToString(deterministic=True)).hexdigest()
+
+
+def remove_of(connection: Connection, tenant: Tenant) -> int:
+    """Deletes a user's; gives the number of rows."""
+    mine = {"account_id": tenant.account_id, "user_id": tenant.user_id}
+    return connection.execute(delete(requests).filter_by(**mine)).rowcount
