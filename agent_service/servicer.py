@@ -79,8 +79,7 @@ class AgentServicer(
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)
-        found, token = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
-        return pb.ListAgentsResponse(agents=found, next_page_token=token)
+        return await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
 
     async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
         tenant = principal.tenant()
