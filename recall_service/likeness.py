@@ -46,8 +46,11 @@ def likeness(words: Sequence[str], texts: Mapping[int, str], vectors: WordVector
     everything = list(chain.from_iterable(spoken.values()))
     if not everything or not words:
         return dict.fromkeys(texts, 0.0)
-    alike = _alike(vectors.words(words), vectors.words(everything))
-    nearest = _nearest(alike, list(map(len, spoken.values())))
+    # Half of the words are another message's too.
+    columns = {word: column for column, word in enumerate(dict.fromkeys(everything))}
+    alike = _alike(vectors.words(words), vectors.words(list(columns)))
+    each = alike[:, [columns[word] for word in everything]]
+    nearest = _nearest(each, list(map(len, spoken.values())))
     scores = nearest @ _weights(nearest)
     return dict(zip(spoken, scores.tolist(), strict=True))
 

@@ -154,7 +154,7 @@ class Matrix:
         differing = self._signs.differing(query)
         if not passing.all():
             differing = np.where(passing, differing, np.iinfo(differing.dtype).max)
-        return _least(differing, wanted)
+        return _fewest(differing, wanted)
 
     def _passing(self, filters: Filters) -> NDArray[np.bool_]:
         here = self.columns
@@ -169,6 +169,13 @@ class Matrix:
         if filters.scope.conversation_id:
             passing &= here.conversation == self._conversations.known(filters.scope.conversation_id)
         return passing
+
+
+def _fewest(counts: NDArray[np.uint16], most: int) -> NDArray[np.intp]:
+    """As `_least`, in a third of the time where the values are small numbers."""
+    limit = int(np.searchsorted(np.cumsum(np.bincount(counts)), most))
+    rows = np.flatnonzero(counts <= limit)
+    return np.delete(rows, np.flatnonzero(counts[rows] == limit)[: len(rows) - most])
 
 
 def _least(values: NDArray[Any], most: int) -> NDArray[np.intp]:

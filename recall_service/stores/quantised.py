@@ -45,11 +45,14 @@ class Quantised:
     def scores(self, at: NDArray[np.intp], query: Vectors) -> NDArray[np.float32]:
         """Dot products with those of the rows. `query`: shape (dimensions,)."""
         scores = np.empty(len(at), dtype=np.float32)
-        # Written to where they have just been read from, near the processor.
-        wide = np.empty((_AT_ONCE, self.rows.shape[1]), dtype=np.float32)
+        # Used again and again, so that both stay near the processor.
+        narrow = np.empty((_AT_ONCE, self.rows.shape[1]), dtype=np.int8)
+        wide = np.empty(narrow.shape, dtype=np.float32)
         for start in range(0, len(at), _AT_ONCE):
-            rows = self.rows[at[start : start + _AT_ONCE]]
-            wide[: len(rows)] = rows
-            np.matmul(wide[: len(rows)], query, out=scores[start : start + len(rows)])
+            part = at[start : start + _AT_ONCE]
+            rows, numbers = narrow[: len(part)], wide[: len(part)]
+            np.take(self.rows, part, axis=0, out=rows, mode="clip")  # all are there: this mode does not copy them first
+            numbers[:] = rows
+            np.matmul(numbers, query, out=scores[start : start + len(part)])
         scores *= self.scales[at] / _LARGEST
         return scores
