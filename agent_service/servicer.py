@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection
 
+from agent_service.archive_servicer import ArchiveServicer
 from agent_service.cleanup import Cleaner
 from agent_service.conversation_servicer import ConversationServicer
 from agent_service.file_servicer import FileServicer
@@ -35,7 +36,13 @@ from triptych.errors import InvalidArgument, TriptychError
 
 
 class AgentServicer(
-    HistoryServicer, ConversationServicer, ToolServicer, McpServicer, FileServicer, AgentServiceServicer
+    HistoryServicer,
+    ConversationServicer,
+    ToolServicer,
+    McpServicer,
+    FileServicer,
+    ArchiveServicer,
+    AgentServiceServicer,
 ):
     def __init__(
         self,
