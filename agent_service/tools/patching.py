@@ -16,7 +16,7 @@ from agent_service.tools import memory
 from agent_service.tools.base import Arguments, BlockTool, Edit, ToolError
 from triptych.agent.v1.agent_pb2 import Block
 
-_HEADER = re.compile(r"^@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)?)?(?: @@.*)?$")
+_HEADER = re.compile(r"^@@(?: -(?P<line>[0-9]{1,9})(?:,[0-9]+)? \+[0-9]+(?:,[0-9]+)?)?(?: @@.*)?$")
 # Lines that tell of files, which a block is not.
 _OF_FILES = ("--- ", "+++ ", "diff --git ", "index ", "*** ", "\\ No newline")
 

@@ -89,6 +89,7 @@ def test_a_patch_goes_where_its_lines_stand_whatever_its_numbers(patch: str, val
         ("human", "@@ -1 +1 @@", "no hunks"),
         ("human", "@@\n-zzz\n+2", "Hunk 1"),
         ("human", "@@\nno sign", "space, - or +"),
+        ("human", f"@@ -{'9' * 5_000} +1 @@\n-one\n+1", "hunk header"),
         ("twice", "@@\n-a\n+1", "occur 2 times"),
         ("nope", "@@\n-a\n+1", "no memory block"),
     ],
