@@ -99,6 +99,13 @@ def test_a_patch_that_does_not_fit_is_refused_with_the_reason(label: str, patch:
         run("memory_apply_patch", label=label, patch=patch)
 
 
+def test_a_patch_that_would_take_too_long_is_refused() -> None:
+    block = Block(label="human", value="\n" * 200_000)
+    for patch in ("@@\n-\n" * 200_000, "@@\n" + "-\n" * 100_000):
+        with pytest.raises(ToolError, match="too long"):
+            patching.apply_patch([block], patching.ApplyPatch(label="human", patch=patch))
+
+
 def test_the_numbers_choose_between_equal_places() -> None:
     assert run("memory_apply_patch", label="twice", patch="@@ -3 +3 @@\n-a\n+1") == Edit("twice", "a\nb\n1\nb")
 
