@@ -34,7 +34,9 @@ class GroupServicer(GroupServiceServicer):
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
         group, once = request.group, _once(request, request.request_id)
-        await self._groups.store.write(once.first)  # the groups know by themselves which they have made
+        await self._groups.store.write(
+            once.first, alone=once.tenant
+        )  # the groups know by themselves which they have made
         made = await self._groups.create(
             _NAMES.get(group.type, ROUND_ROBIN),
             _settings(group, _SETTINGS),
@@ -98,7 +100,7 @@ class GroupServicer(GroupServiceServicer):
             raise InvalidArgument.of("messages", "must not be empty")
         group = await self._groups.get(request.group_id)
         # Whether it is new does not matter: a run goes on where it was left. Another message under its id is refused.
-        await self._groups.store.write(_once(request, request.request_id).first)
+        await self._groups.store.write(_once(request, request.request_id).first, alone=principal.tenant())
         start = StartTurnRequest(
             request_id=request.request_id,
             messages=request.messages,
@@ -133,7 +135,7 @@ class GroupServicer(GroupServiceServicer):
 
 
 def _once(request: Message, request_id: str) -> Once:
-    return Once(principal.tenant(), request, request_id)
+    return Once.of(principal.tenant(), request, request_id)
 
 
 def _settings(group: pb.Group, paths: Sequence[str]) -> dict[str, Any]:

@@ -176,6 +176,12 @@ async def test_an_agent_comes_back_from_its_file(client: AsyncTriptych, tmp_path
     assert [message.text async for message in client.recall.list(copy_id)] == ["I like quinces.", "ok: I like quinces."]
     assert (await client.archival.search(copy, "October"))[0].passage.text == "Quinces ripen in October."
 
+    once = [await client.agents.import_file(path, name="once", request_id="r") for _ in range(2)]
+    assert once[0] == once[1]
+    assert [each.name async for each in client.agents.list(name="once")] == ["once"]
+    with pytest.raises(FailedPrecondition):
+        await client.agents.import_file(path, name="another", request_id="r")
+
     bare = await client.agents.export_file(agent.id, with_messages=False)
     (other_id,) = (await client.agents.import_file(bare, name="other")).agent_ids
     assert [message async for message in client.recall.list(other_id)] == []
