@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection
 
+from agent_service.archive_servicer import ArchiveServicer
 from agent_service.cleanup import Cleaner
 from agent_service.conversation_servicer import ConversationServicer
 from agent_service.file_servicer import FileServicer
@@ -35,7 +36,13 @@ from triptych.errors import InvalidArgument, TriptychError
 
 
 class AgentServicer(
-    HistoryServicer, ConversationServicer, ToolServicer, McpServicer, FileServicer, AgentServiceServicer
+    HistoryServicer,
+    ConversationServicer,
+    ToolServicer,
+    McpServicer,
+    FileServicer,
+    ArchiveServicer,
+    AgentServiceServicer,
 ):
     def __init__(
         self,
@@ -79,8 +86,7 @@ class AgentServicer(
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)
-        found, token = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
-        return pb.ListAgentsResponse(agents=found, next_page_token=token)
+        return await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
 
     async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
         tenant = principal.tenant()

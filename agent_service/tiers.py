@@ -112,6 +112,12 @@ class Tiers:
         )
         return response.count
 
+    async def get_archive(self, caller: Principal, archive_id: str) -> archival.Archive:
+        """Raises: NotFound."""
+        request = archival.GetArchiveRequest(archive_id=archive_id)
+        response = await self._archival_peer.unary(self._archival.GetArchive, request, caller=caller, seconds=_SECONDS)
+        return response.archive
+
     async def get_document(self, caller: Principal, document_id: str) -> archival.Document:
         request = archival.GetDocumentRequest(document_id=document_id)
         response = await self._archival_peer.unary(self._archival.GetDocument, request, caller=caller, seconds=_SECONDS)

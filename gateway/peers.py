@@ -14,7 +14,7 @@ from gateway.usage.admission import Admission
 from gateway.usage.book import UsageBook
 from servicekit import principal, resources
 from servicekit.channel import LASTING_OPTIONS, Peer
-from servicekit.principal import Principal, Signer
+from servicekit.principal import Principal, Signer, Tenant
 from triptych.errors import Unavailable
 
 Request = TypeVar("Request")
@@ -62,9 +62,9 @@ class CallersPeer(Peer):
         """Around a call that streams."""
         return self._admission.call((caller or principal.current()).tenant, name)
 
-    async def note_usage(self, call: grpc.aio.Call, caller: Principal | None = None) -> None:
-        await super().note_usage(call, caller)
-        for name, value in await call.trailing_metadata() or ():
+    def note(self, metadata: grpc.aio.Metadata, tenant: Tenant) -> None:
+        super().note(metadata, tenant)
+        for name, value in metadata:
             if name == resources.METADATA_KEY:
                 audit_trail.touched(resources.read(str(value)))
 

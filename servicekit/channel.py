@@ -12,7 +12,7 @@ import structlog
 
 from servicekit import deadline, principal
 from servicekit.metering import Meter
-from servicekit.principal import Principal, Signer
+from servicekit.principal import Principal, Signer, Tenant
 from triptych.errors import from_rpc_error
 
 Request = TypeVar("Request")
@@ -144,8 +144,13 @@ class Peer:
 
     async def note_usage(self, call: grpc.aio.Call, caller: Principal | None = None) -> None:
         """Reports what a call that has ended says its caller has used."""
+        if self._meter is not None and (metadata := await call.trailing_metadata()):
+            self.note(metadata, (caller or principal.current()).tenant)
+
+    def note(self, metadata: grpc.aio.Metadata, tenant: Tenant) -> None:
+        """What a call's trailing metadata says of its caller."""
         if self._meter is not None:
-            self._meter.add((caller or principal.current()).tenant, await call.trailing_metadata())
+            self._meter.add(tenant, metadata)
 
     def leave(self, call: Any, caller: Principal | None = None) -> None:
         """Ends a stream that nobody reads any more.

@@ -23,7 +23,11 @@ _TOLERANCE = 0.1
 LEAST_WINDOW = 1_024
 _SHRINK = 0.75
 _MODELS = 10_000
-_LIMIT = re.compile(r"(?:context length|context size|context window|maximum context)\D{0,40}?(\d[\d,]*)", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(?:context length|context size|context window|maximum context|maximum prompt length|number of tokens allowed|"
+    r"tokens >)\D{0,40}?(\d[\d,]*)",
+    re.IGNORECASE,
+)
 
 
 @dataclass

@@ -6,15 +6,18 @@ what it was before and more: providers' prompt caches live on that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent_service.context import tokens
 from agent_service.models.types import IMAGES, ChatMessage
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
+from triptych.type.v1.type_pb2 import ToolCall
 
 _ROLES = {
     type_pb2.ROLE_SYSTEM: "system",
@@ -24,6 +27,10 @@ _ROLES = {
 }
 # A turn that begins this long after the last time told is told its own.
 _TIME_GOES_STALE_SECONDS = 300
+# What the API takes in no name of a speaker, and in none of a tool: one that a model made up would spoil every later
+# request.
+_NOT_IN_SPEAKER, _NOT_IN_TOOL = re.compile(r"[\s<|\\/>]"), re.compile(r"[^a-zA-Z0-9_-]")
+_MOST_OF_NAME = 64
 
 PRESSURE_NOTICE = (
     "<memory_pressure>The oldest messages of this conversation will soon be out of view. Save now what will matter "
@@ -119,13 +126,15 @@ def _tool(call_id: str, text: str) -> ChatMessage:
 def _spoken(message: Message) -> ChatMessage:
     rendered: ChatMessage = {"role": _ROLES.get(message.role, "user"), "content": message.text}
     if message.name:
-        rendered["name"] = message.name
+        rendered["name"] = _NOT_IN_SPEAKER.sub("_", message.name)[:_MOST_OF_NAME]
     if message.image_urls:
         rendered[IMAGES] = list(message.image_urls)
     if message.tool_calls:
         rendered["content"] = message.text or None
-        rendered["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
-            for call in message.tool_calls
-        ]
+        rendered["tool_calls"] = [_call(call) for call in message.tool_calls]
     return rendered
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    name = _NOT_IN_TOOL.sub("_", call.name)[:_MOST_OF_NAME] or "_"
+    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": call.arguments or "{}"}}

@@ -5,17 +5,17 @@ Chunks are read as the plain dictionaries that they are: typed ones would cost m
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from agent_service.characters import Halves, whole
 from agent_service.models import arguments
-from agent_service.models.failures import CutOff, filtered, garbage
+from agent_service.models.failures import CutOff, filtered, garbage, in_stream
 from agent_service.models.streaming import Holder, Thinking
 from agent_service.models.types import CalledTool, Deltas, ModelAnswer, ModelUsage
 from servicekit import ids
-from triptych.errors import Unavailable
-from triptych.type.v1 import type_pb2
 
 # Of text, thoughts and arguments together: no more than recall keeps of one message.
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -36,20 +36,19 @@ class Assembly:
         self._halves, self._halves_of_thoughts = Halves(), Halves()
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, str]] = {}
+        # By the place that the endpoint gives, and how many calls came there before.
+        self._calls: dict[tuple[int, int], dict[str, str]] = {}
+        self._before: Counter[int] = Counter()
         self._usage = ModelUsage()
         self._finish_reason = ""
         self._size = 0
 
     def add(self, chunk: Any) -> None:
-        """Raises: Unavailable MODEL_GARBAGE for what is no chunk, or too much."""
+        """Raises: Unavailable MODEL_GARBAGE for what is no chunk, or too much; as failures.in_stream for an error."""
         if not isinstance(chunk, dict):
             raise garbage("a chunk of its stream is not an object")
         if error := chunk.get("error"):
-            raise Unavailable(
-                f"the model's endpoint reported an error: {str(error)[:300]}",
-                reason=type_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
-            )
+            raise in_stream(error)
         try:
             if chunk.get("usage"):
                 self._usage = read_usage(chunk["usage"])
@@ -88,15 +87,22 @@ class Assembly:
     def _add_call(self, part: dict[str, Any], position: int) -> None:
         index = part.get("index")
         place = index if isinstance(index, int) else position
-        call = self._calls.setdefault(place, {"id": "", "name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call_id, name = str(part.get("id") or ""), str(function.get("name") or "")
+        call = self._calls.get((place, self._before[place]))
+        # Gemini's endpoint, for one, gives all calls of an answer the same place.
+        if call is not None and name and call["name"] and call_id and call["id"] not in ("", call_id):
+            self._before[place] += 1
+            call = None
+        if call is None:
+            call = self._calls[place, self._before[place]] = {"id": "", "name": "", "arguments": ""}
         if len(self._calls) > MAX_CALLS:
             raise garbage(f"it has more than {MAX_CALLS} tool calls")
-        function = part.get("function") or {}
-        call["id"] = part.get("id") or call["id"]
-        call["name"] = call["name"] or function.get("name") or ""
-        arguments = function.get("arguments") or ""
-        self._grow(arguments)
-        call["arguments"] += arguments
+        call["id"], call["name"] = call_id or call["id"], call["name"] or name
+        given = function.get("arguments") or ""
+        written = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        self._grow(written)
+        call["arguments"] += written
 
     def _grow(self, text: str) -> None:
         self._size += len(text.encode("utf-8", "surrogatepass"))
@@ -115,13 +121,24 @@ class Assembly:
             raise CutOff("in a tool call")
         if self._finish_reason == "content_filter" and not (self._text or made):
             raise filtered()
-        calls = [CalledTool(whole(call["id"]) or ids.new("call"), call["name"], call["arguments"]) for call in made]
+        named = zip(_distinct([whole(call["id"]) for call in made]), made, strict=True)
+        calls = [CalledTool(call_id, call["name"], call["arguments"]) for call_id, call in named]
         return ModelAnswer("".join(self._text), "".join(self._reasoning), calls, self._usage, self._finish_reason)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model has said that it is done."""
+        return bool(self._finish_reason)
 
     def release(self) -> None:
         """Shows what was held back: it was no call."""
         if self._deltas and (shown := self._holder.end()):
             self._deltas.text(shown)
+
+
+def _distinct(given: Sequence[str]) -> list[str]:
+    """Ids of calls, one of our own for each that is missing or was given before: results are told apart by them."""
+    return [call_id if call_id and call_id not in given[:at] else ids.new("call") for at, call_id in enumerate(given)]
 
 
 def read_usage(usage: dict[str, Any]) -> ModelUsage:

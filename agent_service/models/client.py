@@ -126,8 +126,12 @@ class ModelClient:
 
     async def _stream(self, body: dict[str, Any], assembly: Assembly) -> None:
         async with aclosing(self._reached().stream("/chat/completions", bodies.serialized(body))) as chunks:
-            async for chunk in chunks:
-                assembly.add(chunk)
+            try:
+                async for chunk in chunks:
+                    assembly.add(chunk)
+            except failures.CutOff:
+                if not assembly.is_whole:
+                    raise
 
     def _reached(self) -> Http:
         if not self._endpoint.base_url:

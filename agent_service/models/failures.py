@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from triptych.errors import FailedPrecondition, TriptychError, Unavailable
 from triptych.type.v1 import type_pb2
 
-_OVERFLOW_SIGNS = ("context_length_exceeded", "maximum context length", "context size", "context window")
+# As OpenAI, vLLM and llama.cpp say it; Anthropic, xAI, Gemini, Groq and TGI.
+_OVERFLOW = re.compile(
+    r"context_length_exceeded|context (length|size|window)|(prompt|input) is too long|maximum prompt length|"
+    r"exceeds the maximum number of (input )?tokens|reduce the length of|`inputs` (tokens|must have)",
+    re.IGNORECASE,
+)
+_BUSY = (408, 409, 429)
 _MAX_QUOTED = 500
 
 
@@ -47,14 +56,25 @@ def of_status(status: int, told: str) -> TriptychError:
     short = told[:_MAX_QUOTED]
     if status == 429:
         return Throttled(f"the model's endpoint answered 429: {short}")
-    if status in (408, 409) or status >= 500:
-        return Failed(f"the model's endpoint answered {status}: {short}", told)
-    if any(sign in told.lower() for sign in _OVERFLOW_SIGNS):
+    if _OVERFLOW.search(told):
         return FailedPrecondition(
             f"the conversation does not fit the model's context window: {short}",
             reason=type_pb2.ERROR_REASON_CONTEXT_OVERFLOW,
         )
+    if status in _BUSY or status >= 500:
+        return Failed(f"the model's endpoint answered {status}: {short}", told)
     return Refused(f"the model's endpoint refused the request with {status}: {short}", told)
+
+
+def in_stream(error: Any) -> TriptychError:
+    """The error for one that comes as an event of the answer, because its status was sent before."""
+    said = error if isinstance(error, dict) else {}
+    told, code = str(said.get("message") or error), said.get("code")
+    if _OVERFLOW.search(str(error)):
+        return of_status(400, told if _OVERFLOW.search(told) else str(error))
+    if isinstance(code, int) and 400 <= code < 500 and code not in _BUSY:
+        return of_status(code, told)
+    return CutOff(f"it says: {told[:_MAX_QUOTED]}")
 
 
 def hung_up(error: Exception) -> Unavailable:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Of a call that got no answer, 408, 409, 429 or 5xx.
 _RETRIES = 2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
-# An endpoint that asks for a longer pause is not waited for.
+# An endpoint that asks for a longer pause is not waited for, nor asked again before.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _MOST_CONNECTIONS = 1_000
 _MOST_ERROR_BYTES, _MOST_ANSWER_BYTES = 100_000, 64 * 1024 * 1024
@@ -67,7 +67,10 @@ class Http:
             return await _whole(response)
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[Any, None]:
-        """The events of the answer. One that is not a stream is a single event."""
+        """The events of the answer. One that is not a stream is a single event.
+
+        Raises: also CutOff behind the last event, if the end was not announced by `[DONE]`.
+        """
         import aiohttp
 
         async with await self._answered("POST", path, body) as response:
@@ -82,6 +85,7 @@ class Http:
                     yield _loads(data)
             except (aiohttp.ClientError, OSError) as error:
                 raise failures.CutOff(type(error).__name__) from error
+            raise failures.CutOff("before its end")
 
     async def close(self) -> None:
         if self._session is not None:
@@ -102,9 +106,9 @@ class Http:
                 if response.status < 400:
                     return response
                 told = await _told(response)
-                if last or not _may_retry(response):
-                    raise failures.of_status(response.status, self._without_key(told))
                 asked = _retry_after(response.headers)
+                if last or not _may_retry(response) or (asked or 0) > _LONGEST_RETRY_AFTER_SECONDS:
+                    raise failures.of_status(response.status, self._without_key(told))
             await asyncio.sleep(_pause(attempt) if asked is None else asked)
         raise AssertionError("the last attempt returns or raises")
 
@@ -156,7 +160,7 @@ def _may_retry(response: aiohttp.ClientResponse) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110, 10.2.3: a number, or a date); None if it says nothing that can be waited for."""
+    """Seconds (RFC 9110, 10.2.3: a number, or a date); None if it does not say."""
     said = headers.get("retry-after", "")
     try:
         seconds = float(said)
@@ -165,7 +169,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         if date is None:
             return None
         seconds = email.utils.mktime_tz(date) - time.time()
-    return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_SECONDS else None
+    return seconds if seconds >= 0 else None
 
 
 def _pause(attempt: int) -> float:

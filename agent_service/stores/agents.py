@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Row,
     Select,
     TableValuedAlias,
     and_,
@@ -41,7 +40,7 @@ from servicekit import ids, structs
 from servicekit.paging import Page
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
-from triptych.agent.v1.agent_pb2 import Agent, Block, ListAgentsRequest
+from triptych.agent.v1.agent_pb2 import Agent, ListAgentsRequest, ListAgentsResponse
 from triptych.errors import InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 
@@ -50,9 +49,18 @@ MAX_SYSTEM = 200_000
 MAX_FALLBACKS = 8
 MAX_TAGS = 100
 _HERE = and_(mine(agents), agents.c.id == bindparam("agent_id"))
-_GET = Prepared(select(agents, identity_links.OF_AGENT).where(_HERE))
+# What an agent is made of.
+_ROWS = select(
+    agents.c.id,
+    agents.c.body,
+    agents.c.created_at,
+    agents.c.updated_at,
+    agents.c.last_turn_at,
+    identity_links.OF_AGENT,
+)
+_GET = Prepared(_ROWS.where(_HERE))
 _INSERT = Prepared(insert(agents))
-_PAGES = PlainPages(select(agents, identity_links.OF_AGENT).where(mine(agents)), agents)
+_PAGES = PlainPages(_ROWS.where(mine(agents)), agents)
 _TOUCH = Prepared(update(agents).where(_HERE).values(last_turn_at=bindparam("at")))
 # Of a ListAgentsRequest, the fields that say which agents are listed.
 _CONDITIONS = ("name", "name_contains", "block_id", "tags", "identity_id", "identifier_keys")
@@ -96,7 +104,10 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
     own_blocks = blocks.create_with_agent(connection, tenant, agent.id, wanted.blocks)
     if not (block_ids or wanted.identity_ids):
-        return _completed(Agent.FromString(columns["body"]), own_blocks, (), (at, at, None))
+        made = Agent.FromString(columns["body"])
+        made.blocks.extend(own_blocks)
+        _complete(made, (at, at, None))
+        return made
     for block_id in block_ids:
         blocks.attach(connection, tenant, agent.id, block_id)
     if wanted.identity_ids:
@@ -138,26 +149,29 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     row = _GET.first(connection, of_owner(tenant, agent_id=agent_id))
     if row is None:
         raise NotFound("agent", agent_id)
-    return _to_agent(row, attached.of_agent(connection, tenant, agent_id))
+    agent = Agent()
+    _put(agent, row, attached.rows_of_agent(connection, tenant, agent_id), tenant)
+    return agent
 
 
-def list_page(
-    connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window
-) -> tuple[list[Agent], str]:
+def list_page(connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window) -> ListAgentsResponse:
     conditions = any(getattr(request, name) for name in _CONDITIONS)
     if conditions or window.before_id or window.after_id:
         rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
     else:
         rows, token = _PAGES.fetch(connection, tenant, window.page)
-    by_agent = attached.of_agents(connection, tenant, [row.id for row in rows])
-    found = [_to_agent(row, by_agent.get(row.id, [])) for row in rows]
-    for view in (view for agent in found for view in agent.open_files):
-        view.ClearField("text")
-    return found, token
+    by_agent = attached.rows_of_agents(connection, tenant, [row.id for row in rows])
+    page = ListAgentsResponse(next_page_token=token)
+    for row in rows:
+        agent = page.agents.add()
+        _put(agent, row, by_agent.get(row.id, ()), tenant)
+        for view in agent.open_files:
+            view.ClearField("text")
+    return page
 
 
 def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
-    query = select(agents, identity_links.OF_AGENT).where(
+    query = _ROWS.where(
         owned(agents, tenant),
         *identity_links.having(agents, tenant, request.identity_id, request.identifier_keys),
     )
@@ -264,20 +278,19 @@ def _columns(agent: Agent) -> dict[str, Any]:
     return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}
 
 
-def _to_agent(row: Row[Any], its_blocks: list[Block]) -> Agent:
-    times = (row.created_at, row.updated_at, row.last_turn_at)
-    return _completed(Agent.FromString(row.body), its_blocks, identity_links.split(row.identity_ids), times)
+def _put(agent: Agent, row: Any, block_rows: Iterable[Any], tenant: Tenant) -> None:
+    """Makes an empty message the row's agent."""
+    agent.MergeFromString(row.body)
+    for block_row in block_rows:
+        attached.put(agent.blocks.add(), block_row, tenant)
+    agent.identity_ids.extend(identity_links.split(row.identity_ids))
+    _complete(agent, (row.created_at, row.updated_at, row.last_turn_at))
 
 
-def _completed(
-    agent: Agent, its_blocks: Sequence[Block], identity_ids: Sequence[str], times: tuple[int, int, int | None]
-) -> Agent:
+def _complete(agent: Agent, times: tuple[int, int, int | None]) -> None:
     """Adds what its body does not have. `times`: made, changed, last turn; in microseconds."""
-    agent.blocks.extend(its_blocks)
-    agent.identity_ids.extend(identity_ids)
     agent.sleep_time.conversation_id = sleeps.conversation_of(agent.id)
     clock.put(agent.create_time, times[0])
     clock.put(agent.update_time, times[1])
     if times[2] is not None:
         clock.put(agent.last_turn_time, times[2])
-    return agent

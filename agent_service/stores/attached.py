@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import Connection, Text, bindparam, func, literal_column, select
 
 from agent_service import clock
@@ -19,8 +18,23 @@ from triptych import ACCOUNT
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.errors import NotFound
 
+# Of a block's columns, those that are read.
+_SHOWN = (
+    "user_id",
+    "id",
+    "label",
+    "value",
+    "description",
+    "character_limit",
+    "read_only",
+    "metadata",
+    "tags",
+    "revision",
+    "created_at",
+    "updated_at",
+)
 _ATTACHED = (
-    select(agent_blocks.c.agent_id.label("attached_to"), blocks)
+    select(agent_blocks.c.agent_id.label("attached_to"), *(blocks.c[name] for name in _SHOWN))
     .join_from(
         agent_blocks,
         blocks,
@@ -41,20 +55,25 @@ _OF_LISTED_AGENTS = Prepared(_ATTACHED.where(mine(agent_blocks), agent_blocks.c.
 
 def of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> list[Block]:
     """The agent's blocks in the order in which they are compiled."""
-    rows = _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))
-    return [to_block(row, tenant) for row in rows]
+    return [to_block(row, tenant) for row in rows_of_agent(connection, tenant, agent_id)]
 
 
-def of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Block]]:
+def rows_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> Sequence[Any]:
+    """The same as they are kept: see `put`."""
+    return _OF_AGENT.all(connection, of_owner(tenant, of_agent=agent_id))
+
+
+def rows_of_agents(connection: Connection, tenant: Tenant, agent_ids: Sequence[str]) -> dict[str, list[Any]]:
+    """The same of many agents, by agent."""
     rows: Iterable[Any]
     if connection.dialect.name == "sqlite":
         listed = json.dumps(list(agent_ids))
         rows = _OF_LISTED_AGENTS.all(connection, of_owner(tenant, of_agents=listed))
     else:
         rows = connection.execute(_OF_AGENTS, of_owner(tenant, of_agents=list(agent_ids)))
-    found: dict[str, list[Block]] = {}
+    found: dict[str, list[Any]] = {}
     for row in rows:
-        found.setdefault(row.attached_to, []).append(to_block(row, tenant))
+        found.setdefault(row.attached_to, []).append(row)
     return found
 
 
@@ -81,21 +100,19 @@ def whose(connection: Connection, tenant: Tenant, block_id: str) -> Tenant:
 
 def to_block(row: Any, tenant: Tenant) -> Block:
     """A row (its columns as attributes) as the contract's message. What the account shares is read-only."""
+    return put(Block(), row, tenant)
+
+
+def put(block: Block, row: Any, tenant: Tenant) -> Block:
+    """The same into a message where it is: in lists, to make one and copy it there costs twice as much."""
     shared = row.user_id == ACCOUNT
-    block = Block(
-        id=row.id,
-        label=row.label,
-        value=row.value,
-        description=row.description,
-        limit=row.character_limit,
-        read_only=row.read_only or (shared and not tenant.is_account),
-        shared=shared,
-        etag=str(row.revision),
-    )
+    block.id, block.label, block.value, block.description = row.id, row.label, row.value, row.description
+    block.limit, block.etag, block.shared = row.character_limit, str(row.revision), shared
+    block.read_only = row.read_only or (shared and not tenant.is_account)
     clock.put(block.create_time, row.created_at)
     clock.put(block.update_time, row.updated_at)
     if row.tags:
         block.tags.extend(row.tags)
     if row.metadata:
-        block.metadata.CopyFrom(ParseDict(row.metadata, Struct()))
+        ParseDict(row.metadata, block.metadata)
     return block

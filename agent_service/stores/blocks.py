@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
 from agent_service.stores import attached, attachments, identity_links, revisions
-from agent_service.stores.attached import agents_with, of_agent, of_agents, to_block
+from agent_service.stores.attached import agents_with, of_agent, rows_of_agents, to_block
 from agent_service.stores.revisions import USER, Origin
 from agent_service.stores.rows import Window, fetch, like, not_changed_here, owned, owner, readable
 from agent_service.stores.tables import agent_blocks, block_attachments, block_revisions, blocks
@@ -185,7 +185,7 @@ def _check_label_is_free(connection: Connection, tenant: Tenant, block: Block) -
     """Raises: AlreadyExists if an agent that has the block has another one of its new label."""
     if tenant.is_account and attached.is_with_users(connection, tenant, block.id):
         raise FailedPrecondition("users' agents know the block by its label: detach it, or make another one")
-    for others in of_agents(connection, tenant, agents_with(connection, tenant, block.id)).values():
+    for others in rows_of_agents(connection, tenant, agents_with(connection, tenant, block.id)).values():
         if any(other.label == block.label and other.id != block.id for other in others):
             raise AlreadyExists(f"an agent with this block already has one labelled {block.label}")
 

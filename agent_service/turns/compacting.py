@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import structlog
 
 from agent_service import clock
-from agent_service.context import summary
+from agent_service.context import summary, tokens
 from agent_service.context.budget import Budget
 from agent_service.context.window import Window
-from agent_service.models.types import ModelRequest, ModelUsage
+from agent_service.models.types import ModelAnswer, ModelRequest, ModelUsage
 from agent_service.stores.views import View
 from agent_service.turns.parts import Parts
 from servicekit import ids
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Agent, Compaction
-from triptych.errors import DeadlineExceeded, TriptychError
+from triptych.errors import DeadlineExceeded, FailedPrecondition, TriptychError
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -89,26 +89,49 @@ class Compactor:
     async def _summary(
         self, tenant: Tenant, agent: Agent, before: str, leaving: Sequence[Message], budget: Budget
     ) -> tuple[str, ModelUsage]:
-        """Raises: as ModelRouter.complete, DeadlineExceeded MODEL_TIMEOUT; Unavailable MODEL_GARBAGE for no text."""
-        parts = self._parts
-        settings = agent.compaction
+        """An endpoint's "too long" is met once: of a model that only writes summaries the window is not known before.
+
+        Raises: as ModelRouter.complete, DeadlineExceeded MODEL_TIMEOUT; Unavailable MODEL_GARBAGE for no text.
+        """
+        request = self._request(tenant, agent, before, leaving, budget)
+        try:
+            answer = await self._answer(tenant, request)
+        except FailedPrecondition as error:
+            if error.reason != type_pb2.ERROR_REASON_CONTEXT_OVERFLOW:
+                raise
+            calibration, model = self._parts.calibration, request.model
+            calibration.refused(
+                tenant,
+                model,
+                window=calibration.window(tenant, model, budget.window),
+                estimated=int(tokens.of_messages(request.messages) * calibration.ratio(tenant, model)),
+                message=error.message,
+            )
+            answer = await self._answer(tenant, self._request(tenant, agent, before, leaving, budget))
+        text = summary.accepted(answer.text, budget.summary)
+        if not text:
+            raise summary.nothing_said()
+        return text, answer.usage
+
+    def _request(
+        self, tenant: Tenant, agent: Agent, before: str, leaving: Sequence[Message], budget: Budget
+    ) -> ModelRequest:
+        settings, calibration = agent.compaction, self._parts.calibration
         handle = settings.model or agent.model.handle
-        window = parts.calibration.window(tenant, handle, budget.window)
-        room = int(window * _READING_PART / parts.calibration.ratio(tenant, handle))
-        request = ModelRequest(
+        window = calibration.window(tenant, handle, budget.window)
+        room = int(window * _READING_PART / calibration.ratio(tenant, handle))
+        return ModelRequest(
             model=handle,
             fallbacks=() if settings.model else agent.model.fallbacks,
             messages=summary.request(settings.prompt, before, leaving, room=room, length=budget.summary),
             max_output_tokens=min(max(_LEAST_OUTPUT, 2 * budget.summary), window // 4),
         )
+
+    async def _answer(self, tenant: Tenant, request: ModelRequest) -> ModelAnswer:
         try:
             async with asyncio.timeout(_SECONDS):
-                answer = await parts.model.complete(tenant, request, None)
+                return await self._parts.model.complete(tenant, request, None)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"no summary within {_SECONDS:g} seconds", reason=type_pb2.ERROR_REASON_MODEL_TIMEOUT
             ) from None
-        text = summary.accepted(answer.text, budget.summary)
-        if not text:
-            raise summary.nothing_said()
-        return text, answer.usage

@@ -40,7 +40,12 @@ async def read(receive: Receive, content_type: str) -> Receive:
             raise TooLarge
     if body and "json" in content_type:
         _check_json(body)
-    pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+    return giving(bytes(body), receive)
+
+
+def giving(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body in one piece, then what else there is."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return pending.pop() if pending else await receive()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from swagger_ui_bundle import swagger_ui_path
 
 from gateway.rest.endpoints import Router
@@ -17,6 +17,12 @@ _FILES = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
+
+
+@router.get("/")
+async def root() -> Response:
+    """Where a browser comes that was given the server's address."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

@@ -68,11 +68,12 @@ class Door:
         try:
             headers = _headers(scope)
             _check_length(headers)
-            if not path.startswith(_PUBLIC):
+            public = path == "/" or path.startswith(_PUBLIC)
+            if not public:
                 await self._enter(headers)
             deadline.bind(_SECONDS)
             body = await self._body(headers, receive)
-            if path.startswith(_PUBLIC):
+            if public:
                 await self._app(scope, body, noting_send)
                 return
             async with self._watched(headers):

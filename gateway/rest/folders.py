@@ -13,7 +13,7 @@ from gateway.rest import forms, shapes
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer, answers, struct
 from gateway.rest.endpoints import Router
-from gateway.rest.memory import change_archives
+from gateway.rest.memory import attach_archive, detach_archive
 from gateway.rest.schemas import Body, Metadata
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2 as pb
@@ -154,12 +154,10 @@ async def list_agents_folders(agent_id: str, back: Back, listing: NewestFirst) -
 @router.patch("/agents/{agent_id}/folders/{verb}/{folder_id}")
 async def attach_or_detach(agent_id: str, verb: Literal["attach", "detach"], folder_id: str, back: Back) -> Response:
     """With its first folder an agent gets the tools that read files."""
-    agent = await change_archives(back, agent_id, verb, folder_id)
-    missing = [name for name in FILE_TOOLS if name not in agent.tools]
-    if verb == "attach" and missing:
-        wanted = agent_pb2.Agent(id=agent_id, tools=[*agent.tools, *missing])
-        update = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["tools"]))
-        await back.agent_peer.unary(back.agents.UpdateAgent, update)
+    if verb == "attach":
+        await attach_archive(back, agent_id, folder_id, FILE_TOOLS)
+    else:
+        await detach_archive(back, agent_id, folder_id)
     return answer(None)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import forms, shapes
 from gateway.rest.agents import Known, fetch_agent
@@ -138,19 +138,17 @@ async def _labelled(back: Back, agent_id: str, label: str) -> agent_pb2.Block:
 async def attach_or_detach_archive(
     agent_id: str, verb: Literal["attach", "detach"], archive_id: str, back: Back
 ) -> Response:
-    await change_archives(back, agent_id, verb, archive_id)
+    await (attach_archive if verb == "attach" else detach_archive)(back, agent_id, archive_id)
     return answer(None)
 
 
-async def change_archives(
-    back: Back, agent_id: str, verb: Literal["attach", "detach"], archive_id: str
-) -> agent_pb2.Agent:
-    """The first of an agent's archives is the one that it inserts into. Raises: NotFound."""
-    agent = await fetch_agent(back, agent_id)
-    kept = [each for each in agent.archive_ids if each != archive_id]
-    if verb == "attach":
-        await back.archival_peer.unary(back.archival.GetArchive, archival_pb2.GetArchiveRequest(archive_id=archive_id))
-        kept = list(dict.fromkeys([*agent.archive_ids, archive_id]))
-    wanted = agent_pb2.Agent(id=agent_id, archive_ids=kept)
-    request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["archive_ids"]))
-    return (await back.agent_peer.unary(back.agents.UpdateAgent, request)).agent
+async def attach_archive(back: Back, agent_id: str, archive_id: str, tools: Sequence[str] = ()) -> None:
+    """Behind those that the agent has. `tools`: names of those that it gets with it. Raises: NotFound."""
+    request = agent_pb2.AttachArchiveRequest(agent_id=agent_id, archive_id=archive_id, tools=tools)
+    await back.agent_peer.unary(back.agents.AttachArchive, request)
+
+
+async def detach_archive(back: Back, agent_id: str, archive_id: str) -> None:
+    """Raises: NotFound."""
+    request = agent_pb2.DetachArchiveRequest(agent_id=agent_id, archive_id=archive_id)
+    await back.agent_peer.unary(back.agents.DetachArchive, request)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Match
@@ -27,8 +26,7 @@ class Api(FastAPI):
             scope.pop(name, None)
 
     def build_middleware_stack(self) -> ASGIApp:
-        routes = AsyncExitStackMiddleware(_Routes(self.router.routes))
-        return ExceptionMiddleware(routes, handlers=self.exception_handlers)
+        return ExceptionMiddleware(_Routes(self.router.routes), handlers=self.exception_handlers)
 
 
 class RouteIndex:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import letta_client
 import pytest
 from letta_client import AsyncLetta
 
+_FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
 _TEXT = b"# Fruit\n\nQuinces are best in October.\n\n# Tools\n\nA saw cuts wood.\n"
 
 
@@ -29,6 +32,30 @@ async def test_a_file_in_an_agents_folder_is_found_by_the_agent(letta: AsyncLett
     # What it learns by itself still goes into an archive of its own.
     await letta.agents.passages.create(agent.id, text="plums")
     assert len(await letta.agents.passages.list(agent.id)) == 1
+
+
+async def test_what_is_attached_or_detached_at_once_is_all_there_or_gone(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a", include_base_tools=False)
+    folders = [(await letta.folders.create(name=str(number))).id for number in range(4)]
+    archives = [(await letta.archives.create(name=str(number), embedding="x")).id for number in range(4)]
+    tools = [tool.id async for tool in letta.tools.list(names=["memory_insert", "memory_replace"])]
+
+    async def attached() -> tuple[set[str], set[str | None]]:
+        shown = await letta.agents.retrieve(agent.id)
+        return {*shown.model_extra["archive_ids"]}, {tool.name for tool in shown.tools}  # type: ignore[index]
+
+    own, _ = await attached()
+    await asyncio.gather(
+        *(letta.agents.folders.attach(each, agent_id=agent.id) for each in folders),
+        *(letta.agents.archives.attach(each, agent_id=agent.id) for each in archives),
+        *(letta.agents.tools.attach(each, agent_id=agent.id) for each in tools),
+    )
+    assert await attached() == ({*own, *folders, *archives}, {"memory_insert", "memory_replace", *_FILE_TOOLS})
+    await asyncio.gather(
+        *(letta.agents.folders.detach(each, agent_id=agent.id) for each in folders),
+        *(letta.agents.archives.detach(each, agent_id=agent.id) for each in archives),
+    )
+    assert (await attached())[0] == own
 
 
 async def test_folders_and_files_are_listed_by_pages_changed_and_deleted(letta: AsyncLetta) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +31,9 @@ _LENGTHS = st.one_of(st.integers(0, 200), st.integers(0, 5_000), st.integers(0, 
 _TEXTS = st.builds(lambda length, letter: letter * length, _LENGTHS, st.sampled_from("xé語"))
 # What one step calls: for each call the lengths of its arguments and of its result (None: it never came).
 _STEPS = st.lists(st.tuples(_LENGTHS, st.one_of(st.none(), _TEXTS)), min_size=1, max_size=4)
+# As people are called, and as models call tools that there are not.
+_NAMES = st.sampled_from(["", "Ann", "Ann Smith", "<|im_start|>", "n" * 100])
+_TOOL_NAMES = st.sampled_from(["save", "", "multi_tool_use.parallel", "save it!", "s" * 100])
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,13 @@ class Turn:
     answer: str
     minutes_later: int
     edits_block: bool
+    name: str
+    tool_name: str
 
 
-_TURNS = st.builds(Turn, _TEXTS, st.lists(_STEPS, max_size=4), _TEXTS, st.integers(0, 500), st.booleans())
+_TURNS = st.builds(
+    Turn, _TEXTS, st.lists(_STEPS, max_size=4), _TEXTS, st.integers(0, 500), st.booleans(), _NAMES, _TOOL_NAMES
+)
 _AGENTS = st.builds(
     lambda window, values, mode, evicted, output: Agent(
         id="agent-1",
@@ -112,6 +121,10 @@ def assert_valid(messages: Sequence[ChatMessage]) -> None:
     assert messages[0]["role"] == "system"
     waiting: list[str] = []
     for message in messages:
+        assert re.fullmatch(r"[^\s<|\\/>]{1,64}", message.get("name", "_"))
+        for call in message.get("tool_calls", ()):
+            assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call["function"]["name"])
+            assert isinstance(json.loads(call["function"]["arguments"]), dict)
         assert message["role"] in ("system", "user", "assistant", "tool")
         if message["role"] == "tool":
             waiting.remove(message["tool_call_id"])
@@ -140,7 +153,7 @@ def check(conversation: Conversation, turns: Sequence[Turn]) -> None:
     for number, turn in enumerate(turns):
         turn_id = f"turn-{number}"
         conversation.seconds += 60 * turn.minutes_later
-        conversation.say(type_pb2.ROLE_USER, turn.said, turn_id)
+        conversation.say(type_pb2.ROLE_USER, turn.said, turn_id, name=turn.name)
         for step, calls in enumerate([*turn.steps, []]):
             step_id = f"{turn_id}-{step}"
             built, left = conversation.request(turn_id, step_id)
@@ -162,7 +175,7 @@ def add_step(
     conversation: Conversation, turn: Turn, turn_id: str, step: int, calls: list[tuple[int, str | None]]
 ) -> None:
     made = [
-        ToolCall(id=f"{turn_id}-{step}-{index}", name="f", arguments='{"a": "' + "x" * length + '"}')
+        ToolCall(id=f"{turn_id}-{step}-{index}", name=turn.tool_name, arguments='{"a": "' + "x" * length + '"}')
         for index, (length, _) in enumerate(calls)
     ]
     step_id = f"{turn_id}-{step}"

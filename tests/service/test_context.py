@@ -166,6 +166,16 @@ async def test_an_endpoint_that_takes_less_than_configured_is_met_by_compaction_
     assert (await world.list_steps(agent))[-1].context_window == 3_000
 
 
+async def test_a_summarising_model_that_takes_less_is_asked_again_for_less(world: World, model: ScriptedModel) -> None:
+    agent = await world.new_agent(100_000, model="scripted-small")
+    await world.fill(agent, 4)
+    model.context_window = 1_500
+    request = pb.CompactConversationRequest(agent_id=agent.id, mode=pb.COMPACTION_MODE_ALL, request_id="c")
+    done = await world.peer.unary(world.agents.CompactConversation, request, caller=ANN)
+    assert (done.compaction.evicted_messages, done.compaction.without_model) == (8, False)
+    assert [r["model"] for r in model.requests if asks_for_summary(r)] == ["scripted-small"] * 2
+
+
 async def test_what_can_not_fit_at_all_is_a_clear_error_and_the_conversation_goes_on(
     world: World, model: ScriptedModel
 ) -> None:

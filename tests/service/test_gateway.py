@@ -130,6 +130,7 @@ async def test_lists_page_in_both_directions_by_id(door: Door) -> None:
 async def test_public_pages_need_no_key_and_no_network(door: Door) -> None:
     async with httpx.AsyncClient(base_url=door.http_url) as http:
         assert (await http.get("/v1/health/")).json()["status"] == "ok"
+        assert (await http.get("/")).headers["location"] == "/docs"
         page = (await http.get("/docs")).text
         assert "http://" not in page
         assert "https://" not in page

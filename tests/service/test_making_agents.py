@@ -50,10 +50,10 @@ async def test_an_agent_is_answered_as_it_is_read_afterwards(store: Store) -> No
     assert not made.HasField("last_turn_time")
     assert made == await store.read(lambda c: agents.get(c, TENANT, made.id))
     page = Window(Page(10, None, descending=True, binding=""))
-    listed, _ = await store.read(lambda c: agents.list_page(c, TENANT, ListAgentsRequest(), page))
-    assert listed == [made]
-    others, _ = await store.read(lambda c: agents.list_page(c, BOB.tenant, ListAgentsRequest(), page))
-    assert others == []
+    listed = await store.read(lambda c: agents.list_page(c, TENANT, ListAgentsRequest(), page))
+    assert list(listed.agents) == [made]
+    others = await store.read(lambda c: agents.list_page(c, BOB.tenant, ListAgentsRequest(), page))
+    assert not others.agents
 
 
 async def test_blocks_made_with_an_agent_have_their_history_and_their_place(store: Store) -> None:

@@ -30,7 +30,7 @@ def test_the_local_model_answers_and_calls_a_memory_tool_by_schema(tmp_path: Pat
             answer = http.post(f"/v1/agents/{agent_id}/messages", json={"input": "Say hello."}, timeout=PATIENCE)
             assert answer.status_code == 200, answer.text
             assert answer.json()["messages"][-1]["content"].strip()
-        url = next(line for line in system.said if line.startswith("the local model serves at ")).split()[-1]
+        url = next(line for line in system.said if line.startswith("  local_model serves at ")).split()[-1]
         call = called(url)
         edit = memory.insert([Block(label="human", value="")], base.parse(registry.TOOLS[call.name], call.arguments))
         assert edit.value.strip()

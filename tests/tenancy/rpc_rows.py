@@ -55,6 +55,8 @@ ROWS: dict[str, Any] = {
     "AgentService/DeleteTool": {"tool_id": "{+own_tool}"},
     "AgentService/AttachTool": {"agent_id": "{+agent}", "tool_id": "{own_tool}"},
     "AgentService/DetachTool": {"agent_id": "{agent}", "tool_id": "{own_tool}"},
+    "AgentService/AttachArchive": {"agent_id": "{+agent}", "archive_id": "{archive}"},
+    "AgentService/DetachArchive": {"agent_id": "{+reader}", "archive_id": "{archive}"},
     "AgentService/OpenFile": {"agent_id": "{reader}", "document_id": "{+document}"},
     "AgentService/CloseFiles": {"agent_id": "{reader}", "document_id": "{+document}"},
     "AgentService/RunTool": {

@@ -44,6 +44,9 @@ def test_the_ratio_follows_what_is_reported_within_bounds_and_only_when_it_is_of
         ("This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens", 8_192),
         ("the request exceeds the available context size (4,096 tokens)", 4_096),
         ("does not fit the model's context window: Error code: 400 - maximum context length of 16384", 16_384),
+        ("prompt is too long: 30310 tokens > 20000 maximum", 20_000),
+        ("the input token count (30000) exceeds the maximum number of tokens allowed (16384)", 16_384),
+        ("maximum prompt length is 8192 but the request contains 9000 tokens", 8_192),
         ("context window exceeded", 7_500),
     ],
 )

@@ -25,7 +25,7 @@ def _of(program: str) -> list[Any]:
     """A test's parameters; what several pages show is tried once."""
     found: dict[str, Any] = {}
     for page, words, complete in _SHOWN:
-        if words[0] == program:
+        if words[0] == program and len(words) > 1:
             line = shlex.join(words)
             found.setdefault(f"{line} {complete}", pytest.param(words, complete, id=f"{page.name}: {line}"))
     return list(found.values())

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from agent_service.config import ModelEndpoint
 from agent_service.models import failures
+from agent_service.models.client import ModelClient
 from agent_service.models.http import Http
 from agent_service.models.sse import Reader
+from agent_service.models.types import ModelRequest, ToolMode
 from triptych.errors import Unavailable
+from triptych.type.v1 import type_pb2
 
 EVENTS = b'data: {"n": 1}\r\n\r\n: a comment\nevent: x\ndata: {"n":\ndata: 2}\n\ndata:{"n": 3}\n\ndata: [DONE]\n\n'
 
@@ -22,6 +27,7 @@ class Endpoint:
 
     def __init__(self, *answers: bytes | None) -> None:
         self.answers, self.requests, self.connections = list(answers), 0, 0
+        self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -45,7 +51,8 @@ class Endpoint:
 async def endpoint(*answers: bytes | None) -> AsyncIterator[tuple[Endpoint, Http]]:
     served = Endpoint(*answers)
     server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
-    http = Http(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "")
+    served.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    http = Http(served.url, "")
     try:
         yield served, http
     finally:
@@ -111,6 +118,11 @@ async def test_what_the_endpoint_says_of_trying_again_is_heeded() -> None:
     async with endpoint(soon, soon, answer(EVENTS)) as (served, http):
         async with asyncio.timeout(0.4):  # less than the first pause would be
             assert len(await told(http)) == 3
+    much_later = answer(b"slow", "429 Slow", more="retry-after: 3600\r\n")
+    async with endpoint(much_later, answer(EVENTS)) as (served, http):
+        with pytest.raises(failures.Throttled):
+            await told(http)
+        assert served.requests == 1
 
 
 async def test_a_refusal_is_told_in_the_endpoints_words_and_not_tried_again() -> None:
@@ -118,6 +130,36 @@ async def test_a_refusal_is_told_in_the_endpoints_words_and_not_tried_again() ->
         with pytest.raises(failures.Refused, match="no such model"):
             await told(http)
         assert served.requests == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "prompt is too long: 208310 tokens > 200000 maximum",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "Please reduce the length of the messages or completion.",
+        "the request exceeds the available context size",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 500])
+def test_too_long_is_understood_as_each_endpoint_says_it(said: str, status: int) -> None:
+    assert failures.of_status(status, said).reason == type_pb2.ERROR_REASON_CONTEXT_OVERFLOW
+    assert failures.of_status(429, said).reason == type_pb2.ERROR_REASON_MODEL_UNAVAILABLE
+
+
+async def test_a_stream_that_just_stops_is_cut_off_unless_the_model_was_done() -> None:
+    def stream(finish: str | None) -> bytes:
+        said = {"choices": [{"index": 0, "delta": {"content": "well"}, "finish_reason": finish}]}
+        return answer(f"data: {json.dumps(said)}\n\n".encode())
+
+    async with endpoint(stream(None), stream("stop")) as (served, _):
+        client = ModelClient(ModelEndpoint(served.url, "m", "", 8_000, 5.0, ToolMode.NATIVE))
+        request = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}])
+        with pytest.raises(failures.CutOff):
+            await client.complete(request, None)
+        assert (await client.complete(request, None)).text == "well"
+        await client.close()
 
 
 async def test_an_answer_that_breaks_off_is_cut_off() -> None:

@@ -11,7 +11,8 @@ from agent_service.models import arguments, emulation
 from agent_service.models.assembly import Assembly
 from agent_service.models.failures import CutOff
 from agent_service.models.types import Deltas, ModelAnswer, ToolSchema
-from triptych.errors import Unavailable
+from triptych.errors import TriptychError, Unavailable
+from triptych.type.v1 import type_pb2
 
 TOOL = ToolSchema("save", "Saves.\nMore.", {"type": "object", "properties": {"text": {"type": "string"}}})
 
@@ -48,6 +49,42 @@ def test_strange_numbers_and_places_are_taken_for_what_they_can_be() -> None:
     answer = assembly.answer()
     assert [call.name for call in answer.tool_calls] == ["f", "g", "h"]
     assert (answer.usage.prompt, answer.usage.completion) == (1_000_000_000, 0)
+
+
+def test_calls_that_an_endpoint_gives_one_place_are_told_apart_by_their_ids() -> None:
+    assembly = Assembly(None)
+    for call_id, name in (("a", "f"), ("b", "g")):
+        function = {"name": name, "arguments": {"x": name}}
+        assembly.add(chunk(tool_calls=[{"index": 0, "id": call_id, "function": function}]))
+    called = [(call.id, call.name, json.loads(call.arguments)) for call in assembly.answer().tool_calls]
+    assert called == [("a", "f", {"x": "f"}), ("b", "g", {"x": "g"})]
+
+
+def test_no_two_calls_of_an_answer_have_the_same_id() -> None:
+    assembly = Assembly(None)
+    calls = [{"index": index, "id": given, "function": {"name": "f"}} for index, given in enumerate([7, 7, "", ""])]
+    assembly.add(chunk(tool_calls=calls))
+    made = [call.id for call in assembly.answer().tool_calls]
+    assert made[0] == "7"
+    assert len(set(made)) == 4
+    assert all(made)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"code": 400, "message": "This endpoint's maximum context length is 8192 tokens"}, "CONTEXT_OVERFLOW"),
+        ({"code": "context_length_exceeded", "message": "too much"}, "CONTEXT_OVERFLOW"),
+        ({"code": 403, "message": "flagged"}, "MODEL_REFUSED"),
+        ({"code": 502, "message": "overloaded"}, "MODEL_UNAVAILABLE"),
+        ("overloaded", "MODEL_UNAVAILABLE"),
+    ],
+)
+def test_an_error_in_a_stream_is_what_its_status_would_have_said(told: Any, reason: str) -> None:
+    with pytest.raises(TriptychError) as caught:
+        Assembly(None).add({"error": told})
+    assert caught.value.reason == type_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
+    assert isinstance(caught.value, CutOff) == (reason == "MODEL_UNAVAILABLE"), "asked for again"
 
 
 def test_a_content_of_parts_is_text_and_thoughts() -> None:

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import httpx
+import pytest
 from fastapi import Query, Request
+from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
@@ -96,3 +99,35 @@ async def test_what_is_remembered_of_a_query_says_nothing_of_the_rest() -> None:
         assert (await http.post("/things/a", json={})).status_code == 422
         assert (await http.delete("/things/a")).status_code == 405
         assert (await http.get("/nothing")).status_code == 404
+
+
+_JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b'{"name": "x", "other": 1}', _JSON),
+        (b'{"name": "x"}', {"content-type": "application/json; charset=utf-8"}),
+        (b'{"name": "x"}', {"content-type": "text/plain"}),
+        (b'{"name": 3}', _JSON),
+        (b"[]", _JSON),
+        (b'{"name": ', _JSON),
+        (b"", _JSON),
+        (b"", {}),
+    ],
+)
+async def test_a_body_is_read_or_refused_as_fastapi_does(content: bytes, headers: dict[str, str]) -> None:
+    """Which reads the first request to a route."""
+    answers = []
+    for known in (False, True):
+        router, app = Router(), Api()
+        router.post("/things/{thing_id}")(_made)
+        app.router.routes.extend(router.routes)
+        app.add_exception_handler(RequestValidationError, request_validation_exception_handler)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as http:
+            if known:
+                assert (await http.post("/things/b", json={"name": "of another"})).status_code == 200
+            answer = await http.post("/things/a", content=content, headers=headers)
+            answers.append((answer.status_code, answer.json()))
+    assert answers[0] == answers[1]

@@ -58,6 +58,9 @@ def main() -> None:
     except TriptychError as error:
         print(f"triptych: {error.message}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # of a file that was named
+        print(f"triptych: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": "), file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

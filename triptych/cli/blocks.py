@@ -8,21 +8,22 @@ import typer
 
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.cli.connect import Address, ApiKey, Data, client
+from triptych.cli.which import AgentArgument, agent_id
 
 app = typer.Typer(help="Blocks and their history.", no_args_is_help=True)
-BlockId = Annotated[str, typer.Argument(help="The block's id.")]
+BlockId = Annotated[str, typer.Argument(metavar="BLOCK", help="The block's id.")]
 
 
 @app.command("list")
 def list_blocks(
-    agent_id: Annotated[str, typer.Argument(help="The agent's id.")],
+    agent: AgentArgument,
     data: Data = None,
     address: Address = None,
     api_key: ApiKey = None,
 ) -> None:
     """Print the id, revision and label of each of an agent's blocks."""
     with client(data, address, api_key) as triptych:
-        for block in triptych.agents.get(agent_id).blocks:
+        for block in triptych.agents.get(agent_id(triptych, agent)).blocks:
             typer.echo(f"{block.id}  {int(block.etag):5}  {block.label}")
 
 

@@ -13,10 +13,11 @@ from rich.text import Text
 from triptych.agent.v1.agent_pb2 import ContextTokens
 from triptych.agent.v1.step_pb2 import GetStepContextResponse, Step
 from triptych.cli.connect import Address, ApiKey, Data, client
+from triptych.cli.which import AgentArgument, agent_id
 
 _WIDTH = 60
 # Each part's field, what it is called, and its colour.
-_PARTS = (
+PARTS = (
     ("system_prompt", "instructions", "blue"),
     ("core_memory", "core memory", "magenta"),
     ("tools", "tools", "cyan"),
@@ -27,7 +28,7 @@ _PARTS = (
 
 
 def context(
-    agent_id: Annotated[str, typer.Argument(help="The agent's id.")],
+    agent: AgentArgument,
     conversation: Annotated[str, typer.Option(help="The conversation's id; default: the agent's default one.")] = "",
     step: Annotated[str, typer.Option(help="A step's id, or `last`: what it was sent, in place of what is now.")] = "",
     request: Annotated[bool, typer.Option("--request", help="With --step: print the request itself, as JSON.")] = False,
@@ -38,14 +39,15 @@ def context(
     """Show how full the model's window is, part by part."""
     console = Console()
     with client(data, address, api_key) as triptych:
+        its_id = agent_id(triptych, agent)
         if not step:
-            now = triptych.agents.context(agent_id, conversation_id=conversation)
+            now = triptych.agents.context(its_id, conversation_id=conversation)
             _show(console, now.tokens, now.context_window)
             console.print(
                 f"{now.recall_count:,} messages in recall, {now.archival_count:,} passages in archival memory"
             )
             return
-        newest = next(iter(triptych.steps.list(agent_id=agent_id)), None) if step == "last" else None
+        newest = next(iter(triptych.steps.list(agent_id=its_id)), None) if step == "last" else None
         if step == "last" and newest is None:
             raise typer.BadParameter("this agent has no steps yet", param_hint="--step")
         sent = triptych.steps.context(newest.id if newest else step)
@@ -61,7 +63,7 @@ def _show(console: Console, tokens: ContextTokens, window: int) -> None:
     """A bar of the window, then each part's tokens and share."""
     bar = Text()
     table = Table(box=None, show_header=False, pad_edge=False)
-    for field, name, colour in _PARTS:
+    for field, name, colour in PARTS:
         count = getattr(tokens, field)
         bar.append("█" * round(_WIDTH * count / max(window, 1)), style=colour)
         table.add_row(Text("■", style=colour), name, f"{count:,}", f"{count / max(window, 1):.1%}")

@@ -230,6 +230,16 @@ class AgentServiceStub(object):
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
                 response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
                 _registered_method=True)
+        self.AttachArchive = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/AttachArchive',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveResponse.FromString,
+                _registered_method=True)
+        self.DetachArchive = channel.unary_unary(
+                '/triptych.agent.v1.AgentService/DetachArchive',
+                request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveRequest.SerializeToString,
+                response_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveResponse.FromString,
+                _registered_method=True)
         self.OpenFile = channel.unary_unary(
                 '/triptych.agent.v1.AgentService/OpenFile',
                 request_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.OpenFileRequest.SerializeToString,
@@ -536,6 +546,19 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachArchive(self, request, context):
+        """Gives an agent an archive behind those that it has; the first is the one that it inserts into.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachArchive(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OpenFile(self, request, context):
         """Has a part of a document's text stand in the agent's context. Of more than five files the longest unused is closed.
         """
@@ -801,6 +824,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.DetachTool,
                     request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.FromString,
                     response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.SerializeToString,
+            ),
+            'AttachArchive': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachArchive,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveResponse.SerializeToString,
+            ),
+            'DetachArchive': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachArchive,
+                    request_deserializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveRequest.FromString,
+                    response_serializer=triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveResponse.SerializeToString,
             ),
             'OpenFile': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenFile,
@@ -1907,6 +1940,60 @@ class AgentService(object):
             '/triptych.agent.v1.AgentService/DetachTool',
             triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolRequest.SerializeToString,
             triptych_dot_agent_dot_v1_dot_agent__pb2.DetachToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/AttachArchive',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.AttachArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/triptych.agent.v1.AgentService/DetachArchive',
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveRequest.SerializeToString,
+            triptych_dot_agent_dot_v1_dot_agent__pb2.DetachArchiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,9 @@ class AgentServiceStub:
     """Deletes a tool and takes it from every agent of the user."""
     AttachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachToolRequest, _agent_pb2.AttachToolResponse]
     DetachTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachToolRequest, _agent_pb2.DetachToolResponse]
+    AttachArchive: _aio.UnaryUnaryMultiCallable[_agent_pb2.AttachArchiveRequest, _agent_pb2.AttachArchiveResponse]
+    """Gives an agent an archive behind those that it has; the first is the one that it inserts into."""
+    DetachArchive: _aio.UnaryUnaryMultiCallable[_agent_pb2.DetachArchiveRequest, _agent_pb2.DetachArchiveResponse]
     OpenFile: _aio.UnaryUnaryMultiCallable[_agent_pb2.OpenFileRequest, _agent_pb2.OpenFileResponse]
     """Has a part of a document's text stand in the agent's context. Of more than five files the longest unused is closed."""
     CloseFiles: _aio.UnaryUnaryMultiCallable[_agent_pb2.CloseFilesRequest, _agent_pb2.CloseFilesResponse]
@@ -381,6 +384,21 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.DetachToolRequest,
         context: _aio.ServicerContext[_agent_pb2.DetachToolRequest, _abc.Awaitable[_agent_pb2.DetachToolResponse]],
     ) -> _abc.Awaitable[_agent_pb2.DetachToolResponse]: ...
+
+    @_abc_1.abstractmethod
+    def AttachArchive(
+        self,
+        request: _agent_pb2.AttachArchiveRequest,
+        context: _aio.ServicerContext[_agent_pb2.AttachArchiveRequest, _abc.Awaitable[_agent_pb2.AttachArchiveResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.AttachArchiveResponse]:
+        """Gives an agent an archive behind those that it has; the first is the one that it inserts into."""
+
+    @_abc_1.abstractmethod
+    def DetachArchive(
+        self,
+        request: _agent_pb2.DetachArchiveRequest,
+        context: _aio.ServicerContext[_agent_pb2.DetachArchiveRequest, _abc.Awaitable[_agent_pb2.DetachArchiveResponse]],
+    ) -> _abc.Awaitable[_agent_pb2.DetachArchiveResponse]: ...
 
     @_abc_1.abstractmethod
     def OpenFile(

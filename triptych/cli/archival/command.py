@@ -24,7 +24,7 @@ Archive = Annotated[str, typer.Option("--archive", help="The archive's name or i
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Files and directories.")],
     archive: Annotated[str, typer.Option(help="Name or id; made if it is not there. Default: documents.")] = "",
-    agent: Annotated[str, typer.Option(help="Put them into this agent's own archive (its id).")] = "",
+    agent: Annotated[str, typer.Option(help="Put them into this agent's own archive (its id or name).")] = "",
     tags: Annotated[str, typer.Option(help="Tags for all of them, between commas.")] = "",
     data: Data = None,
     address: Address = None,

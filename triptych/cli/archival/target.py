@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from triptych.cli.errors import CommandError
+from triptych.cli.which import agent_id
 from triptych.client import Triptych
 
 DEFAULT_NAME = "documents"
@@ -29,7 +30,7 @@ def resolve(triptych: Triptych, archive: str, agent: str) -> Target:
     if archive and agent:
         raise CommandError("--archive and --agent are two places: give one of them")
     if agent:
-        owner = triptych.agents.get(agent)
+        owner = triptych.agents.get(agent_id(triptych, agent))
         return Target(owner.archive_ids[0], f"{owner.name}'s archive")
     if _ID.fullmatch(archive):
         return Target(archive, "")

@@ -38,7 +38,8 @@ def chat(
 def _with_own(triptych: Triptych, name: str, screen: Screen) -> Talk:
     found, is_new = find_or_create(triptych, name)
     said = triptych.recall.count(found.id)
-    screen.note(f"{name} is new." if is_new else f"{name} is back: {said:,} messages remembered.")
+    messages = "1 message" if said == 1 else f"{said:,} messages"
+    screen.note(f"{name} is new." if is_new else f"{name} is back: {messages} remembered.")
     return Session(triptych, found, screen)
 
 

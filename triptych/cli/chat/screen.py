@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC
 
 from rich.console import Console
 from rich.markup import escape
 
 from triptych.agent.v1.agent_pb2 import PreviewContextResponse
 from triptych.agent.v1.turn_pb2 import MemoryEdit, TurnEvent
+from triptych.cli.context import PARTS
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -65,27 +67,18 @@ class Screen:
     def messages(self, messages: Iterable[Message]) -> None:
         for message in messages:
             role = type_pb2.Role.Name(message.role).removeprefix("ROLE_").lower()
-            when = message.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M")
+            when = message.create_time.ToDatetime(UTC).astimezone().strftime("%Y-%m-%d %H:%M")
             self._console.print(f"  {when}  {role}: {_short(message.text)}", markup=False)
 
     def context(self, preview: PreviewContextResponse) -> None:
         """The window as bars, part by part."""
-        parts = preview.tokens
-        rows = (
-            ("instructions", parts.system_prompt),
-            ("core memory", parts.core_memory),
-            ("facts", parts.memory_facts),
-            ("messages", parts.messages),
-            ("tools", parts.tools),
-        )
-        for name, tokens in rows:
+        for field, name, _ in PARTS:
+            tokens = getattr(preview.tokens, field)
             width = round(_BAR_WIDTH * tokens / max(1, preview.context_window))
-            self._console.print(f"  {name:13} {tokens:7,}  {'█' * width}", markup=False)
-        self._console.print(
-            f"  {parts.total:,} of {preview.context_window:,} tokens (estimated); in recall {preview.recall_count:,} "
-            f"messages, in archival {preview.archival_count:,} passages",
-            markup=False,
-        )
+            self._console.print(f"  {name:14} {tokens:7,}  {'█' * width}".rstrip(), markup=False)
+        self._console.print(f"  about {preview.tokens.total:,} of {preview.context_window:,} tokens", markup=False)
+        kept = f"{preview.recall_count:,} messages in recall, {preview.archival_count:,} passages in archival memory"
+        self._console.print(f"  {kept}", markup=False)
 
     def _message(self, message: Message) -> None:
         if message.id in self._streamed:

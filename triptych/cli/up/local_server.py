@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL
+from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL, LOCAL_MOST_TOKENS
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
     params.port = 0
     params.n_ctx = LOCAL_CONTEXT_WINDOW
     params.n_parallel = 1
+    params.n_predict = LOCAL_MOST_TOKENS
     server = xllamacpp.Server(params)
     print(json.dumps({"service": "local_model", "http": server.listening_address}), flush=True)
     _wait(supervised=arguments.supervised)

@@ -13,6 +13,10 @@ from triptych.cli.errors import CommandError
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_MODEL = "smollm2-135m-instruct"
 LOCAL_CONTEXT_WINDOW = 8192
+# It may talk in circles, and then would until its window is full.
+LOCAL_MOST_TOKENS = 512
+# A small machine that has other things to do makes a few tokens a second of it.
+LOCAL_TIMEOUT_SECONDS = 600
 POINT_TO_A_REAL_ONE = (
     "give --model-base-url URL [--model NAME] [--model-api-key KEY], or set OPENAI_API_KEY (and OPENAI_BASE_URL)"
 )

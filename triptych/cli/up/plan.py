@@ -11,10 +11,11 @@ from pathlib import Path
 
 from triptych.cli.up import signing_keys
 from triptych.cli.up.data_dir import DataDir
-from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL, ModelChoice
+from triptych.cli.up.model import LOCAL_CONTEXT_WINDOW, LOCAL_MODEL, LOCAL_TIMEOUT_SECONDS, ModelChoice
 from triptych.cli.up.process import Process, clean_environment
 from triptych.environment import VARIABLES
 
+_TIMEOUT = "TRIPTYCH_MODEL_TIMEOUT_SECONDS"
 SERVICES = ("recall_service", "archival_service", "agent_service", "gateway")
 # Settings that a user may give in the environment of `up` and that go on to the services they are for.
 _PASSED_ON = {
@@ -40,7 +41,7 @@ _PASSED_ON = {
         "TRIPTYCH_MODEL_CONTEXT_WINDOW",
         "TRIPTYCH_MODEL_ENDPOINTS",
         "TRIPTYCH_MODEL_PRICES",
-        "TRIPTYCH_MODEL_TIMEOUT_SECONDS",
+        _TIMEOUT,
         "TRIPTYCH_MODEL_TOOLS",
         "TRIPTYCH_PROVIDER",
         "TRIPTYCH_TURN",
@@ -192,6 +193,7 @@ class Plan:
                 "TRIPTYCH_MODEL": LOCAL_MODEL,
                 "TRIPTYCH_MODEL_CONTEXT_WINDOW": str(LOCAL_CONTEXT_WINDOW),
                 "TRIPTYCH_MODEL_TOOLS": "emulated",
+                _TIMEOUT: self.environ.get(_TIMEOUT, str(LOCAL_TIMEOUT_SECONDS)),
             }
         return {
             "TRIPTYCH_MODEL_BASE_URL": self.model.base_url,

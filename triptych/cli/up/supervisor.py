@@ -52,7 +52,6 @@ class Supervisor:
         if local is not None:
             self._processes.append(local)
             await self._start(local)
-            self._say(f"the local model serves at {local.ready['http']}/v1")
         services = self._plan.services(local.ready["http"] if local else "")
         self._processes.extend(services)
         await _all(*(self._start(service) for service in services))
@@ -61,7 +60,8 @@ class Supervisor:
 
     async def _start(self, process: Process) -> None:
         await process.start()
-        self._say(f"  {process.name} serves")
+        where = f" at {process.ready['http']}/v1" if process.name == "local_model" else ""
+        self._say(f"  {process.name} serves{where}")
 
     def _write_ready(self) -> None:
         gateway = next(process for process in self._processes if process.name == "gateway")

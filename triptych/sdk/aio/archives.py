@@ -11,10 +11,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from triptych.agent.v1.agent_pb2 import (
     Agent,
-    GetAgentRequest,
-    GetAgentResponse,
-    UpdateAgentRequest,
-    UpdateAgentResponse,
+    AttachArchiveRequest,
+    AttachArchiveResponse,
+    DetachArchiveRequest,
+    DetachArchiveResponse,
 )
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.sdk.aio.transport import AsyncTransport
@@ -85,27 +85,13 @@ class AsyncArchives:
 
             agent = await client.archives.attach(agent.id, archive.id)
         """
-        agent = await self._agent(agent_id)
-        if archive_id not in agent.archive_ids:
-            agent.archive_ids.append(archive_id)
-        return await self._set(agent)
+        request = AttachArchiveRequest(agent_id=agent_id, archive_id=archive_id, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_AGENTS + "AttachArchive", request, AttachArchiveResponse)).agent
 
     async def detach(self, agent_id: str, archive_id: str) -> Agent:
         """Takes an archive from an agent; it stays as it is. Raises: NotFound."""
-        agent = await self._agent(agent_id)
-        if archive_id in agent.archive_ids:
-            agent.archive_ids.remove(archive_id)
-        return await self._set(agent)
-
-    async def _agent(self, agent_id: str) -> Agent:
-        request = GetAgentRequest(agent_id=agent_id)
-        return (await self._transport.unary(_AGENTS + "GetAgent", request, GetAgentResponse)).agent
-
-    async def _set(self, agent: Agent) -> Agent:
-        request = UpdateAgentRequest(
-            agent=agent, update_mask=FieldMask(paths=["archive_ids"]), request_id=str(uuid.uuid4())
-        )
-        return (await self._transport.unary(_AGENTS + "UpdateAgent", request, UpdateAgentResponse)).agent
+        request = DetachArchiveRequest(agent_id=agent_id, archive_id=archive_id, request_id=str(uuid.uuid4()))
+        return (await self._transport.unary(_AGENTS + "DetachArchive", request, DetachArchiveResponse)).agent
 
     async def delete(self, archive_id: str) -> None:
         """Deletes it with all that is in it. Raises: NotFound."""

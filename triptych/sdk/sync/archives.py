@@ -12,10 +12,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from triptych.agent.v1.agent_pb2 import (
     Agent,
-    GetAgentRequest,
-    GetAgentResponse,
-    UpdateAgentRequest,
-    UpdateAgentResponse,
+    AttachArchiveRequest,
+    AttachArchiveResponse,
+    DetachArchiveRequest,
+    DetachArchiveResponse,
 )
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.sdk.sync.transport import Transport
@@ -86,27 +86,13 @@ class Archives:
 
             agent = client.archives.attach(agent.id, archive.id)
         """
-        agent = self._agent(agent_id)
-        if archive_id not in agent.archive_ids:
-            agent.archive_ids.append(archive_id)
-        return self._set(agent)
+        request = AttachArchiveRequest(agent_id=agent_id, archive_id=archive_id, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_AGENTS + "AttachArchive", request, AttachArchiveResponse)).agent
 
     def detach(self, agent_id: str, archive_id: str) -> Agent:
         """Takes an archive from an agent; it stays as it is. Raises: NotFound."""
-        agent = self._agent(agent_id)
-        if archive_id in agent.archive_ids:
-            agent.archive_ids.remove(archive_id)
-        return self._set(agent)
-
-    def _agent(self, agent_id: str) -> Agent:
-        request = GetAgentRequest(agent_id=agent_id)
-        return (self._transport.unary(_AGENTS + "GetAgent", request, GetAgentResponse)).agent
-
-    def _set(self, agent: Agent) -> Agent:
-        request = UpdateAgentRequest(
-            agent=agent, update_mask=FieldMask(paths=["archive_ids"]), request_id=str(uuid.uuid4())
-        )
-        return (self._transport.unary(_AGENTS + "UpdateAgent", request, UpdateAgentResponse)).agent
+        request = DetachArchiveRequest(agent_id=agent_id, archive_id=archive_id, request_id=str(uuid.uuid4()))
+        return (self._transport.unary(_AGENTS + "DetachArchive", request, DetachArchiveResponse)).agent
 
     def delete(self, archive_id: str) -> None:
         """Deletes it with all that is in it. Raises: NotFound."""

@@ -1,10 +1,9 @@
-"""`triptych blocks` as a user runs it, and what docs/memory.md shows."""
+"""`triptych blocks` as a user runs it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,8 +13,6 @@ import pytest
 
 from tests.support.door import FIRST_KEY, Door, opened
 from tests.support.scripted_model import ScriptedModel
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "memory.md"
 
 
 @pytest.fixture
@@ -54,11 +51,3 @@ async def test_the_history_of_a_block_is_shown_and_an_edit_undone(door: Door) ->
         assert code != 0
         assert "block-0" in errors
         assert "Traceback" not in errors
-
-
-async def test_every_example_of_the_page_runs(door: Door) -> None:
-    shown = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(shown) == 3
-    code, out, errors = await run(door, "-c", "\n".join(shown))
-    assert code == 0, errors
-    assert {"+Lives in Lisbon.", "human Name: Ann."} <= set(out.splitlines())
