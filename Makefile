@@ -20,8 +20,9 @@ help: ## List the targets
 run: $(VENV)/.for-running ## Set up and start everything; UP='--help' shows the options of `triptych up`
 	@$(BIN)/triptych up $(UP)
 
+# Containers often have no bytecode kept: each of the hundreds of processes would then compile all that it imports.
 test: $(VENV)/.for-testing ## Set up and run all tests; PYTEST='tests/unit -k name' runs some
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

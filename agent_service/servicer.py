@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection
@@ -16,7 +18,7 @@ from agent_service.models.router import Listed, ModelRouter
 from agent_service.preview import Previewer
 from agent_service.replicas.forwarding import Forwarder
 from agent_service.sealing import Sealer
-from agent_service.servicing import window_of
+from agent_service.servicing import Response, window_of
 from agent_service.store import Store
 from agent_service.stores import agents, blocks, tools
 from agent_service.tiers import Tiers
@@ -82,11 +84,14 @@ class AgentServicer(
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         tenant = principal.tenant()
         agent = await self._store.read(lambda c: agents.get(c, tenant, request.agent_id), brief=True)
+        await self._name_default_model([agent])
         return pb.GetAgentResponse(agent=agent)
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)
-        return await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
+        page = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
+        await self._name_default_model(page.agents)
+        return page
 
     async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
         tenant = principal.tenant()
@@ -200,6 +205,26 @@ class AgentServicer(
             for each in listed
         ]
         return pb.ListModelsResponse(models=models, default_handle=default)
+
+    async def _once(
+        self, request: Any, response_type: type[Response], work: Callable[[Connection, Tenant], Response]
+    ) -> Response:
+        response = await super()._once(request, response_type, work)
+        if "agent" in response.DESCRIPTOR.fields_by_name:
+            await self._name_default_model([response.agent])  # type: ignore[attr-defined]
+        return response
+
+    async def _name_default_model(self, shown: Iterable[pb.Agent]) -> None:
+        silent = [agent for agent in shown if not agent.model.handle]
+        if not silent:
+            return
+        try:
+            handle = await self._model.provided_default(principal.tenant())
+        except TriptychError:  # a provider whose key can't be opened: that is for a turn to say
+            return
+        if handle:
+            for agent in silent:
+                agent.default_model = handle
 
 
 def _check_timezone(name: str) -> None:

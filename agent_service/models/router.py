@@ -150,10 +150,14 @@ class ModelRouter:
 
         Raises: as ModelClient.default_model.
         """
-        provided = await self._directory.of(tenant) if tenant is not None else {}
-        if name := default_of(provided):
-            return f"{name}/{provided[name].model(name, '')}"
-        return await self._clients[""].default_model()
+        provided = await self.provided_default(tenant) if tenant is not None else ""
+        return provided or await self._clients[""].default_model()
+
+    async def provided_default(self, tenant: Tenant) -> str:
+        """The model of the user's default provider, else of its account's; '' if neither has one."""
+        provided = await self._directory.of(tenant)
+        name = default_of(provided)
+        return f"{name}/{provided[name].model(name, '')}" if name else ""
 
     async def close(self) -> None:
         for client in self._clients.values():

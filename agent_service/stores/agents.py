@@ -272,7 +272,7 @@ def touch(connection: Connection, tenant: Tenant, agent_id: str, at: int) -> Non
 def _columns(agent: Agent) -> dict[str, Any]:
     kept = Agent()
     kept.CopyFrom(agent)
-    for field in ("blocks", "identity_ids", "create_time", "update_time", "last_turn_time"):
+    for field in ("blocks", "identity_ids", "create_time", "update_time", "last_turn_time", "default_model"):
         kept.ClearField(field)
     kept.sleep_time.ClearField("conversation_id")
     return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}

@@ -35,7 +35,7 @@ def agent(
     The defaults stand where the agent has no setting of its own.
     """
     model, sleep = a.model, a.sleep_time  # each look at `a.model` makes an object of it
-    handle = model.handle or default_model
+    handle = model.handle or a.default_model or default_model
     memory = [block(b) for b in a.blocks]
     return {
         "id": a.id,

@@ -71,6 +71,29 @@ async def test_a_new_key_counts_from_the_next_call_and_a_deleted_provider_is_use
         assert (len(theirs.requests), len(model.requests)) == (2, 1)
 
 
+async def test_an_agent_without_a_model_is_shown_with_the_one_that_it_uses(door: Door, theirs: ScriptedModel) -> None:
+    bob_key = await door.new_user("bob")
+    async with door.client() as ann, door.client(bob_key) as bob, door.http(bob_key) as http:
+        silent = (await http.post("/v1/agents", json={"name": "silent"})).json()
+        named = (await http.post("/v1/agents", json={"name": "named", "model": "openai/other"})).json()
+
+        async def shown() -> list[str]:
+            one = (await http.get(f"/v1/agents/{silent['id']}")).json()
+            changed = (await http.patch(f"/v1/agents/{silent['id']}", json={"description": "d"})).json()
+            listed = {each["id"]: each["model"] for each in (await http.get("/v1/agents")).json()}
+            assert one["model"] == one["llm_config"]["handle"] == changed["model"] == listed[silent["id"]]
+            return [one["model"], listed[named["id"]]]
+
+        assert await shown() == [silent["model"], "openai/other"]
+        await ann.providers.create("anns", theirs.url, KEY, default_model="big", is_default=True)
+        assert await shown() == [silent["model"], "openai/other"]
+        mine = await bob.providers.create("mine", theirs.url, KEY, default_model="big", is_default=True)
+        assert await shown() == ["mine/big", "openai/other"]
+        assert (await http.post("/v1/agents", json={})).json()["model"] == "mine/big"
+        await bob.providers.delete(mine.id)
+        assert await shown() == [silent["model"], "openai/other"]
+
+
 async def test_agents_without_a_model_use_the_users_default_then_the_accounts_then_the_servers(
     door: Door, model: ScriptedModel, theirs: ScriptedModel
 ) -> None:

@@ -197,6 +197,7 @@ class Agent(_message.Message):
     SLEEP_TIME_FIELD_NUMBER: _builtins.int
     IDENTITY_IDS_FIELD_NUMBER: _builtins.int
     OPEN_FILES_FIELD_NUMBER: _builtins.int
+    DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`agent-<uuid>`."""
     name: _builtins.str
@@ -209,6 +210,10 @@ class Agent(_message.Message):
     timezone: _builtins.str
     """An IANA name such as Europe/Oslo. Empty: UTC."""
     embedding: _builtins.str
+    default_model: _builtins.str
+    """The model that it uses if `model` names none: that of its user's or account's default provider. Empty: the server's.
+    Set by the server.
+    """
     @_builtins.property
     def model(self) -> Global___ModelSettings: ...
     @_builtins.property
@@ -274,10 +279,11 @@ class Agent(_message.Message):
         sleep_time: Global___SleepTimeSettings | None = ...,
         identity_ids: _abc.Iterable[_builtins.str] | None = ...,
         open_files: _abc.Iterable[Global___FileView] | None = ...,
+        default_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compaction", b"compaction", "create_time", b"create_time", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "sleep_time", b"sleep_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "open_files", b"open_files", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_type", b"agent_type", "archive_ids", b"archive_ids", "blocks", b"blocks", "compaction", b"compaction", "create_time", b"create_time", "default_conversation_id", b"default_conversation_id", "default_model", b"default_model", "description", b"description", "embedding", b"embedding", "id", b"id", "identity_ids", b"identity_ids", "last_turn_time", b"last_turn_time", "metadata", b"metadata", "model", b"model", "name", b"name", "open_files", b"open_files", "sleep_time", b"sleep_time", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_rules", b"tool_rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
