@@ -89,7 +89,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
         (memory_pb2, MemoryServicer(backends)),
         (group_pb2, GroupServicer(groups)),
         (batch_pb2, BatchServicer(batches, backends)),
-        (agent_file_pb2, AgentFileServicer(backends, catalogue)),
+        (agent_file_pb2, AgentFileServicer(store, backends, catalogue)),
     )
     server = _grpc_server(guard, own, backends, settings)
     app = make_app(backends, catalogue, authenticator, admission, audit, servicer, mcp, batches, groups, settings)

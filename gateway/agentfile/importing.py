@@ -75,11 +75,11 @@ class Importer:
             for agent in self.file.agents:
                 await self._agent(agent, names)
         except BaseException:
-            await self._take_back()
+            await self.take_back()
             raise
         return self._agents
 
-    async def _take_back(self) -> None:
+    async def take_back(self) -> None:
         """Tools stay: they may be in use by now, and another import finds them."""
         for agent_id in self._agents:
             gone = agent_pb2.DeleteAgentRequest(agent_id=agent_id)

@@ -9,6 +9,9 @@ from gateway.agentfile.exporting import exported
 from gateway.agentfile.importing import Importer, Wishes, parsed
 from gateway.backends import Backends
 from gateway.rest.catalogue import Catalogue
+from gateway.store import Store
+from gateway.stores.requests import Once
+from servicekit import principal
 from servicekit.rpc import Context
 from triptych.errors import InvalidArgument, ResourceExhausted
 from triptych.gateway.v1 import agent_file_pb2 as pb
@@ -19,8 +22,8 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 
 class AgentFileServicer(AgentFileServiceServicer):
-    def __init__(self, backends: Backends, catalogue: Catalogue) -> None:
-        self._backends, self._catalogue = backends, catalogue
+    def __init__(self, store: Store, backends: Backends, catalogue: Catalogue) -> None:
+        self._store, self._backends, self._catalogue = store, backends, catalogue
 
     async def ExportAgent(
         self, request: pb.ExportAgentRequest, context: Context
@@ -43,8 +46,18 @@ class AgentFileServicer(AgentFileServiceServicer):
             override_tools=header.override_tools,
             strip_messages=header.without_messages,
         )
+        once = Once(principal.tenant(), "ImportAgents", header.request_id, header.SerializeToString() + content)
+        made = await self._store.read(once.answered)
+        if made is not None:
+            yield pb.ImportAgentsResponse.FromString(made)
+            return
         importer = Importer(self._backends, await self._catalogue.load(), parsed(content), wishes)
-        yield pb.ImportAgentsResponse(agent_ids=await importer.run(), missing_tools=importer.missing_tools)
+        response = pb.ImportAgentsResponse(agent_ids=await importer.run(), missing_tools=importer.missing_tools)
+        if not await self._store.write(lambda c: once.first(c, response), alone=once.tenant):
+            await importer.take_back()  # the same was sent twice at the same time
+            made = await self._store.read(once.answered)
+            response = pb.ImportAgentsResponse.FromString(made or b"")
+        yield response
 
 
 async def _received(requests: AsyncIterator[pb.ImportAgentsRequest]) -> tuple[pb.AgentFileHeader, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -34,13 +35,14 @@ class GroupServicer(GroupServiceServicer):
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: Context) -> pb.CreateGroupResponse:
         group, once = request.group, _once(request, request.request_id)
-        await self._groups.store.write(once.first)  # the groups know by themselves which they have made
+        # Whether it is new does not matter: a group that was made is found by the id. Another one under it is refused.
+        await self._groups.store.write(once.first, alone=once.tenant)
         made = await self._groups.create(
             _NAMES.get(group.type, ROUND_ROBIN),
             _settings(group, _SETTINGS),
             group.agent_ids,
             group.manager_agent_id,
-            request.request_id,
+            request.request_id or str(uuid.uuid4()),
         )
         return pb.CreateGroupResponse(group=_shown(made))
 
@@ -98,7 +100,7 @@ class GroupServicer(GroupServiceServicer):
             raise InvalidArgument.of("messages", "must not be empty")
         group = await self._groups.get(request.group_id)
         # Whether it is new does not matter: a run goes on where it was left. Another message under its id is refused.
-        await self._groups.store.write(_once(request, request.request_id).first)
+        await self._groups.store.write(_once(request, request.request_id).first, alone=principal.tenant())
         start = StartTurnRequest(
             request_id=request.request_id,
             messages=request.messages,
@@ -133,7 +135,7 @@ class GroupServicer(GroupServiceServicer):
 
 
 def _once(request: Message, request_id: str) -> Once:
-    return Once(principal.tenant(), request, request_id)
+    return Once.of(principal.tenant(), request, request_id)
 
 
 def _settings(group: pb.Group, paths: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 from sqlalchemy import Connection, delete, insert, select
@@ -19,35 +19,48 @@ MAX_REQUEST_ID = 200
 
 @dataclass(frozen=True)
 class Once:
-    """A request by its `request_id`. Without an id it is new each time it is sent."""
+    """A request by its `request_id`. Without an id it is new each time it is sent. `content`: all that it says."""
 
     tenant: Tenant
-    request: Message
+    method: str
     request_id: str
+    content: bytes = field(repr=False)
 
-    def known(self, connection: Connection) -> bool:
-        """Whether it was carried out before.
+    @classmethod
+    def of(cls, tenant: Tenant, request: Message, request_id: str) -> Once:
+        return cls(tenant, request.DESCRIPTOR.name, request_id, request.SerializeToString(deterministic=True))
+
+    def answered(self, connection: Connection) -> bytes | None:
+        """What it was answered, if that was kept, else b''; None if it is new.
 
         Raises: InvalidArgument (id too long), FailedPrecondition REQUEST_ID_REUSED (it was another request then).
         """
         if not self.request_id:
-            return False
+            return None
         if len(self.request_id) > MAX_REQUEST_ID or "\0" in self.request_id:
             raise InvalidArgument.of("request_id", f"must be at most {MAX_REQUEST_ID} characters, without NUL")
-        query = select(requests.c.request_hash).filter_by(**self._key)
-        digest = connection.execute(query).scalar_one_or_none()
-        if digest not in (None, self._digest):
+        query = select(requests.c.request_hash, requests.c.response).filter_by(**self._key)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        if row.request_hash != self._digest:
             raise FailedPrecondition(
                 "request_id: was used before for another request", reason=type_pb2.ERROR_REASON_REQUEST_ID_REUSED
             )
-        return digest is not None
+        return row.response or b""
 
-    def first(self, connection: Connection) -> bool:
-        """Whether it is new; from this transaction on it is not. Raises: as `known`."""
+    def known(self, connection: Connection) -> bool:
+        """Whether it was carried out before. Raises: as `answered`."""
+        return self.answered(connection) is not None
+
+    def first(self, connection: Connection, response: Message | None = None) -> bool:
+        """Whether it is new; from this transaction on it is not. Raises: as `answered`."""
         if self.known(connection):
             return False
         if self.request_id:
-            connection.execute(insert(requests).values(**self._key, request_hash=self._digest, created_at=now()))
+            kept = None if response is None else response.SerializeToString()
+            values = {"request_hash": self._digest, "response": kept, "created_at": now()}
+            connection.execute(insert(requests).values(**self._key, **values))
         return True
 
     @property
@@ -55,13 +68,13 @@ class Once:
         return {
             "account_id": self.tenant.account_id,
             "user_id": self.tenant.user_id,
-            "method": self.request.DESCRIPTOR.name,
+            "method": self.method,
             "request_id": self.request_id,
         }
 
     @property
     def _digest(self) -> str:
-        return hashlib.sha256(self.request.SerializeToString(deterministic=True)).hexdigest()
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def remove_of(connection: Connection, tenant: Tenant) -> int:

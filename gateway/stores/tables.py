@@ -238,4 +238,6 @@ requests = Table(
     Column("request_id", String(200), primary_key=True),
     Column("request_hash", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # What it was answered; null where that can be told anew.
+    Column("response", LargeBinary),
 )

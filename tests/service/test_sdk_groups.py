@@ -7,9 +7,10 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
-from tests.support.door import Door, opened
+from tests.support.door import FIRST_KEY, Door, opened
 from tests.support.scripted_model import ScriptedModel
 from triptych import AsyncTriptych
 from triptych.agent.v1 import turn_pb2
@@ -76,6 +77,18 @@ async def test_a_message_to_a_group_runs_once_and_its_id_is_for_no_other(
     assert len(model.requests) == 2
     with pytest.raises(FailedPrecondition):
         await client.groups.send(group.id, "something else", request_id="once")
+
+
+async def test_groups_that_are_made_without_a_request_id_are_each_a_group(door: Door, agents: list[Agent]) -> None:
+    request = group_pb2.CreateGroupRequest(group=group_pb2.Group(agent_ids=_ids(agents)))
+    async with grpc.aio.insecure_channel(door.address) as channel:
+        create = channel.unary_unary(
+            "/triptych.gateway.v1.GroupService/CreateGroup",
+            group_pb2.CreateGroupRequest.SerializeToString,
+            group_pb2.CreateGroupResponse.FromString,
+        )
+        made = [(await create(request, metadata=(("authorization", f"Bearer {FIRST_KEY}"),))).group for _ in range(2)]
+    assert made[0].id != made[1].id
 
 
 async def test_groups_are_changed_reset_listed_and_deleted_once(client: AsyncTriptych, agents: list[Agent]) -> None:
@@ -175,6 +188,12 @@ async def test_an_agent_comes_back_from_its_file(client: AsyncTriptych, tmp_path
     assert (copy.name, list(copy.tags), copy.blocks[0].value) == ("ann_copy", ["t"], "Name: Ann.")
     assert [message.text async for message in client.recall.list(copy_id)] == ["I like quinces.", "ok: I like quinces."]
     assert (await client.archival.search(copy, "October"))[0].passage.text == "Quinces ripen in October."
+
+    once = [await client.agents.import_file(path, name="once", request_id="r") for _ in range(2)]
+    assert once[0] == once[1]
+    assert [each.name async for each in client.agents.list(name="once")] == ["once"]
+    with pytest.raises(FailedPrecondition):
+        await client.agents.import_file(path, name="another", request_id="r")
 
     bare = await client.agents.export_file(agent.id, with_messages=False)
     (other_id,) = (await client.agents.import_file(bare, name="other")).agent_ids

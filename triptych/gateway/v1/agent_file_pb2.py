@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$triptych/gateway/v1/agent_file.proto\x12\x13triptych.gateway.v1\"@\n\x12\x45xportAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10without_messages\x18\x02 \x01(\x08\"#\n\x13\x45xportAgentResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"f\n\x13ImportAgentsRequest\x12\x36\n\x06header\x18\x01 \x01(\x0b\x32$.triptych.gateway.v1.AgentFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x88\x01\n\x0f\x41gentFileHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63opy_suffix\x18\x02 \x01(\x08\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tembedding\x18\x04 \x01(\t\x12\x16\n\x0eoverride_tools\x18\x05 \x01(\x08\x12\x18\n\x10without_messages\x18\x06 \x01(\x08\"@\n\x14ImportAgentsResponse\x12\x11\n\tagent_ids\x18\x01 \x03(\t\x12\x15\n\rmissing_tools\x18\x02 \x03(\t2\xdf\x01\n\x10\x41gentFileService\x12\x62\n\x0b\x45xportAgent\x12\'.triptych.gateway.v1.ExportAgentRequest\x1a(.triptych.gateway.v1.ExportAgentResponse0\x01\x12g\n\x0cImportAgents\x12(.triptych.gateway.v1.ImportAgentsRequest\x1a).triptych.gateway.v1.ImportAgentsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$triptych/gateway/v1/agent_file.proto\x12\x13triptych.gateway.v1\"@\n\x12\x45xportAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10without_messages\x18\x02 \x01(\x08\"#\n\x13\x45xportAgentResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"f\n\x13ImportAgentsRequest\x12\x36\n\x06header\x18\x01 \x01(\x0b\x32$.triptych.gateway.v1.AgentFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x9c\x01\n\x0f\x41gentFileHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63opy_suffix\x18\x02 \x01(\x08\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tembedding\x18\x04 \x01(\t\x12\x16\n\x0eoverride_tools\x18\x05 \x01(\x08\x12\x18\n\x10without_messages\x18\x06 \x01(\x08\x12\x12\n\nrequest_id\x18\x07 \x01(\t\"@\n\x14ImportAgentsResponse\x12\x11\n\tagent_ids\x18\x01 \x03(\t\x12\x15\n\rmissing_tools\x18\x02 \x03(\t2\xdf\x01\n\x10\x41gentFileService\x12\x62\n\x0b\x45xportAgent\x12\'.triptych.gateway.v1.ExportAgentRequest\x1a(.triptych.gateway.v1.ExportAgentResponse0\x01\x12g\n\x0cImportAgents\x12(.triptych.gateway.v1.ImportAgentsRequest\x1a).triptych.gateway.v1.ImportAgentsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTAGENTSREQUEST']._serialized_start=164
   _globals['_IMPORTAGENTSREQUEST']._serialized_end=266
   _globals['_AGENTFILEHEADER']._serialized_start=269
-  _globals['_AGENTFILEHEADER']._serialized_end=405
-  _globals['_IMPORTAGENTSRESPONSE']._serialized_start=407
-  _globals['_IMPORTAGENTSRESPONSE']._serialized_end=471
-  _globals['_AGENTFILESERVICE']._serialized_start=474
-  _globals['_AGENTFILESERVICE']._serialized_end=697
+  _globals['_AGENTFILEHEADER']._serialized_end=425
+  _globals['_IMPORTAGENTSRESPONSE']._serialized_start=427
+  _globals['_IMPORTAGENTSRESPONSE']._serialized_end=491
+  _globals['_AGENTFILESERVICE']._serialized_start=494
+  _globals['_AGENTFILESERVICE']._serialized_end=717
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,7 @@ class AgentFileHeader(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     OVERRIDE_TOOLS_FIELD_NUMBER: _builtins.int
     WITHOUT_MESSAGES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     copy_suffix: _builtins.bool
     """Sets `_copy` behind the names."""
@@ -108,6 +109,8 @@ class AgentFileHeader(_message.Message):
     override_tools: _builtins.bool
     """Gives tools of yours that have a name of the file's the file's content."""
     without_messages: _builtins.bool
+    request_id: _builtins.str
+    """At most 200 characters. An import that was answered is answered again, and makes no other agents."""
     def __init__(
         self,
         *,
@@ -117,10 +120,11 @@ class AgentFileHeader(_message.Message):
         embedding: _builtins.str = ...,
         override_tools: _builtins.bool = ...,
         without_messages: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_suffix", b"copy_suffix", "embedding", b"embedding", "model", b"model", "name", b"name", "override_tools", b"override_tools", "without_messages", b"without_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_suffix", b"copy_suffix", "embedding", b"embedding", "model", b"model", "name", b"name", "override_tools", b"override_tools", "request_id", b"request_id", "without_messages", b"without_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

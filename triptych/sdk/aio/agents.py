@@ -250,12 +250,13 @@ class AsyncAgents:
         embedding: str = "",
         override_tools: bool = False,
         with_messages: bool = True,
+        request_id: str | None = None,
     ) -> agent_file_pb2.ImportAgentsResponse:
         """Makes new agents of an agent file, of ours or of Letta's; gives their ids, and what tools they lack.
 
         `file`: a path, or the content. `name`, `model`, `embedding`: in place of the file's. `copy_suffix`: sets
         `_copy` behind the names. `override_tools`: tools of yours with a name of the file's get the file's content.
-        A file that can't be brought in whole leaves no agent behind; each call that succeeds makes others.
+        A file that can't be brought in whole leaves no agent behind. The same `request_id` makes no others.
         Raises: InvalidArgument, ResourceExhausted for a file over 64 MiB, OSError.
         """
         header = agent_file_pb2.AgentFileHeader(
@@ -265,6 +266,7 @@ class AsyncAgents:
             embedding=embedding,
             override_tools=override_tools,
             without_messages=not with_messages,
+            request_id=request_id or str(uuid.uuid4()),
         )
         parts = _parts(header, _content(file))
         path = _FILES + "ImportAgents"
