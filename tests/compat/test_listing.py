@@ -91,6 +91,8 @@ async def test_agents_are_not_listed_by_more_tags_than_one_may_have(letta: Async
     assert [agent.name async for agent in letta.agents.list(tags=many)] == ["a"]
     with pytest.raises(letta_client.UnprocessableEntityError, match="at most 100"):
         await letta.agents.list(tags=[*many, "one more"])
+    with pytest.raises(letta_client.UnprocessableEntityError, match="at most 1000"):
+        await letta.agents.list(identifier_keys=["key"] * 1001)
 
 
 async def test_an_id_that_is_too_long_is_not_there(letta: AsyncLetta) -> None:
