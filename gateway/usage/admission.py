@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from gateway.usage.book import Account, UsageBook, seconds_left_today
 from gateway.usage.slots import Slots
@@ -22,6 +22,7 @@ _SLOTS_SHARING = 1
 # A flood has a fifth of the time of one processor while others, who do not flood, are there.
 _REST = 4.0
 _MOST_WAITING = 2_000
+_UNCOUNTED = nullcontext()
 
 
 class Admission:
@@ -37,18 +38,16 @@ class Admission:
             raise _exhausted("requests_per_second", account.limits.requests_per_second, wait)
         self._book.report(tenant, requests=1)
 
-    @asynccontextmanager
-    async def slot(self, tenant: Tenant) -> AsyncIterator[None]:
+    def slot(self, tenant: Tenant) -> AbstractAsyncContextManager[None]:
         """A place among the short calls under way. Raises: ResourceExhausted."""
-        async with self._slots.taken(tenant):
-            yield
+        return self._slots.taken(tenant)
+
+    def call(self, tenant: Tenant, method: str) -> AbstractAsyncContextManager[None]:
+        """Around a call to a tier; a turn is live for as long. Raises: ResourceExhausted for what may not begin now."""
+        return _UNCOUNTED if scopes.reads(method) else self._counted(tenant, method)
 
     @asynccontextmanager
-    async def call(self, tenant: Tenant, method: str) -> AsyncIterator[None]:
-        """Around a call to a tier; a turn is live for as long. Raises: ResourceExhausted for what may not begin now."""
-        if scopes.reads(method):
-            yield
-            return
+    async def _counted(self, tenant: Tenant, method: str) -> AsyncIterator[None]:
         account = await self._book.account(tenant)
         if _fills(method) and _may_be_full(account):
             account = await self._book.recounted(tenant)
