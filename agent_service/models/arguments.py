@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import json_repair
 
@@ -17,8 +17,21 @@ from agent_service.models.types import ModelAnswer
 # The one argument of a call whose own could not be read.
 UNREADABLE = "unreadable_arguments"
 _MAX_QUOTED = 2_000
-# More than this is not worth guessing at.
-_MAX_REPAIRED = 200_000
+# More than this is not worth guessing at: characters, and looks at one of them. Where there is something to mend the
+# package looks a few times at each; at brackets within brackets it would look for hours.
+_MAX_REPAIRED, _MAX_LOOKS = 200_000, 100_000
+
+
+class _Metered(str):
+    """A text whose characters can be looked at only so often. Raises: ValueError."""
+
+    looks = 0
+
+    def __getitem__(self, at: SupportsIndex | slice) -> str:
+        self.looks += 1
+        if self.looks > _MAX_LOOKS:
+            raise ValueError("too much to mend")
+        return super().__getitem__(at)
 
 
 def settled(answer: ModelAnswer) -> ModelAnswer:
@@ -73,7 +86,7 @@ def _repaired(text: str) -> Any:
     if len(text) > _MAX_REPAIRED or text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        value = json_repair.loads(text)
+        value = json_repair.loads(_Metered(text))
     except (ValueError, RecursionError):
         return None
     return value if value not in ("", [], {}) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("models")
 _MODELS_FRESH_SECONDS = 60.0
 _MODELS_TIMEOUT_SECONDS = 10.0
+# Characters of an answer that is read in a thread: of what only nearly is a call, that may take a while.
+_LONG = 5_000
 # How many things an endpoint may have against one request.
 _MOST_LESSONS = 5
 
@@ -77,16 +80,17 @@ class ModelClient:
             raise self._timed_out() from None
         answer = replace(assembly.answer(), model=request.model, quirks=known)
         if emulated:
-            answer = emulation.read(answer, may_call=not emulation.is_stuck(request.messages))
-            if deltas and answer.text:
-                deltas.text(answer.text)
-            return arguments.settled(answer)
+            may_call = not emulation.is_stuck(request.messages)
+            spoken = await _beside(answer, lambda: emulation.read(answer, may_call=may_call))
+            if deltas and spoken.text:
+                deltas.text(spoken.text)
+            return await _beside(spoken, lambda: arguments.settled(spoken))
         if answer.tool_calls:
             self._calls_natively.add(request.model)
-        read = dialects.read(answer, tools)
+        read = await _beside(answer, lambda: dialects.read(answer, tools))
         if read is answer:
             assembly.release()
-        return arguments.settled(read)
+        return await _beside(read, lambda: arguments.settled(read))
 
     async def list_models(self) -> list[str]:
         """Names of the endpoint's models, at most a minute old. Raises: as `complete`."""
@@ -143,3 +147,9 @@ class ModelClient:
             f"the model did not answer within {self._endpoint.timeout_seconds:g} seconds; the turn can be sent again",
             reason=type_pb2.ERROR_REASON_MODEL_TIMEOUT,
         )
+
+
+async def _beside(answer: ModelAnswer, reading: Callable[[], ModelAnswer]) -> ModelAnswer:
+    """What `reading` makes of the answer, without holding up others."""
+    size = len(answer.text) + sum(len(call.arguments) for call in answer.tool_calls)
+    return await asyncio.to_thread(reading) if size > _LONG else reading()

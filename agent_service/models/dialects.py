@@ -37,8 +37,11 @@ MARKERS = (
     "<|tool_calls_section_begin|>",
 )
 # The ends of messages that some templates let through.
-_ENDS = re.compile(r"(?:<\|(?:eot_id|eom_id|im_end|end|eot|endoftext)\|>|<｜end▁of▁sentence｜>|</s>|\s)+\Z")
-_FENCED = re.compile(r"\A```(?:json|python|tool_code)?\s*\n(.*?)\n?\s*```\Z", re.DOTALL)
+_ENDS = (
+    *("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|eot|>", "<|endoftext|>"),
+    *("<｜end▁of▁sentence｜>", "</s>"),
+)
+_FENCE, _FENCED = "```", ("", "json", "python", "tool_code")
 _MAX_CALLS = 64
 
 
@@ -58,7 +61,7 @@ def read(answer: ModelAnswer, tools: Sequence[ToolSchema]) -> ModelAnswer:
     """
     if answer.tool_calls or not tools or not answer.text:
         return answer
-    text = _ENDS.sub("", answer.text).strip()
+    text = _without_ends(answer.text)
     names = {tool.name for tool in tools}
     said, called = _marked(text, tools)
     if not called:
@@ -69,6 +72,13 @@ def read(answer: ModelAnswer, tools: Sequence[ToolSchema]) -> ModelAnswer:
         return answer
     calls = [CalledTool(ids.new("call"), call.name, call.arguments) for call in called[:_MAX_CALLS]]
     return replace(answer, text=said, tool_calls=calls)
+
+
+def _without_ends(text: str) -> str:
+    text = text.strip()
+    while ended := next((end for end in _ENDS if text.endswith(end)), ""):
+        text = text.removesuffix(ended).rstrip()
+    return text
 
 
 def _marked(text: str, tools: Sequence[ToolSchema]) -> tuple[str, list[Called]]:
@@ -96,8 +106,9 @@ def _matches(text: str, at: int, tools: Sequence[ToolSchema]) -> Iterator[tuple[
 
 
 def _bare(text: str, tools: Sequence[ToolSchema]) -> list[Called] | None:
-    if fenced := _FENCED.match(text):
-        text = fenced[1].strip()
+    opened, _, inside = text.removeprefix(_FENCE).partition("\n")
+    if text.startswith(_FENCE) and inside.endswith(_FENCE) and opened.strip() in _FENCED:
+        text = inside.removesuffix(_FENCE).strip()
     if text.startswith(("{", "[")) and (called := _json(text)):
         return called
     return pythonic.read(text, tools)
@@ -109,7 +120,8 @@ def _inside(match: re.Match[str], tools: Sequence[ToolSchema]) -> list[Called] |
     if text.startswith("<function="):
         return [call for part in _FUNCTION.finditer(text) for call in _function(part, tools) or ()]
     if keys := _GLM.match(text):
-        values = {pair[1]: pair[2] for pair in _GLM_PAIR.finditer(keys[2])}
+        pairs = filter(None, map(_GLM_PAIR.match, keys[2].split("<arg_key>")))
+        values = {pair[1]: pair[2] for pair in pairs}
         return [Called.of(keys[1], pythonic.typed(values, keys[1], tools))]
     return _json(text) or pythonic.read(text, tools)
 
@@ -118,10 +130,18 @@ def _json(text: str) -> list[Called] | None:
     """One call, a list of them, or several one behind the other."""
     value = arguments.loads(text)
     if not isinstance(value, list | dict) or (isinstance(value, dict) and not _of_object(value)):
-        value = [arguments.loads(part) for part in _SEVERAL.split(text)] if _SEVERAL.search(text) else value
+        parts = _parts(text)
+        value = [arguments.loads(part) for part in parts] if 1 < len(parts) <= _MAX_CALLS else value
     many = value if isinstance(value, list) else [value]
     called = [_of_object(each) for each in many]
     return [call for call in called if call is not None] if called and all(called) else None
+
+
+def _parts(text: str) -> list[str]:
+    """The texts of objects one behind the other."""
+    ends = [gap.span() for gap in _GAP.finditer(text) if any(sign in gap[0] for sign in ";,\n")]
+    begins = [0, *(end - 1 for _, end in ends)]
+    return [text[begin:end] for begin, end in zip(begins, [*(start + 1 for start, _ in ends), len(text)], strict=True)]
 
 
 def _of_object(value: Any) -> Called | None:
@@ -156,26 +176,30 @@ def _mistral(match: re.Match[str], _tools: Sequence[ToolSchema]) -> list[Called]
 
 
 def _deepseek(match: re.Match[str], _tools: Sequence[ToolSchema]) -> list[Called] | None:
-    return [Called(part[1] or part[2], part[3].strip()) for part in _DEEPSEEK_CALL.finditer(match[1])]
+    called: list[Called] = []
+    for part in match[1].split("<｜tool▁call▁begin｜>"):
+        named = _DEEPSEEK_NAME.match(part)
+        written, ended, _ = part.partition("<｜tool▁call▁end｜>")
+        if named and ended:
+            given = written[named.end() :].strip().removeprefix("```json").removesuffix(_FENCE)
+            called.append(Called(named[1] or named[2], given.strip()))
+    return called
 
 
 def _kimi(match: re.Match[str], _tools: Sequence[ToolSchema]) -> list[Called] | None:
-    return [Called(part[1], part[2].strip()) for part in _KIMI_CALL.finditer(match[1])]
+    parts = filter(None, map(_KIMI_CALL.match, match[1].split("<|tool_call_begin|>")))
+    return [Called(part[1], part[2].strip()) for part in parts]
 
 
-_SEVERAL = re.compile(r"(?<=\})\s*[;\n,]\s*(?=\{)")
+_GAP = re.compile(r"\}[\s;,]*+\{")
 _FUNCTION = re.compile(r"\s*<function=([\w.-]+)>(.*?)(?:</function>|\Z)\s*", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
 _GLM = re.compile(r"\A([\w.-]+)\s*(<arg_key>.*)\Z", re.DOTALL)
-_GLM_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_GLM_PAIR = re.compile(r"(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _MISTRAL_NAMED = re.compile(r"\A([\w.-]+)(?:\[CALL_ID\][\w-]*)?(?:\[ARGS\])?\s*(\{.*)\Z", re.DOTALL)
-_DEEPSEEK_CALL = re.compile(
-    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>([\w.-]+)|([\w.-]+)<｜tool▁sep｜>)\s*(?:```json\s*)?(.*?)(?:\s*```)?\s*"
-    r"<｜tool▁call▁end｜>",
-    re.DOTALL,
-)
+_DEEPSEEK_NAME = re.compile(r"(?:function<｜tool▁sep｜>([\w.-]+)|([\w.-]+)<｜tool▁sep｜>)")
 _KIMI_CALL = re.compile(
-    r"<\|tool_call_begin\|>\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*?)<\|tool_call_end\|>",
+    r"\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*?)<\|tool_call_end\|>",
     re.DOTALL,
 )
 _FORMS = (

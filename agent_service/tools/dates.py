@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,15 +18,24 @@ def parse(name: str, text: str | None, *, end: bool = False) -> Timestamp | None
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        if end and _is_day(text):
+            moment += timedelta(days=1, microseconds=-1)
+        stamp = Timestamp()
+        stamp.FromDatetime(moment)
+    except (ValueError, OverflowError):
         raise ToolError(f"{name} must be an ISO 8601 date such as 2026-01-31 or 2026-01-31T18:00:00.") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if end and len(text) == len("2026-01-31"):
-        moment += timedelta(days=1, microseconds=-1)
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
     return stamp
+
+
+def _is_day(text: str) -> bool:
+    """Whether there is no time in a text that is ISO 8601."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def ago(then: datetime, now: datetime) -> str:

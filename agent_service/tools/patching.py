@@ -16,9 +16,13 @@ from agent_service.tools import memory
 from agent_service.tools.base import Arguments, BlockTool, Edit, ToolError
 from triptych.agent.v1.agent_pb2 import Block
 
-_HEADER = re.compile(r"^@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)?)?(?: @@.*)?$")
+_HEADER = re.compile(r"^@@(?: -(?P<line>[0-9]{1,9})(?:,[0-9]+)? \+[0-9]+(?:,[0-9]+)?)?(?: @@.*)?$")
 # Lines that tell of files, which a block is not.
 _OF_FILES = ("--- ", "+++ ", "diff --git ", "index ", "*** ", "\\ No newline")
+
+
+# A patch is applied within a transaction. The block's lines times the patch's.
+_MOST_HUNKS, _MOST_COMPARED = 1_000, 10_000_000
 
 
 class ApplyPatch(Arguments):
@@ -42,8 +46,10 @@ def apply_patch(blocks: Sequence[Block], args: ApplyPatch) -> Edit:
     """Raises: ToolError for what is no diff, and for a hunk whose old lines are not there, or not in one place."""
     block = memory.find(blocks, args.label)
     lines = block.value.split("\n") if block.value else []
-    moved = 0
-    for number, hunk in enumerate(parse(args.patch), start=1):
+    moved, hunks = 0, parse(args.patch)
+    if len(lines) * sum(len(hunk.old) for hunk in hunks) > _MOST_COMPARED:
+        raise ToolError("The patch is too long for a block of that many lines. Use memory_replace or memory_rethink.")
+    for number, hunk in enumerate(hunks, start=1):
         at = _place(lines, hunk, moved, number)
         lines[at : at + len(hunk.old)] = hunk.new
         moved += len(hunk.new) - len(hunk.old)
@@ -56,6 +62,8 @@ def parse(patch: str) -> list[Hunk]:
     for line in patch.strip("\n").split("\n"):
         header = _HEADER.match(line)
         if header:
+            if len(hunks) == _MOST_HUNKS:
+                raise ToolError(f"The patch is too long: at most {_MOST_HUNKS:,} hunks.")
             hunks.append(Hunk(int(header["line"]) if header["line"] else None))
         elif not hunks and not line.startswith(_OF_FILES):
             raise ToolError("The patch must begin with a hunk header such as @@ -1,3 +1,4 @@.")

@@ -60,9 +60,15 @@ class Rules:
         return name in self._of_type[pb.TOOL_RULE_TYPE_REQUIRES_APPROVAL]
 
     def owed(self, done: Sequence[Done]) -> list[str]:
-        """The tools that have to be called before the turn may end."""
+        """The tools that have to be called before the turn may end; of those that may come first, one (`a or b`)."""
         called = {call.name for call in done}
-        return sorted(self._of_type[pb.TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT] - called)
+        required = sorted(self._of_type[pb.TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT] - called)
+        first = self._of_type[pb.TOOL_RULE_TYPE_RUN_FIRST]
+        return (
+            required
+            if done or not first
+            else [" or ".join(sorted(first)), *(name for name in required if name not in first)]
+        )
 
 
 def _constrain(rule: ToolRule, names: list[str], done: Sequence[Done]) -> list[str]:

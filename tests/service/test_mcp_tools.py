@@ -130,6 +130,17 @@ async def test_what_goes_wrong_out_there_is_a_tool_error(world: ToolWorld, url: 
     assert await called(world, agent, "kit__add", a=1, b=1) == ("2", False), "the next call has a new connection"
 
 
+async def test_a_call_that_fails_breaks_off_no_other(world: ToolWorld, url: str) -> None:
+    with mcp_server.running("http") as own:
+        await register(world, at(own))
+        agent = await world.agent_with("kit__refuse", "kit__outlast")
+        events = await world.send(agent, "[[calls:kit__refuse {} && kit__outlast {}]] go")
+        refused, lasted = results(events)
+    assert refused.tool_return.status == type_pb2.TOOL_STATUS_ERROR
+    assert "as asked" in refused.text
+    assert lasted.text == "done"
+
+
 async def test_a_tool_that_hangs_is_broken_off_in_time(tmp_path: Path, model: ScriptedModel, url: str) -> None:
     async with started(tmp_path, model, TRIPTYCH_MCP_TIMEOUT_SECONDS="1") as world:
         await register(world, at(url))

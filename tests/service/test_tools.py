@@ -210,6 +210,10 @@ async def test_rules_decide_what_each_step_is_offered_and_a_call_outside_is_a_to
     failed = [r.tool_return.status == type_pb2.TOOL_STATUS_ERROR for r in results(events)]
     assert failed == [True, False, True, False]
     assert "may not be called" in results(events)[0].text
+    before = len(model.requests)
+    events = await world.send(agent, "just an answer")
+    assert "call: conversation_search" in model.requests[before + 1]["messages"][-1]["content"]
+    assert events[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED, "a model that won't is not asked for ever"
 
 
 SEARCH = 'conversation_search {"query": "x"}'

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from mcp import MCPError
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import INVALID_PARAMS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 TOKEN = "Bearer letmein"  # noqa: S105 - of this server
 server = MCPServer("tests", log_level="CRITICAL")
-_met = asyncio.Event()
+_met, _refused = asyncio.Event(), asyncio.Event()
 _calls: list[str] = []
 
 
@@ -57,6 +59,21 @@ def count(name: str) -> str:
 def large(size: int) -> str:
     """Returns that many characters."""
     return "x" * size
+
+
+@server.tool()
+def refuse() -> str:
+    """Answers with an error of the protocol."""
+    _refused.set()
+    raise MCPError(INVALID_PARAMS, "as asked")
+
+
+@server.tool()
+async def outlast() -> str:
+    """Returns a while after `refuse` was called."""
+    await _refused.wait()
+    await asyncio.sleep(0.5)
+    return "done"
 
 
 @server.tool()

@@ -89,6 +89,7 @@ def test_a_patch_goes_where_its_lines_stand_whatever_its_numbers(patch: str, val
         ("human", "@@ -1 +1 @@", "no hunks"),
         ("human", "@@\n-zzz\n+2", "Hunk 1"),
         ("human", "@@\nno sign", "space, - or +"),
+        ("human", f"@@ -{'9' * 5_000} +1 @@\n-one\n+1", "hunk header"),
         ("twice", "@@\n-a\n+1", "occur 2 times"),
         ("nope", "@@\n-a\n+1", "no memory block"),
     ],
@@ -96,6 +97,13 @@ def test_a_patch_goes_where_its_lines_stand_whatever_its_numbers(patch: str, val
 def test_a_patch_that_does_not_fit_is_refused_with_the_reason(label: str, patch: str, problem: str) -> None:
     with pytest.raises(ToolError, match=problem):
         run("memory_apply_patch", label=label, patch=patch)
+
+
+def test_a_patch_that_would_take_too_long_is_refused() -> None:
+    block = Block(label="human", value="\n" * 200_000)
+    for patch in ("@@\n-\n" * 200_000, "@@\n" + "-\n" * 100_000):
+        with pytest.raises(ToolError, match="too long"):
+            patching.apply_patch([block], patching.ApplyPatch(label="human", patch=patch))
 
 
 def test_the_numbers_choose_between_equal_places() -> None:

@@ -136,6 +136,34 @@ def test_what_is_no_call_stays_text(text: str) -> None:
     assert (answer.tool_calls, answer.text) == ((), text)
 
 
+_LONG = 150_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * _LONG + "x",
+        "</s>" * _LONG + "x",
+        "```json\n" + " " * _LONG + "x",
+        "{" * _LONG,
+        "{a:b," * _LONG,
+        "[(" * _LONG,
+        "{}" + "\n" * _LONG + "x",
+        "<tool_call>save" + "<arg_key>" * _LONG,
+        "<tool_call>" * _LONG,
+        "<｜tool▁calls▁begin｜>" + "<｜tool▁call▁begin｜>save<｜tool▁sep｜> " * _LONG,
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>save<｜tool▁sep｜>" + " " * _LONG,
+        "<|tool_calls_section_begin|>" + "<|tool_call_begin|>save<|tool_call_argument_begin|>" * _LONG,
+    ],
+    ids=lambda text: text[:60].strip(),
+)
+def test_a_long_text_that_nearly_is_a_call_holds_up_nobody(text: str) -> None:
+    """Each took minutes, in which the server did nothing else."""
+    read(text)
+    (call,) = arguments.settled(ModelAnswer(tool_calls=[CalledTool("c", "save", text)])).tool_calls
+    assert isinstance(json.loads(call.arguments), dict)
+
+
 def test_an_unknown_name_counts_if_there_is_nothing_but_calls() -> None:
     assert read('<tool_call>{"name": "drop_all", "arguments": {}}</tool_call>').tool_calls[0].name == "drop_all"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent_service.tools import base, memory, registry
+from agent_service.tools import base, dates, memory, registry
 from agent_service.tools.base import ToolError
 from triptych.agent.v1.agent_pb2 import Block
 
@@ -55,6 +55,29 @@ def test_an_edit_does_what_its_tool_says(name: str, arguments: str, value: str) 
 def test_what_the_model_got_wrong_is_a_tool_error_that_says_what(name: str, arguments: str, problem: str) -> None:
     with pytest.raises(ToolError, match=problem):
         edited(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "moment"),
+    [
+        ("2026-01-31", False, "2026-01-31T00:00:00Z"),
+        ("2026-01-31", True, "2026-01-31T23:59:59.999999Z"),
+        ("20260131", True, "2026-01-31T23:59:59.999999Z"),
+        ("2026-01-31T18:00", True, "2026-01-31T18:00:00Z"),
+        ("2026-01-31T18:00:00+02:00", False, "2026-01-31T16:00:00Z"),
+        ("9999-12-31", True, "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_a_date_is_read_and_one_without_a_time_is_the_whole_day(text: str, end: bool, moment: str) -> None:
+    stamp = dates.parse("start_date", text, end=end)
+    assert stamp is not None
+    assert stamp.ToJsonString() == moment
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_what_is_no_date_is_a_tool_error(text: str) -> None:
+    with pytest.raises(ToolError, match="start_date must be an ISO 8601 date"):
+        dates.parse("start_date", text)
 
 
 def test_schemas_are_what_a_model_needs_and_nothing_else() -> None:

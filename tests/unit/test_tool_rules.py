@@ -72,6 +72,9 @@ def test_what_is_owed_before_the_end() -> None:
     rules = Rules([rule("REQUIRED_BEFORE_EXIT", "a"), rule("REQUIRED_BEFORE_EXIT", "b")], NAMES)
     assert rules.owed([]) == ["a", "b"]
     assert rules.owed([Done("a", "")]) == ["b"]
+    rules = Rules([rule("RUN_FIRST", "a"), rule("RUN_FIRST", "b"), rule("REQUIRED_BEFORE_EXIT", "c")], NAMES)
+    assert rules.owed([]) == ["a or b", "c"]
+    assert rules.owed([Done("b", "")]) == ["c"]
 
 
 def test_a_rule_about_a_tool_that_the_agent_lacks_is_no_rule() -> None:

@@ -22,5 +22,12 @@ def test_a_later_edit_at_another_place_stays(before: str, edited: str, tail: str
     assert undone == before + between + tail
 
 
+def test_texts_too_long_to_compare_line_by_line_are_taken_back_as_one() -> None:
+    blank = "\n" * 300_000
+    before, edited = f"a{blank}b", f"{blank}c{blank}"
+    assert without(before, edited, edited) == before
+    assert without(f"top\n\n{before}", f"top\n\n{edited}", f"new\n\n{edited}") == f"new\n\n{before}"
+
+
 def test_a_later_edit_of_the_same_lines_is_in_the_way() -> None:
     assert without("a\nb", "a\nB", "a\nBB") is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -35,6 +37,7 @@ class _Connection:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[Client] = loop.create_future()
         self.used_at = loop.time()
+        self._calls, self._retired = 0, False
         self._closing = asyncio.Event()
         self.task = loop.create_task(self._hold())
 
@@ -51,6 +54,25 @@ class _Connection:
             if not self.ready.done():
                 self.ready.set_exception(_refused(error))
                 self.ready.exception()  # whoever waits for it gets it; if nobody does, that is no fault
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """It is not closed before this ends."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            await self._close_unused()
+
+    async def retire(self) -> None:
+        """Closes it as soon as no call needs it: those under way may have nothing to do with why."""
+        self._retired = True
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        if self._retired and not self._calls:
+            await self.close()
 
     async def close(self) -> None:
         self._closing.set()
@@ -103,14 +125,13 @@ class McpPool:
         server = await self._store.read(lambda c: mcp_servers.get_with_secrets(c, self._sealer, tenant, server_id))
         key = (tenant, server_id, server.update_time.ToMicroseconds())
         connection = self._connection(key, server)
-        try:
-            client = await self._ready(connection)
-            result = await client.call_tool(name, arguments, read_timeout_seconds=self.settings.timeout_seconds)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # the edge to somebody else's server, by way of somebody else's package
-            await self._drop(key, connection)
-            raise error if isinstance(error, ToolError) else _refused(error) from error
+        async with connection.in_use():
+            try:
+                client = await self._ready(connection)
+                result = await client.call_tool(name, arguments, read_timeout_seconds=self.settings.timeout_seconds)
+            except Exception as error:  # the edge to somebody else's server, by way of somebody else's package
+                await self._drop(key, connection)
+                raise error if isinstance(error, ToolError) else _refused(error) from error
         if result.is_error:
             raise ToolError(offers.text(result))
         return offers.text(result)
@@ -141,7 +162,7 @@ class McpPool:
     async def _drop(self, key: _Key, connection: _Connection) -> None:
         if self._open.get(key) is connection:
             del self._open[key]
-        await connection.close()
+        await connection.retire()
 
     async def _sweep(self) -> None:
         """Closes what has not been used for five minutes, and the oldest of more than a hundred."""
