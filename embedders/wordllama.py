@@ -14,6 +14,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ _TOKENIZER = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 _INLINE_CHARACTERS = 4_000
 # The average of more tokens than this says little; it bounds the memory that one giant text takes.
 _MOST_TOKENS = 8_192
+# So many tokens, of so many texts, are added up together: they take no more than about 30 MB.
+_TOKENS_AT_ONCE, _TEXTS_AT_ONCE = 25_000, 500
 # With four tokens a character these are not too many for the tokenizer.
 _WORDS_AT_ONCE, _MOST_OF_A_WORD = 50, 40
 # Vectors of single words kept: about 20 MB. Half of what is said is said with a few thousand words.
@@ -100,10 +103,26 @@ class WordLlamaEmbedder:
 
     def embed_here(self, texts: Sequence[str]) -> Vectors:
         vectors: Vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
-            if encoded.ids:
-                vectors[row] = self._weights[encoded.ids].mean(axis=0, dtype=np.float32)
+        # Without the tokens' places in the text, which nobody asks for: in two thirds of the time.
+        tokens = [each.ids for each in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        first = 0
+        while first < len(tokens):
+            ends = np.cumsum([len(each) for each in tokens[first : first + _TEXTS_AT_ONCE]])
+            behind = first + max(1, int(np.searchsorted(ends, _TOKENS_AT_ONCE)))
+            self._add_up(tokens[first:behind], vectors[first:behind])
+            first = behind
         return normalised(vectors)
+
+    def _add_up(self, texts: Sequence[Sequence[int]], sums: Vectors) -> None:
+        """Of each text's tokens, into zeros. Sums do for averages: they are of length 1 in the end."""
+        ids = np.fromiter(chain.from_iterable(texts), dtype=np.intp)
+        # Most are there many times: each is read from the file and widened once.
+        different, at = np.unique(ids, return_inverse=True)
+        wide = self._weights[different].astype(np.float32)
+        begin = 0
+        for text, row in zip(texts, sums, strict=True):
+            np.add.reduce(wide[at[begin : begin + len(text)]], axis=0, out=row)
+            begin += len(text)
 
 
 class _Known:

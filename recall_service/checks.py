@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.errors import InvalidArgument
@@ -16,6 +18,8 @@ MAX_IMAGES = 10
 MAX_IMAGE_BYTES = 2 * 1024 * 1024
 MAX_QUERY = 10_000
 MAX_LIMIT = 100
+MAX_ROLES = 100
+_ROLES = frozenset(type_pb2.Role.values()) - {type_pb2.ROLE_UNSPECIFIED}
 # 0001-01-01 and 9999-12-31T23:59:59, the range of google.protobuf.Timestamp, in seconds since 1970.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
@@ -56,6 +60,11 @@ def time(field: str, value: Timestamp) -> None:
         raise InvalidArgument.of(field, "must be a time of the years 1 to 9999")
 
 
+def roles(given: Sequence[int]) -> None:
+    if len(given) > MAX_ROLES or not _ROLES.issuperset(given):
+        raise InvalidArgument.of("roles", f"must be at most {MAX_ROLES}, of the contract's")
+
+
 def search(request: pb.SearchMessagesRequest) -> None:
     if len(request.query) > MAX_QUERY:
         raise InvalidArgument.of("query", f"must be at most {MAX_QUERY} characters")
@@ -63,12 +72,13 @@ def search(request: pb.SearchMessagesRequest) -> None:
         raise InvalidArgument.of("limit", f"must be 0 (the default, 10) to {MAX_LIMIT}")
     if request.mode not in type_pb2.SearchMode.values():
         raise InvalidArgument.of("mode", "is not a search mode")
+    roles(request.roles)
     for field in ("start_time", "end_time"):
         time(field, getattr(request, field))
 
 
 def _message(field: str, given: pb.Message) -> None:
-    if given.role == type_pb2.ROLE_UNSPECIFIED or given.role not in type_pb2.Role.values():
+    if given.role not in _ROLES:
         raise InvalidArgument.of(f"{field}.role", "must be a role")
     for name in ("id", "turn_id", "step_id"):
         identifier(f"{field}.{name}", getattr(given, name), required=False)

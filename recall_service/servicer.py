@@ -46,6 +46,7 @@ class RecallServicer(RecallServiceServicer):
         return pb.GetMessagesResponse(messages=await self._store.get(principal.tenant(), request.message_ids))
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
+        checks.roles(request.roles)
         tenant = principal.tenant()
         query = ("ListMessages", *tenant, request.agent_id, request.conversation_id)
         page = paging.read(

@@ -241,4 +241,4 @@ async def abort(context: Context, error: TriptychError, more: tuple[tuple[str, s
     """Ends the RPC with the error's status and its ErrorInfo. `more`: further trailing metadata. Always raises."""
     status = error.to_status()
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()), *more))
-    await context.abort(error.code, error.message)
+    await context.abort(error.code, status.message)

@@ -34,6 +34,8 @@ from triptych.type.v1.type_pb2 import ErrorReason
 DOMAIN = "triptych.dev"
 _PREFIX = "ERROR_REASON_"
 _DETAILS_KEY = "grpc-status-details-bin"
+# An error goes as gRPC metadata, twice, once percent-encoded; over 8 KiB of that a client may drop the whole answer.
+_MAX_MESSAGE_BYTES = 1500
 
 
 class TriptychError(Exception):
@@ -66,16 +68,27 @@ class TriptychError(Exception):
         return ErrorReason.Name(self.reason).removeprefix(_PREFIX)
 
     def to_status(self) -> status_pb2.Status:
-        """The error as `google.rpc.Status` with one ErrorInfo, and a RetryInfo if it is known when to try again."""
+        """The error as `google.rpc.Status` with one ErrorInfo, and a RetryInfo if it is known when to try again.
+
+        A long message is cut.
+        """
         info = error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=self.metadata)
         detail = any_pb2.Any()
         detail.Pack(info)
-        status = status_pb2.Status(code=self.code.value[0], message=self.message, details=[detail])
+        status = status_pb2.Status(code=self.code.value[0], message=_shortened(self.message), details=[detail])
         if self.retry_seconds is not None:
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.FromNanoseconds(int(self.retry_seconds * 1e9))
             status.details.add().Pack(retry)
         return status
+
+
+def _shortened(message: str) -> str:
+    """As much of it as fits; it may quote what a caller sent."""
+    encoded = message.encode(errors="replace")
+    if len(encoded) <= _MAX_MESSAGE_BYTES:
+        return message
+    return encoded[:_MAX_MESSAGE_BYTES].decode(errors="ignore") + "…"
 
 
 class InvalidArgument(TriptychError):

@@ -171,6 +171,7 @@ def list_page(connection: Connection, tenant: Tenant, request: ListAgentsRequest
 
 
 def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
+    """Raises: InvalidArgument for more tags than an agent may have."""
     query = _ROWS.where(
         owned(agents, tenant),
         *identity_links.having(agents, tenant, request.identity_id, request.identifier_keys),
@@ -187,6 +188,8 @@ def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest
                 agent_blocks.c.block_id == request.block_id,
             )
         )
+    if len(request.tags) > MAX_TAGS:
+        raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
     if request.tags:
         each = _tags(connection)
         has = [exists(select(1).select_from(each).where(each.c.value == tag)) for tag in request.tags]

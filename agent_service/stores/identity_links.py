@@ -21,7 +21,9 @@ from sqlalchemy import (
 from agent_service.stores.rows import owned, owner
 from agent_service.stores.tables import agents, identities, identity_links
 from servicekit.principal import Tenant
-from triptych.errors import NotFound
+from triptych.errors import InvalidArgument, NotFound
+
+MAX_KEYS = 1_000
 
 
 def _of_row(table: Table, resource_id: Column[str]) -> ColumnElement[bool]:
@@ -48,7 +50,12 @@ def split(joined: str | None) -> list[str]:
 
 
 def having(table: Table, tenant: Tenant, identity_id: str, keys: Sequence[str]) -> list[ColumnElement[bool]]:
-    """Conditions on rows of `table` (agents, blocks): they have that identity, and one of these keys; empty: any."""
+    """Conditions on rows of `table` (agents, blocks): they have that identity, and one of these keys; empty: any.
+
+    Raises: InvalidArgument for too many keys.
+    """
+    if len(keys) > MAX_KEYS:
+        raise InvalidArgument.of("identifier_keys", f"must be at most {MAX_KEYS}")
     conditions: list[ColumnElement[bool]] = []
     linked = (owned(identity_links, tenant), identity_links.c.resource_id == table.c.id)
     if identity_id:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -34,6 +35,8 @@ _HIGHEST = Prepared(
     select(fences.c.token).where(*(fences.c[name] == bindparam(name) for name in ("account_id", "user_id", "scope")))
 )
 _ADD = Prepared(insert(table))
+# What the index keeps of a row.
+_KEPT = itemgetter(*Entry._fields)
 _NOTE = Prepared(insert(inserts))
 
 
@@ -142,7 +145,7 @@ def _rows(
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(**{name: row[name] for name in Entry.__annotations__})
+    return Entry(*_KEPT(row))
 
 
 def _known(connection: Connection, tenant: Tenant, request: InsertPassagesRequest, content: str) -> list[str] | None:

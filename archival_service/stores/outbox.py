@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, tuple_
@@ -23,7 +23,7 @@ from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 
 # What an index keeps of a passage.
-_ALL = select(*(passages.c[name] for name in Entry.__annotations__))
+_ALL = select(*(passages.c[name] for name in Entry._fields))
 _ADD = Prepared(insert(outbox))
 
 
@@ -111,8 +111,8 @@ def _behind(query: Select[Any], tenant: Tenant, after: tuple[str, int], most: in
 
 def _entries(connection: Connection, query: Select[Any]) -> list[Entry]:
     stale = awaiting.span(connection)
-    found = [Entry(**row._mapping) for row in connection.execute(query)]
-    return [replace(entry, vector=b"") if entry.n in stale else entry for entry in found]
+    found = [Entry(*row) for row in connection.execute(query)]
+    return [entry._replace(vector=b"") if entry.n in stale else entry for entry in found]
 
 
 def gone(connection: Connection, numbers: Sequence[int]) -> list[int]:

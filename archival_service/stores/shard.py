@@ -59,17 +59,27 @@ class Shard:
 
     def put(self, entries: Sequence[Entry]) -> None:
         made = [
-            qdrant.Point(entry.n, _vectors(entry, dense), _payload(entry))
+            qdrant.Point(entry.n, _vectors(entry, dense))
             for entry, dense in zip(entries, points.dense(entries), strict=True)
         ]
-        self._change(qdrant.UpdateOperation.upsert_points(made), len(made))
+        # Of those inserted together mostly all is the same that they are filtered by. Said once, it costs the engine
+        # and what makes its types of Python's a third of what it does with each.
+        same: dict[Any, list[Entry]] = {}
+        for entry in entries:
+            same.setdefault(_filtered_by(entry), []).append(entry)
+        payloads = [
+            qdrant.UpdateOperation.overwrite_payload([entry.n for entry in group], _payload(group[0]))
+            for group in same.values()
+        ]
+        self._change([qdrant.UpdateOperation.upsert_points(made), *payloads], len(made))
 
     def forget(self, numbers: Sequence[int]) -> None:
-        self._change(qdrant.UpdateOperation.delete_points(list(numbers)), len(numbers))
+        self._change([qdrant.UpdateOperation.delete_points(list(numbers))], len(numbers))
 
-    def _change(self, operation: qdrant.UpdateOperation, changes: int) -> None:
+    def _change(self, operations: Sequence[qdrant.UpdateOperation], changes: int) -> None:
         self.unflushed += changes
-        self._shard.update(operation)
+        for operation in operations:
+            self._shard.update(operation)
         if self.unflushed >= _MOST_UNFLUSHED:
             self.flush()
 
@@ -163,6 +173,12 @@ def _field_indexes(alone: bool) -> list[tuple[str, Any]]:
     memory = qdrant.Memory.Cached if alone else None
     times = qdrant.IntegerIndexParams(lookup=False, range=True, memory=memory)
     return [(_KEYS, qdrant.KeywordIndexParams(memory=memory)), (_AT, times)]
+
+
+def _filtered_by(entry: Entry) -> tuple[Any, ...]:
+    """All that makes a point's payload."""
+    whose = (entry.account_id, entry.user_id, entry.archive_id)
+    return (*whose, tuple(entry.tags), entry.created_at, entry.document_id, entry.file_name)
 
 
 def _payload(entry: Entry) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from gateway.rest import letta_messages, shapes, tool_rules
 from gateway.rest.agent_bodies import AgentCreate, AgentUpdate, SleepTime
 from gateway.rest.catalogue import Catalogue
-from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, struct, tag_match
+from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, given_request_id, struct, tag_match
 from gateway.rest.endpoints import Given, Router
 from gateway.rest.schemas import BlockCreate, Body
 from triptych.agent.v1 import agent_pb2 as pb
@@ -28,7 +28,7 @@ Known = Annotated[Catalogue, Given(_catalogue)]
 
 
 @router.post("/agents")
-async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
+async def create_agent(body: AgentCreate, request: Request, back: Back, known: Known) -> Response:
     agent = pb.Agent(
         name=body.name or "",
         agent_type=body.agent_type or "",
@@ -45,10 +45,13 @@ async def create_agent(body: AgentCreate, back: Back, known: Known) -> Response:
         identity_ids=body.identity_ids,
         tool_rules=map(tool_rules.read, body.tool_rules or []),
     )
-    request = pb.CreateAgentRequest(
-        agent=agent, block_ids=body.block_ids, include_base_tools=body.include_base_tools is not False
+    create = pb.CreateAgentRequest(
+        agent=agent,
+        block_ids=body.block_ids,
+        include_base_tools=body.include_base_tools is not False,
+        request_id=given_request_id(request),
     )
-    response = await back.agent_peer.unary(back.agents.CreateAgent, request)
+    response = await back.agent_peer.unary(back.agents.CreateAgent, create)
     return answer(await known.agent(response.agent))
 
 

@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import forms, shapes
 from gateway.rest.agents import fetch_agent
-from gateway.rest.common import Back, NewestFirst, answer, answers, moment, struct
+from gateway.rest.common import Back, NewestFirst, answer, answers, given_request_id, moment, struct
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import ArchiveCreate, ArchiveUpdate, PassageCreate, PassagesCreate
 from triptych.archival.v1 import archival_pb2 as pb
@@ -21,9 +21,10 @@ router = Router(prefix="/v1/archives", tags=["archives"])
 
 
 @router.post("")
-async def create_archive(body: ArchiveCreate, back: Back) -> Response:
-    request = pb.CreateArchiveRequest(archive=pb.Archive(name=body.name, description=body.description or ""))
-    response = await back.archival_peer.unary(back.archival.CreateArchive, request)
+async def create_archive(body: ArchiveCreate, request: Request, back: Back) -> Response:
+    wanted = pb.Archive(name=body.name, description=body.description or "")
+    create = pb.CreateArchiveRequest(archive=wanted, request_id=given_request_id(request))
+    response = await back.archival_peer.unary(back.archival.CreateArchive, create)
     return answer(shapes.archive(response.archive))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import proto_json, shapes
 from gateway.rest.agents import Known, fields, new_block
-from gateway.rest.common import Back, OldestFirst, answer, answers
+from gateway.rest.common import Back, OldestFirst, answer, answers, given_request_id
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockCreate, BlockUpdate, Int32
 from triptych.agent.v1 import agent_pb2 as pb
@@ -18,8 +18,9 @@ router = Router(prefix="/v1/blocks", tags=["blocks"])
 
 
 @router.post("")
-async def create_block(body: BlockCreate, back: Back) -> Response:
-    response = await back.agent_peer.unary(back.agents.CreateBlock, pb.CreateBlockRequest(block=new_block(body)))
+async def create_block(body: BlockCreate, request: Request, back: Back) -> Response:
+    create = pb.CreateBlockRequest(block=new_block(body), request_id=given_request_id(request))
+    response = await back.agent_peer.unary(back.agents.CreateBlock, create)
     return answer(shapes.block(response.block))
 
 

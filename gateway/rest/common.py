@@ -91,6 +91,11 @@ def request_id(request: Request) -> str:
     return request.headers.get("idempotency-key") or str(uuid.uuid4())
 
 
+def given_request_id(request: Request) -> str:
+    """As `request_id`, but none without the header: what is made then is not written down as an answer too."""
+    return request.headers.get("idempotency-key", "")
+
+
 def struct(metadata: Metadata | None) -> Struct | None:
     return None if metadata is None else ParseDict(metadata, Struct())
 

@@ -9,9 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import shapes, turns
 from gateway.rest.agents import compiled_prompt
-from gateway.rest.common import Back, NewestFirst, answer, answers, request_id, struct
+from gateway.rest.common import Back, NewestFirst, answer, answers, given_request_id, request_id, struct
 from gateway.rest.endpoints import Router
-from gateway.rest.messages import cancel_turns, messages_page, stream_turn
+from gateway.rest.messages import Types, cancel_turns, messages_page, stream_turn
 from gateway.rest.schemas import ConversationCreate, ConversationUpdate, MessagesCreate, StreamFrom
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
@@ -22,11 +22,11 @@ router = Router(prefix="/v1/conversations", tags=["conversations"])
 
 @router.post("")
 async def create_conversation(
-    agent_id: Annotated[str, Query()], back: Back, body: ConversationCreate | None = None
+    agent_id: Annotated[str, Query()], request: Request, back: Back, body: ConversationCreate | None = None
 ) -> Response:
     wanted = pb.Conversation(agent_id=agent_id, summary=(body and body.summary) or "")
-    request = pb.CreateConversationRequest(conversation=wanted)
-    response = await back.agent_peer.unary(back.agents.CreateConversation, request)
+    create = pb.CreateConversationRequest(conversation=wanted, request_id=given_request_id(request))
+    response = await back.agent_peer.unary(back.agents.CreateConversation, create)
     return answer(shapes.conversation(response.conversation))
 
 
@@ -107,9 +107,9 @@ async def rejoin(conversation_id: str, back: Back, body: StreamFrom | None = Non
 
 
 @router.get("/{conversation_id}/messages")
-async def list_messages(conversation_id: str, back: Back, listing: NewestFirst) -> Response:
-    conversation = await _fetch(back, conversation_id)
-    return await messages_page(back, listing, agent_id=conversation.agent_id, conversation_id=conversation_id)
+async def list_messages(conversation_id: str, back: Back, listing: NewestFirst, types: Types = None) -> Response:
+    agent_id = (await _fetch(back, conversation_id)).agent_id
+    return await messages_page(back, listing, agent_id=agent_id, conversation_id=conversation_id, types=types)
 
 
 async def _fetch(back: Back, conversation_id: str) -> pb.Conversation:

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import File, Query, Response, UploadFile
+from fastapi import File, Query, Request, Response, UploadFile
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.rest import forms, shapes
 from gateway.rest.agents import fetch_agent
-from gateway.rest.common import Back, Listing, NewestFirst, answer, answers, struct
+from gateway.rest.common import Back, Listing, NewestFirst, answer, answers, given_request_id, struct
 from gateway.rest.endpoints import Router
 from gateway.rest.memory import attach_archive, detach_archive
 from gateway.rest.schemas import Body, Metadata
@@ -37,10 +37,10 @@ class FolderCreate(FolderUpdate):
 
 
 @router.post("/folders")
-async def create_folder(body: FolderCreate, back: Back) -> Response:
+async def create_folder(body: FolderCreate, request: Request, back: Back) -> Response:
     wanted = pb.Archive(name=body.name, description=body.description or "", metadata=struct(body.metadata))
-    request = pb.CreateArchiveRequest(archive=wanted)
-    return answer(_folder((await back.archival_peer.unary(back.archival.CreateArchive, request)).archive))
+    create = pb.CreateArchiveRequest(archive=wanted, request_id=given_request_id(request))
+    return answer(_folder((await back.archival_peer.unary(back.archival.CreateArchive, create)).archive))
 
 
 @router.get("/folders")

@@ -13,6 +13,19 @@ from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
 
 _SPEECH = "send_message"
+_ROLES = {
+    "user_message": type_pb2.ROLE_USER,
+    "system_message": type_pb2.ROLE_SYSTEM,
+    "tool_return_message": type_pb2.ROLE_TOOL,
+    "assistant_message": type_pb2.ROLE_ASSISTANT,
+    "reasoning_message": type_pb2.ROLE_ASSISTANT,
+    "tool_call_message": type_pb2.ROLE_ASSISTANT,
+}
+
+
+def roles(types: Iterable[str]) -> list[type_pb2.Role.ValueType]:
+    """Of the stored messages that are shown as these types."""
+    return sorted({_ROLES[each] for each in types if each in _ROLES})
 
 
 def expanded(messages: Iterable[Message], only: Sequence[str] | None = None) -> list[Json]:

@@ -86,6 +86,10 @@ class MessagesCreate(Body):
     agent_id: str | None = None
 
 
+class MessagesCancel(Body):
+    run_ids: list[str] | None = None
+
+
 class StreamFrom(Body):
     """`starting_after`: the `seq_id` of the last event that the program has. `run_id`: of a conversation, which run."""
 

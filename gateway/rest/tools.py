@@ -52,6 +52,9 @@ async def list_tools(
     names: Annotated[list[str] | None, Query()] = None,
     tool_types: Annotated[list[str] | None, Query()] = None,
     search: str | None = None,
+    tool_ids: Annotated[list[str] | None, Query()] = None,
+    exclude_tool_types: Annotated[list[str] | None, Query()] = None,
+    return_only_letta_tools: bool = False,
 ) -> Response:
     wanted = set(names or []) | ({name} if name else set())
     tools = [
@@ -59,6 +62,9 @@ async def list_tools(
         for tool in (await known.tools()).values()
         if (not wanted or tool["name"] in wanted)
         and (not tool_types or tool["tool_type"] in tool_types)
+        and (not tool_ids or tool["id"] in tool_ids)
+        and tool["tool_type"] not in (exclude_tool_types or ())
+        and (not return_only_letta_tools or tool["tool_type"].startswith("letta"))
         and (not search or search.lower() in tool["name"].lower())
     ]
     return answer(_part(tools, listing))

@@ -22,6 +22,8 @@ _MANY = 8_000
 # shorter ones are, the less their signs say. docs/retrieval.md has what is missed.
 _NUMBERS_FOR_EACH, _LEAST_FOR_EACH = 10_240, 12
 _ROLES = max(ALL_ROLES) + 1
+# What a matrix takes beside its rows: most people have few messages.
+_OWN_BYTES = 6 * 1024
 _ANYTHING = Filters()
 
 # A message's number, role, time, sequence, conversation, speaker, what it asks, and its vector as it is stored.
@@ -84,7 +86,7 @@ class Matrix:
 
     @property
     def size_bytes(self) -> int:
-        return self.columns.size_bytes + self._vectors.size_bytes + self._signs.size_bytes
+        return _OWN_BYTES + self.columns.size_bytes + self._vectors.size_bytes + self._signs.size_bytes
 
     def __len__(self) -> int:
         return len(self.columns.n)

@@ -26,6 +26,8 @@ MOST_ROWS = 1_000
 _MOST_ANYWHERE = 2_000
 # Numbers kept in memory, for all words and scopes together: 64 MiB.
 _MOST_NUMBERS = 8_000_000
+# What a posting takes beside its numbers, in such: most people have few messages.
+_NUMBERS_OF_ONE = 80
 
 # Numbers as one text: a row at a time, each would be a step of Python's, and wait for whatever else runs there.
 _NEWEST = Prepared(
@@ -67,6 +69,11 @@ class Posting:
     def newest(self) -> int:
         return int(self.numbers[-1]) if len(self.numbers) else 0
 
+    @property
+    def size(self) -> int:
+        """As many numbers take."""
+        return _NUMBERS_OF_ONE + len(self.numbers)
+
 
 class Postings:
     """Least recently used out first. Every commit that touches messages must be told to it. Safe in threads."""
@@ -92,7 +99,7 @@ class Postings:
         with self._lock:
             self._told = Told(self._told.commits + 1, self._told.changes + 1)
             for key in [key for key in self._known if key[0] == tenant]:
-                self._size -= len(self._known.pop(key).numbers)
+                self._size -= self._known.pop(key).size
 
     def members(self, connection: Connection, told: Told, tenant: Tenant, scope_word: str) -> Posting:
         """All messages that have `scope_word`. `told`: as it was when the transaction began."""
@@ -145,12 +152,12 @@ class Postings:
 
     def _keep(self, key: tuple[Tenant, str, str], posting: Posting) -> None:
         if before := self._known.pop(key, None):
-            self._size -= len(before.numbers)
+            self._size -= before.size
         self._known[key] = posting
-        self._size += len(posting.numbers)
+        self._size += posting.size
         while self._size > _MOST_NUMBERS:
             _, out = self._known.popitem(last=False)
-            self._size -= len(out.numbers)
+            self._size -= out.size
 
 
 def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:

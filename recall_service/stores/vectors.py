@@ -39,6 +39,8 @@ class VectorCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._matrices: OrderedDict[_Key, Matrix] = OrderedDict()
+        # Of all of them: there may be a hundred thousand, and one comes with each user's first search.
+        self._size_bytes = 0
         # As of which change each is complete, and which was the last to what is known, or being read, of a key.
         self._complete: dict[_Key, int] = {}
         self._changed: dict[_Key, int] = {}
@@ -111,10 +113,16 @@ class VectorCache:
             # One that came among those that were read before is not there: good for this search, not to be kept.
             reading.kept = reading.kept and reading.lowest_came > matrix.last
         if reading.kept and reading.lowest_came > matrix.last:
-            self._matrices[key], self._complete[key] = matrix, reading.as_of
-            self._matrices.move_to_end(key)
-            self._evict()
+            self._keep(key, matrix, reading.as_of)
         return matrix
+
+    def _keep(self, key: _Key, matrix: Matrix, as_of: int) -> None:
+        if (before := self._matrices.pop(key, None)) is not None:
+            self._size_bytes -= before.size_bytes
+        self._matrices[key], self._complete[key] = matrix, as_of
+        self._size_bytes += matrix.size_bytes
+        while len(self._matrices) > 1 and self._size_bytes > _MOST_BYTES:
+            self._drop([next(iter(self._matrices))])
 
     def _ended(self, key: _Key, done: asyncio.Task[Matrix]) -> None:
         del self._readings[key]
@@ -122,10 +130,6 @@ class VectorCache:
             self._changed.pop(key, None)
         if not done.cancelled():
             done.exception()  # looked at, since whoever asked may be gone
-
-    def _evict(self) -> None:
-        while len(self._matrices) > 1 and sum(each.size_bytes for each in self._matrices.values()) > _MOST_BYTES:
-            self._drop([next(iter(self._matrices))])
 
     def _forget(self, keys: Iterable[_Key]) -> None:
         self._changes += 1
@@ -137,6 +141,7 @@ class VectorCache:
 
     def _drop(self, keys: Sequence[_Key]) -> None:
         for key in keys:
-            del self._matrices[key], self._complete[key]
+            self._size_bytes -= self._matrices.pop(key).size_bytes
+            del self._complete[key]
             if key not in self._readings:
                 self._changed.pop(key, None)

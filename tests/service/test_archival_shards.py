@@ -47,6 +47,16 @@ async def test_each_owner_is_found_where_they_are_also_after_a_restart(
     await index.close()
 
 
+async def test_what_is_put_together_is_filtered_by_what_each_has(tmp_path: Path) -> None:
+    index = await EdgeIndex.create(tmp_path, 4)
+    await index.put([entry(n, _OWNERS[0])._replace(tags=["odd"] if n % 2 else []) for n in range(1, 7)])
+    await index.put([entry(1, _OWNERS[0])])
+    near, odd = await index.candidates(_OWNERS[0], Filters(tags=("odd",)), 10, vector=None, words="boat")
+    assert {each.n for each in odd} == {3, 5}
+    assert near == []
+    await index.close()
+
+
 async def test_whoever_flushes_waits_for_what_another_flushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = await EdgeIndex.create(tmp_path, 4)
     await index.put([entry(1, _OWNERS[0])])

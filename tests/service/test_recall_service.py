@@ -230,6 +230,10 @@ async def test_search_keeps_to_its_times_and_its_limit(recall: Recall) -> None:
         ("limit", pb.SearchMessagesRequest(query="x", limit=2**31 - 1)),
         ("limit", pb.SearchMessagesRequest(query="x", limit=-1)),
         ("mode", pb.SearchMessagesRequest(query="x", mode=99)),  # type: ignore[arg-type]
+        ("roles", pb.SearchMessagesRequest(query="x", roles=[99])),  # type: ignore[list-item]
+        ("roles", pb.SearchMessagesRequest(query="x", roles=[-1])),  # type: ignore[list-item]
+        ("roles", pb.SearchMessagesRequest(query="x", roles=[type_pb2.ROLE_USER] * 101)),
+        ("roles", pb.ListMessagesRequest(roles=[type_pb2.ROLE_UNSPECIFIED])),
         ("start_time", pb.SearchMessagesRequest(query="x", start_time=Timestamp(seconds=2**62))),
         ("end_time", pb.SearchMessagesRequest(query="x", end_time=Timestamp(nanos=-1))),
         ("scope", pb.PurgeMessagesRequest()),

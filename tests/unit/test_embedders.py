@@ -48,6 +48,18 @@ async def test_bundled_gives_unit_rows_and_zeros_for_a_text_without_words(bundle
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1], abs=1e-5)
 
 
+async def test_texts_embedded_together_have_the_vectors_that_each_has_alone() -> None:
+    embedder = WordLlamaEmbedder()
+    texts = [
+        "My dog is called Rex",
+        "",
+        *(f"{word} and more " * 3_000 for word in ("cat", "dog", "boat", "train")),
+        "!",
+    ]
+    together = await embedder.embed(texts)
+    assert together == pytest.approx(np.concatenate([await embedder.embed([text]) for text in texts]), abs=1e-5)
+
+
 async def test_bundled_puts_like_meanings_nearer_than_unlike_ones(bundled: Embedder) -> None:
     pet, question, market = await bundled.embed(
         ["My dog is called Rex", "What is the name of your pet?", "The stock market fell by two percent"]

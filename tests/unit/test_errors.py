@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import grpc
 import pytest
 
@@ -47,3 +49,14 @@ def test_a_failed_turn_is_one_error_whichever_client_raises_it() -> None:
 
     assert aio.TurnFailed is client.TurnFailed
     assert issubclass(aio.TurnFailed, TriptychError)
+
+
+@pytest.mark.parametrize("sent_by_caller", ["x" * 50_000, "🦆" * 50_000, "\udc80" * 50_000])
+def test_an_error_that_quotes_what_is_long_fits_into_the_metadata(sent_by_caller: str) -> None:
+    status = NotFound("agent", sent_by_caller).to_status()
+    assert status.message.startswith("Agent with ID ")
+    assert len(quote(status.message)) + len(status.SerializeToString()) * 4 / 3 < 8192
+
+
+def test_an_error_is_not_cut_that_fits() -> None:
+    assert NotFound("agent", "x" * 200).to_status().message == f"Agent with ID {'x' * 200} not found"

@@ -12,6 +12,7 @@ import pytest
 from embedders.protocol import normalised
 from recall_service.questions import Asks
 from recall_service.store import Filters, Scope, Waiting
+from recall_service.stores import vectors
 from recall_service.stores.growing import Growing
 from recall_service.stores.matrix import Matrix
 from recall_service.stores.sql import SqlRecallStore
@@ -149,6 +150,30 @@ async def test_what_changes_at_one_user_leaves_anothers_vectors_in_memory(databa
     await _embed(store)
     assert await store.near(BOB, Scope()) is near
     assert await _count_found(store) == 1
+
+
+async def test_however_many_people_search_their_vectors_take_no_more_memory_than_they_may(
+    database: HeldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cache = SqlRecallStore(database, SqliteIndex(database)), VectorCache(database)
+    people = [Tenant("account", str(number)) for number in range(8)]
+    for person in people:
+        await store.append(person, batch("one", "two"))
+    await _embed(store)
+    of_one = (await cache.matrix(people[0], "")).size_bytes
+    monkeypatch.setattr(vectors, "_MOST_BYTES", 3 * of_one)
+    database.reads = 0
+    for person in people:
+        assert len(await cache.matrix(person, "")) == 2
+    assert database.reads == len(people) - 1
+    # The last three are there, and of what is forgotten nothing counts any more.
+    for person in people[-3:]:
+        await cache.matrix(person, "")
+    assert database.reads == len(people) - 1
+    cache.forget_all()
+    for person in people[:3] * 2:
+        await cache.matrix(person, "")
+    assert database.reads == len(people) + 2
 
 
 def test_a_grown_array_does_not_write_over_one_that_grew_from_the_same() -> None:
