@@ -82,10 +82,16 @@ def append(blocks: Sequence[Block], args: Append) -> Edit:
 
 
 def core_replace(blocks: Sequence[Block], args: CoreReplace) -> Edit:
-    """Replaces every exact match. Raises: ToolError if there is none."""
+    """Replaces every exact match. Raises: ToolError if there is none, or if the block would be over its limit."""
     block = find(blocks, args.label)
     if not args.old_content or args.old_content not in block.value:
         raise ToolError(f"old_content was not found in block {args.label}. It must match the block's text exactly.")
+    # Counted before it is made: many matches times a long text is more than fits into memory.
+    growth = block.value.count(args.old_content) * (len(args.new_content) - len(args.old_content))
+    if 0 < block.limit < len(block.value) + growth:
+        raise ToolError(
+            f"block {args.label} would have {len(block.value) + growth:,} characters, and may hold {block.limit:,}."
+        )
     return Edit(args.label, block.value.replace(args.old_content, args.new_content))
 
 

@@ -142,7 +142,10 @@ class TurnEngine:
         live = self._live.get(turn_id)
         if live is not None and live.record.tenant == tenant and live.task is not None:
             live.cancelling = True
-            live.task.cancel()
+            # A task that is cancelled before it has begun never begins, and nothing would end the turn.
+            await asyncio.sleep(0)
+            if not live.over.is_set():
+                live.task.cancel()
             await live.over.wait()
         turn = await self.get(tenant, turn_id)
         if turn.state in unfinished.LIVE:

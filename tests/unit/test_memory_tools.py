@@ -88,5 +88,11 @@ def test_schemas_are_what_a_model_needs_and_nothing_else() -> None:
             assert parameter.get("description"), f"{schema.name}.{name} is not described"
 
 
+def test_a_replacement_of_many_by_much_is_refused_before_it_is_made() -> None:
+    full = Block(label="full", value="a" * 100_000, limit=100_000)
+    with pytest.raises(ToolError, match="would have 100,000,000,000 characters, and may hold 100,000"):
+        memory.core_replace([full], memory.CoreReplace(label="full", old_content="a", new_content="b" * 1_000_000))
+
+
 def test_rethink_alone_may_make_a_block() -> None:
     assert memory.rethink(BLOCKS, memory.Rethink(label="new", new_memory="x")).create
