@@ -21,8 +21,7 @@ class ArchiveServicer(Servicing):
 
     async def AttachArchive(self, request: pb.AttachArchiveRequest, context: Context) -> pb.AttachArchiveResponse:
         caller = principal.current()
-        agent = await self._store.read(lambda c: agents.get(c, caller.tenant, request.agent_id), brief=True)
-        if request.archive_id != agents.own_archive_id(agent.id):  # which is made by the first insert
+        if request.archive_id != agents.own_archive_id(request.agent_id):  # which is made by the first insert
             await self._tiers.get_archive(caller, request.archive_id)
 
         def work(connection: Connection, tenant: Tenant) -> pb.AttachArchiveResponse:

@@ -20,7 +20,7 @@ from agent_service.replicas.forwarding import Forwarder
 from agent_service.sealing import Sealer
 from agent_service.servicing import Response, window_of
 from agent_service.store import Store
-from agent_service.stores import agents, blocks, tools
+from agent_service.stores import agents, attaching, blocks, tools
 from agent_service.tiers import Tiers
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
@@ -171,7 +171,7 @@ class AgentServicer(
     async def AttachBlock(self, request: pb.AttachBlockRequest, context: Context) -> pb.AttachBlockResponse:
         def work(connection: Connection, tenant: Tenant) -> pb.AttachBlockResponse:
             agents.get(connection, tenant, request.agent_id)
-            blocks.attach(connection, tenant, request.agent_id, request.block_id)
+            attaching.attach(connection, tenant, request.agent_id, request.block_id)
             return pb.AttachBlockResponse(agent=agents.get(connection, tenant, request.agent_id))
 
         return await self._once(request, pb.AttachBlockResponse, work)
@@ -179,7 +179,7 @@ class AgentServicer(
     async def DetachBlock(self, request: pb.DetachBlockRequest, context: Context) -> pb.DetachBlockResponse:
         def work(connection: Connection, tenant: Tenant) -> pb.DetachBlockResponse:
             agents.get(connection, tenant, request.agent_id)
-            blocks.detach(connection, tenant, request.agent_id, request.block_id)
+            attaching.detach(connection, tenant, request.agent_id, request.block_id)
             return pb.DetachBlockResponse(agent=agents.get(connection, tenant, request.agent_id))
 
         return await self._once(request, pb.DetachBlockResponse, work)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from agent_service import clock
 from agent_service.stores import (
     attached,
-    blocks,
+    attaching,
     conversations,
     formats,
     identity_links,
@@ -102,14 +102,14 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     at, columns = clock.now(), _columns(agent)
     _INSERT.run(connection, {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
-    own_blocks = blocks.create_with_agent(connection, tenant, agent.id, wanted.blocks)
+    own_blocks = attaching.create_with_agent(connection, tenant, agent.id, wanted.blocks)
     if not (block_ids or wanted.identity_ids):
         made = Agent.FromString(columns["body"])
         made.blocks.extend(own_blocks)
         _complete(made, (at, at, None))
         return made
     for block_id in block_ids:
-        blocks.attach(connection, tenant, agent.id, block_id)
+        attaching.attach(connection, tenant, agent.id, block_id)
     if wanted.identity_ids:
         identity_links.replace_of_agent(connection, tenant, agent.id, wanted.identity_ids)
     return get(connection, tenant, agent.id)
@@ -140,8 +140,8 @@ def check(agent: Agent) -> None:
     structs.check("metadata", agent.metadata)
     tool_rules.check(agent.tool_rules)
     sleeps.check(agent.sleep_time)
-    if len(agent.blocks) > blocks.MAX_BLOCKS:
-        raise InvalidArgument.of("blocks", f"must be at most {blocks.MAX_BLOCKS}")
+    if len(agent.blocks) > attaching.MAX_BLOCKS:
+        raise InvalidArgument.of("blocks", f"must be at most {attaching.MAX_BLOCKS}")
 
 
 def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
@@ -255,7 +255,7 @@ def rewrite(connection: Connection, tenant: Tenant, agent: Agent) -> None:
 def remove(connection: Connection, tenant: Tenant, agent_id: str) -> None:
     """Deletes all that this service has of an agent, and notes what the other tiers have to purge. Raises: NotFound."""
     get(connection, tenant, agent_id)
-    blocks.remove_of_agent(connection, tenant, agent_id)
+    attaching.remove_of_agent(connection, tenant, agent_id)
     own_turns = select(turns.c.id).where(owned(turns, tenant), turns.c.agent_id == agent_id)
     connection.execute(delete(journal).where(owned(journal, tenant), journal.c.turn_id.in_(own_turns)))
     connection.execute(delete(turns).where(owned(turns, tenant), turns.c.agent_id == agent_id))

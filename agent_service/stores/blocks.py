@@ -10,8 +10,8 @@ from google.protobuf.json_format import MessageToDict
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
-from agent_service.stores import attached, attachments, identity_links, revisions
-from agent_service.stores.attached import agents_with, of_agent, rows_of_agents, to_block
+from agent_service.stores import attached, identity_links, revisions
+from agent_service.stores.attached import agents_with, rows_of_agents, to_block
 from agent_service.stores.revisions import USER, Origin
 from agent_service.stores.rows import Window, fetch, like, not_changed_here, owned, owner, readable
 from agent_service.stores.tables import agent_blocks, block_attachments, block_revisions, blocks
@@ -25,8 +25,7 @@ from triptych.type.v1 import type_pb2
 DEFAULT_LIMIT = 100_000
 MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
-MAX_BLOCKS = 100
-_INSERT, _ATTACH = Prepared(insert(blocks)), Prepared(insert(agent_blocks))
+_INSERT = Prepared(insert(blocks))
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
 
 DEFAULT_DESCRIPTIONS = {
@@ -40,35 +39,23 @@ def create(
     connection: Connection, tenant: Tenant, block: Block, *, agent_id: str | None = None, origin: Origin = USER
 ) -> Block:
     """Makes a block; with `agent_id`, as that agent's own. Raises: InvalidArgument."""
-    row = _new_row(tenant, block, agent_id)
-    _INSERT.run(connection, row)
-    made = to_block(SimpleNamespace(**row), tenant)
-    revisions.add(connection, tenant, [made], origin)
+    (made,) = create_all(connection, tenant, [block], agent_id=agent_id, origin=origin)
     return made
 
 
-def create_with_agent(connection: Connection, tenant: Tenant, agent_id: str, wanted: Sequence[Block]) -> list[Block]:
-    """Makes the blocks that a new agent comes with, and attaches them in their order.
-
-    Raises: InvalidArgument; AlreadyExists for two of one label; FailedPrecondition for more than 100.
-    """
-    if not wanted:
-        return []
-    if len(wanted) > MAX_BLOCKS:
-        raise _too_many()
+def create_all(
+    connection: Connection,
+    tenant: Tenant,
+    wanted: Sequence[Block],
+    *,
+    agent_id: str | None = None,
+    origin: Origin = USER,
+) -> list[Block]:
+    """The same for several. Raises: InvalidArgument."""
     rows = [_new_row(tenant, block, agent_id) for block in wanted]
-    for number, block in enumerate(wanted):
-        if any(other.label == block.label for other in wanted[:number]):
-            raise _label_taken(block.label)
-    attached = [
-        {**owner(tenant), "agent_id": agent_id, "block_id": row["id"], "position": position}
-        for position, row in enumerate(rows)
-    ]
     _INSERT.run(connection, *rows)
-    _ATTACH.run(connection, *attached)
-    attachments.began_first(connection, attached)
     made = [to_block(SimpleNamespace(**row), tenant) for row in rows]
-    revisions.add(connection, tenant, made, USER)
+    revisions.add(connection, tenant, made, origin)
     return made
 
 
@@ -217,68 +204,6 @@ def remove(connection: Connection, tenant: Tenant, block_id: str) -> None:
         whose = table.c.account_id == tenant.account_id if tenant.is_account else owned(table, tenant)
         connection.execute(delete(table).where(whose, column == block_id))
     identity_links.remove_of_resource(connection, tenant, block_id)
-
-
-def attach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:
-    """Puts a block behind the agent's others. Attaching it again changes nothing.
-
-    Raises: NotFound; AlreadyExists if the agent has another block of that label; FailedPrecondition at 100 blocks.
-    """
-    block = get(connection, tenant, block_id)
-    attached = of_agent(connection, tenant, agent_id)
-    if any(other.id == block_id for other in attached):
-        return
-    if any(other.label == block.label for other in attached):
-        raise _label_taken(block.label)
-    if len(attached) >= MAX_BLOCKS:
-        raise _too_many()
-    last = connection.execute(
-        select(func.max(agent_blocks.c.position)).where(
-            owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id
-        )
-    ).scalar()
-    position = 0 if last is None else last + 1
-    connection.execute(
-        insert(agent_blocks).values(**owner(tenant), agent_id=agent_id, block_id=block_id, position=position)
-    )
-    attachments.began(connection, tenant, agent_id, block_id, position)
-    # With its first agent gone, a block that another agent shares must stay.
-    connection.execute(
-        update(blocks)
-        .where(owned(blocks, tenant), blocks.c.id == block_id, blocks.c.agent_id.is_not(None))
-        .where(blocks.c.agent_id != agent_id)
-        .values(agent_id=None)
-    )
-
-
-def _too_many() -> FailedPrecondition:
-    return FailedPrecondition(f"an agent has at most {MAX_BLOCKS} blocks")
-
-
-def _label_taken(label: str) -> AlreadyExists:
-    return AlreadyExists(f"the agent already has a block labelled {label}")
-
-
-def detach(connection: Connection, tenant: Tenant, agent_id: str, block_id: str) -> None:
-    """Takes a block out of the agent's core memory; it stays as a block of its own. Raises: NotFound."""
-    gone = connection.execute(
-        delete(agent_blocks).where(
-            owned(agent_blocks, tenant), agent_blocks.c.agent_id == agent_id, agent_blocks.c.block_id == block_id
-        )
-    )
-    if gone.rowcount == 0:
-        raise NotFound("block", block_id)
-    attachments.ended(connection, tenant, agent_id, block_id)
-    connection.execute(update(blocks).where(owned(blocks, tenant), blocks.c.id == block_id).values(agent_id=None))
-
-
-def remove_of_agent(connection: Connection, tenant: Tenant, agent_id: str) -> None:
-    """What goes with an agent: its attachments, and the blocks that were made with it."""
-    for table in (agent_blocks, block_attachments):
-        connection.execute(delete(table).where(owned(table, tenant), table.c.agent_id == agent_id))
-    own = select(blocks.c.id).where(owned(blocks, tenant), blocks.c.agent_id == agent_id)
-    for block_id in connection.execute(own).scalars().all():
-        remove(connection, tenant, block_id)
 
 
 def _store(connection: Connection, tenant: Tenant, block: Block, origin: Origin) -> Block:

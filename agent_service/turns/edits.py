@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from agent_service.stores import blocks
+from agent_service.stores import attaching, blocks
 from agent_service.stores.revisions import Origin
 from agent_service.tools import memory
 from agent_service.tools.base import Change, Detach, Edit, Relabel, Say
@@ -47,7 +47,7 @@ def apply(connection: Connection, author: Author, current: Sequence[Block], chan
     if block.read_only:
         raise blocks.read_only_error(block.label)
     if isinstance(change, Detach):
-        blocks.detach(connection, author.tenant, author.agent_id, block.id)
+        attaching.detach(connection, author.tenant, author.agent_id, block.id)
         return Applied(f"Block {block.label} is no longer in your memory.", _noted(author, block, block.value, ""))
     return _relabel(connection, author, block, change)
 
@@ -57,7 +57,7 @@ def _edit(connection: Connection, author: Author, current: Sequence[Block], chan
     if change.create and all(block.label != change.label for block in current):
         empty = Block(label=change.label, description=change.description)
         old = blocks.create(connection, tenant, empty, agent_id=author.agent_id, origin=author.origin())
-        blocks.attach(connection, tenant, author.agent_id, old.id)
+        attaching.attach(connection, tenant, author.agent_id, old.id)
     else:
         old = memory.find(current, change.label)
     new = blocks.write_value(connection, tenant, old.id, change.value, origin=author.origin(change.sources))

@@ -11,10 +11,9 @@ import structlog
 from sqlalchemy import Connection
 
 from agent_service import failpoints
-from agent_service.stores import conversations, replicas, turns, unfinished
+from agent_service.stores import conversations, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
 from agent_service.stores.turns import Accepted, Claimed, TurnRecord
-from agent_service.stores.unfinished import Unfinished
 from agent_service.turns import reading, unrun
 from agent_service.turns.acknowledged import Acknowledged
 from agent_service.turns.feed import Feed, Reader
@@ -38,6 +37,7 @@ class _Live:
     record: TurnRecord
     feed: Feed
     task: asyncio.Task[None] | None = None
+    begun: bool = False
     cancelling: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -143,8 +143,7 @@ class TurnEngine:
         if live is not None and live.record.tenant == tenant and live.task is not None:
             live.cancelling = True
             # A task that is cancelled before it has begun never begins, and nothing would end the turn.
-            await asyncio.sleep(0)
-            if not live.over.is_set():
+            if live.begun:
                 live.task.cancel()
             await live.over.wait()
         turn = await self.get(tenant, turn_id)
@@ -182,30 +181,15 @@ class TurnEngine:
 
     async def take_up(self) -> int:
         """Takes up every turn that nobody runs: left by a process that is gone, or stopped here. Gives their number."""
-        me = self._parts.process_id
-        found, elsewhere = await self._parts.store.read(lambda c: (unfinished.every(c), replicas.living(c, me)))
-        left = [each for each in found if each.owner not in elsewhere and self._is_left(each)]
-        loaded = [live for each in left if (live := await self._load(each)) is not None]
+        here = self._live, self._resting
+        left = [each for each in await unrun.left(self._parts) if not any(each.turn_id in some for some in here)]
+        loaded = [found for each in left if (found := await unrun.load(self._parts, each)) is not None]
         # All at once, so that no new turn gets ahead of one of them.
-        for live in loaded:
-            if live.record.turn.id not in self._live:
-                self._lanes.take_place(live.record.turn.conversation_id)
-                self._launch(live, None)
+        for record, journalled in loaded:
+            if record.turn.id not in self._live:
+                self._lanes.take_place(record.turn.conversation_id)
+                self._launch(_Live(record, Feed(journalled)), None)
         return len(loaded)
-
-    def _is_left(self, turn: Unfinished) -> bool:
-        if turn.turn_id in self._live or turn.turn_id in self._resting:
-            return False
-        # What has ended under this process is on its way to recall.
-        return turn.live or turn.owner != self._parts.process_id
-
-    async def _load(self, left: Unfinished) -> _Live | None:
-        """None if it was deleted meanwhile."""
-        tenant, turn_id = left.tenant, left.turn_id
-        record, journalled = await self._parts.store.read(
-            lambda c: (turns.find(c, tenant, turn_id), turns.events(c, tenant, turn_id))
-        )
-        return _Live(record, Feed(journalled)) if record is not None else None
 
     async def close(self) -> None:
         """Stops running turns where they are; the next start goes on with them."""
@@ -248,6 +232,9 @@ class TurnEngine:
         """Runs a turn in its lane. It outlives its caller, so it has no deadline but the model's."""
         deadline.bind(None)
         principal.bind(Principal(live.record.tenant))
+        live.begun = True
+        if live.cancelling and live.task is not None:
+            live.task.cancel()
         turn = live.record.turn
         try:
             async with self._lanes.turn(turn.conversation_id, self._patience(live.record)):

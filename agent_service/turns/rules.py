@@ -61,14 +61,11 @@ class Rules:
 
     def owed(self, done: Sequence[Done]) -> list[str]:
         """The tools that have to be called before the turn may end; of those that may come first, one (`a or b`)."""
-        called = {call.name for call in done}
-        required = sorted(self._of_type[pb.TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT] - called)
+        required = self._of_type[pb.TOOL_RULE_TYPE_REQUIRED_BEFORE_EXIT] - {call.name for call in done}
         first = self._of_type[pb.TOOL_RULE_TYPE_RUN_FIRST]
-        return (
-            required
-            if done or not first
-            else [" or ".join(sorted(first)), *(name for name in required if name not in first)]
-        )
+        if done or not first:
+            return sorted(required)
+        return [" or ".join(sorted(first)), *sorted(required - first)]
 
 
 def _constrain(rule: ToolRule, names: list[str], done: Sequence[Done]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Turns that no runner runs: how one ends that has not begun, and how recall gets what a turn that is over has left."""
+"""Turns that no runner runs: which there are, how one ends that has not begun, and how recall gets what is left."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from agent_service import clock
-from agent_service.stores import conversations, turns
+from agent_service.stores import conversations, replicas, turns, unfinished
 from agent_service.stores.turns import TurnRecord
+from agent_service.stores.unfinished import Unfinished
 from agent_service.turns.feed import Feed
 from agent_service.turns.parts import Parts
 from agent_service.turns.recall_log import RecallLog
@@ -34,6 +35,23 @@ class Resting:
         wait = min(_FIRST_REST_SECONDS * 2.0 ** min(record.attempt, 20), _LONGEST_REST_SECONDS)
         self._until = {turn_id: until for turn_id, until in self._until.items() if until > now}
         self._until[record.turn.id] = now + wait
+
+
+async def left(parts: Parts) -> list[Unfinished]:
+    """Turns that no other process runs that is there, or brings to recall; those that run here are among them."""
+    me = parts.process_id
+    found, elsewhere = await parts.store.read(lambda c: (unfinished.every(c), replicas.living(c, me)))
+    # What has ended under this process is on its way to recall.
+    return [each for each in found if each.owner not in elsewhere and (each.live or each.owner != me)]
+
+
+async def load(parts: Parts, found: Unfinished) -> tuple[TurnRecord, list[TurnEvent]] | None:
+    """The turn and its journal; None if it was deleted meanwhile."""
+    tenant, turn_id = found.tenant, found.turn_id
+    record, journalled = await parts.store.read(
+        lambda c: (turns.find(c, tenant, turn_id), turns.events(c, tenant, turn_id))
+    )
+    return (record, journalled) if record is not None else None
 
 
 async def end(

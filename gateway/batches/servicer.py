@@ -7,6 +7,7 @@ from contextlib import suppress
 from gateway import journal
 from gateway.backends import Backends
 from gateway.batches.batches import Batches
+from gateway.stores import requests
 from gateway.stores.batches import Batch, Item, State
 from gateway.stores.rows import timestamp
 from servicekit import paging, principal
@@ -23,7 +24,6 @@ _STATES = {
     State.CANCELLED: pb.BATCH_STATE_CANCELLED,
 }
 _MOST_TURNS = 1_000
-_MOST_REQUEST_ID = 200
 _ITEMS, _MOST_ITEMS = 20, 100
 # What was said can be long: a page that has grown so large is cut.
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -34,8 +34,7 @@ class BatchServicer(BatchServiceServicer):
         self._batches, self._backends = batches, backends
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, context: Context) -> pb.CreateBatchResponse:
-        if not 1 <= len(request.request_id) <= _MOST_REQUEST_ID or "\0" in request.request_id:
-            raise InvalidArgument.of("request_id", f"must be 1 to {_MOST_REQUEST_ID} characters, without NUL")
+        requests.check_id(request.request_id, needed=True)
         if not 1 <= len(request.turns) <= _MOST_TURNS:
             raise InvalidArgument.of("turns", f"must be 1 to {_MOST_TURNS:,}")
         for turn in request.turns:

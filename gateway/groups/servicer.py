@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from gateway.groups import messages
 from gateway.groups.groups import MAX_TURNS, ROUND_ROBIN, SUPERVISOR, Groups
 from gateway.groups.running import Run
+from gateway.stores import requests
 from gateway.stores.groups import Group
 from gateway.stores.requests import Once
 from gateway.stores.rows import timestamp
@@ -94,8 +95,7 @@ class GroupServicer(GroupServiceServicer):
     async def SendGroupMessage(
         self, request: pb.SendGroupMessageRequest, context: Context
     ) -> AsyncIterator[pb.SendGroupMessageResponse]:
-        if not request.request_id:
-            raise InvalidArgument.of("request_id", "must be given")
+        requests.check_id(request.request_id, needed=True)
         if not request.messages:
             raise InvalidArgument.of("messages", "must not be empty")
         group = await self._groups.get(request.group_id)

@@ -17,6 +17,13 @@ from triptych.type.v1 import type_pb2
 MAX_REQUEST_ID = 200
 
 
+def check_id(request_id: str, *, needed: bool = False) -> None:
+    """Raises: InvalidArgument."""
+    if len(request_id) > MAX_REQUEST_ID or "\0" in request_id or (needed and not request_id):
+        least = "1 to" if needed else "at most"
+        raise InvalidArgument.of("request_id", f"must be {least} {MAX_REQUEST_ID} characters, without NUL")
+
+
 @dataclass(frozen=True)
 class Once:
     """A request by its `request_id`. Without an id it is new each time it is sent. `content`: all that it says."""
@@ -35,10 +42,9 @@ class Once:
 
         Raises: InvalidArgument (id too long), FailedPrecondition REQUEST_ID_REUSED (it was another request then).
         """
+        check_id(self.request_id)
         if not self.request_id:
             return None
-        if len(self.request_id) > MAX_REQUEST_ID or "\0" in self.request_id:
-            raise InvalidArgument.of("request_id", f"must be at most {MAX_REQUEST_ID} characters, without NUL")
         query = select(requests.c.request_hash, requests.c.response).filter_by(**self._key)
         row = connection.execute(query).one_or_none()
         if row is None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent_service import clock
 from agent_service.store import Store, open_store
-from agent_service.stores import agents, attachments, blocks
+from agent_service.stores import agents, attaching, attachments, blocks
 from agent_service.stores.rows import Window
 from servicekit.paging import Page
 from tests.support.keys import ANN, BOB
@@ -62,8 +62,8 @@ async def test_blocks_made_with_an_agent_have_their_history_and_their_place(stor
     was = await store.read(lambda c: attachments.core_memory_as_of(c, TENANT, made.id, clock.now()))
     assert [(each.block_id, each.revision.value) for each in was] == [(b.id, b.value) for b in (human, persona)]
     shared = await store.write(lambda c: blocks.create(c, TENANT, Block(label="shared")))
-    await store.write(lambda c: blocks.attach(c, TENANT, made.id, shared.id))
-    await store.write(lambda c: blocks.detach(c, TENANT, made.id, human.id))
+    await store.write(lambda c: attaching.attach(c, TENANT, made.id, shared.id))
+    await store.write(lambda c: attaching.detach(c, TENANT, made.id, human.id))
     now = await store.read(lambda c: agents.get(c, TENANT, made.id))
     assert [block.id for block in now.blocks] == [persona.id, shared.id]
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("method", sa.String(100), primary_key=True),
         sa.Column("request_id", sa.String(200), primary_key=True),
         sa.Column("request_hash", sa.String(64), nullable=False),
+        sa.Column("response", sa.LargeBinary),
         sa.Column("created_at", sa.BigInteger, nullable=False),
     )
 
