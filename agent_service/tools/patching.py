@@ -19,8 +19,6 @@ from triptych.agent.v1.agent_pb2 import Block
 _HEADER = re.compile(r"^@@(?: -(?P<line>[0-9]{1,9})(?:,[0-9]+)? \+[0-9]+(?:,[0-9]+)?)?(?: @@.*)?$")
 # Lines that tell of files, which a block is not.
 _OF_FILES = ("--- ", "+++ ", "diff --git ", "index ", "*** ", "\\ No newline")
-
-
 # A patch is applied within a transaction. The block's lines times the patch's.
 _MOST_HUNKS, _MOST_COMPARED = 1_000, 10_000_000
 

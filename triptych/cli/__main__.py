@@ -59,7 +59,7 @@ def main() -> None:
         print(f"triptych: {error.message}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:  # of a file that was named
-        print(f"triptych: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": "), file=sys.stderr)
+        print(": ".join(["triptych", *filter(None, [error.filename]), error.strerror or str(error)]), file=sys.stderr)
         sys.exit(1)
 
 
