@@ -27,6 +27,9 @@ def main() -> None:
     params.n_ctx = LOCAL_CONTEXT_WINDOW
     params.n_parallel = 1
     params.n_predict = LOCAL_MOST_TOKENS
+    # As the model's makers advise; and DRY, without which it repeats itself until it is cut off.
+    params.sampling.temp, params.sampling.top_p = 0.2, 0.9
+    params.sampling.dry_multiplier = 0.8
     server = xllamacpp.Server(params)
     print(json.dumps({"service": "local_model", "http": server.listening_address}), flush=True)
     _wait(supervised=arguments.supervised)
