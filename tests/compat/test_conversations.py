@@ -49,7 +49,8 @@ async def test_default_and_an_agents_id_are_its_own_conversation(letta: AsyncLet
         pass
     async for _ in await letta.conversations.messages.create(agent.id, input="pears"):
         pass
-    texts = [str(said.content) async for said in letta.agents.messages.list(agent.id, order="asc") if said.message_type == "user_message"]  # fmt: skip
+    listed = [said async for said in letta.agents.messages.list(agent.id, order="asc")]
+    texts = [said.content for said in listed if said.message_type == "user_message"]
     assert texts == ["quinces", "plums", "pears"]
     for conversation, more in (("default", mine), (agent.id, {})):
         listed = [said.id async for said in letta.conversations.messages.list(conversation, **more)]
