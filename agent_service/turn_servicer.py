@@ -30,6 +30,8 @@ MAX_NAME = 200
 MAX_IMAGES = 10
 MAX_IMAGE_BYTES = 2 * 1024 * 1024
 _IMAGE = re.compile(r"https?://[^\s\0]+\Z|data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}\Z")
+# What the agent is to have said already is for programs that bring a conversation with them.
+_ROLES = (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM, type_pb2.ROLE_ASSISTANT)
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
 MAX_REASON = 10_000
@@ -109,6 +111,7 @@ def _check(request: pb.StartTurnRequest) -> None:
     if not 0 <= request.max_seconds <= MAX_SECONDS:
         raise InvalidArgument.of("max_seconds", f"must be 0 to {MAX_SECONDS:,}")
     formats.check("response_format", request.response_format)
+    formats.check_handle("model", request.model)
     for index, message in enumerate(request.messages):
         _check_message(f"messages[{index}]", message)
     return None
@@ -128,8 +131,8 @@ def _check_message(field: str, message: pb.InputMessage) -> None:
     for name in ("name", "otid"):
         if len(getattr(message, name)) > MAX_NAME or "\0" in getattr(message, name):
             raise InvalidArgument.of(f"{field}.{name}", f"must be at most {MAX_NAME} characters, without NUL")
-    if message.role not in (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM):
-        raise InvalidArgument.of(f"{field}.role", "must be user or system")
+    if message.role not in _ROLES:
+        raise InvalidArgument.of(f"{field}.role", "must be user, system or assistant")
 
 
 def _check_request_id(request_id: str) -> None:

@@ -135,6 +135,8 @@ def check(agent: Agent) -> None:
         raise InvalidArgument.of("model", "temperature must be a number")
     if len(agent.model.fallbacks) > MAX_FALLBACKS or not all(agent.model.fallbacks):
         raise InvalidArgument.of("model", f"fallbacks must be at most {MAX_FALLBACKS} names of models")
+    for handle in (agent.model.handle, *agent.model.fallbacks, agent.compaction.model, agent.sleep_time.model.handle):
+        formats.check_handle("model", handle)
     formats.check("model", agent.model.response_format)
     views.check(agent.compaction)
     structs.check("metadata", agent.metadata)

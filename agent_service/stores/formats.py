@@ -8,6 +8,13 @@ from triptych.errors import InvalidArgument
 
 _TYPES = ("text", "json_object", "json_schema")
 _MAX_CHARACTERS = 100_000
+_MAX_HANDLE = 500
+
+
+def check_handle(field: str, handle: str) -> None:
+    """A model's name; '' means the default one. Raises: InvalidArgument if it can't be one."""
+    if len(handle) > _MAX_HANDLE or not handle.isprintable():
+        raise InvalidArgument.of(field, f"a model's name has at most {_MAX_HANDLE} printable characters")
 
 
 def check(field: str, text: str) -> None:

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
-from servicekit import structs
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,
@@ -20,7 +19,7 @@ from triptych.archival.v1.archival_pb2 import (
 )
 from triptych.type.v1 import type_pb2
 
-# In a passage's metadata: ids of those that it makes untrue.
+# In a passage's metadata: ids of those that it makes untrue (see the contract's Passage).
 REPLACES = "replaces"
 
 
@@ -63,11 +62,10 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
     hits = await context.tiers.search_passages(context.caller, request)
     if not hits:
         return "Nothing found in archival memory."
-    newer = {str(old): hit for hit in hits for old in structs.plain(hit.passage.metadata).get(REPLACES, ())}
-    return json.dumps([_shown(hit, context, newer.get(hit.passage.id)) for hit in hits], ensure_ascii=False)
+    return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)
 
 
-def _shown(hit: PassageHit, context: CallContext, newer: PassageHit | None) -> dict[str, object]:
+def _shown(hit: PassageHit, context: CallContext) -> dict[str, object]:
     recorded = hit.passage.create_time.ToDatetime(UTC)
     fields: dict[str, object] = {
         "timestamp": recorded.isoformat(timespec="seconds"),
@@ -75,8 +73,8 @@ def _shown(hit: PassageHit, context: CallContext, newer: PassageHit | None) -> d
         "content": hit.passage.text,
         "tags": list(hit.passage.tags),
     }
-    if newer is not None:
-        fields["no_longer_true_since"] = newer.passage.create_time.ToDatetime(UTC).isoformat(timespec="seconds")
+    if hit.passage.superseded_by:
+        fields["no_longer_true_since"] = hit.passage.superseded_time.ToDatetime(UTC).isoformat(timespec="seconds")
     if hit.passage.HasField("source"):
         fields["source"] = place(hit.passage.source)
     return fields

@@ -108,6 +108,7 @@ async def archival_search(context: CallContext, args: Search) -> str:
             "recorded": hit.passage.create_time.ToDatetime(UTC).isoformat(timespec="seconds"),
             "time_ago": dates.ago(hit.passage.create_time.ToDatetime(UTC), context.now),
             "content": hit.passage.text,
+            **({"replaced_by": hit.passage.superseded_by} if hit.passage.superseded_by else {}),
         }
         for hit in hits
     ]

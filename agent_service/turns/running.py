@@ -22,6 +22,7 @@ from agent_service.turns.parts import Parts
 from agent_service.turns.recall_log import RecallLog
 from agent_service.turns.worktime import WorkTime
 from servicekit.principal import Principal
+from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 
@@ -36,6 +37,16 @@ class _With:
     after: Callable[[], None]
 
 
+def _as_asked(claimed: Claimed) -> Agent:
+    """The agent with the model that this turn asks for, if it does."""
+    if not claimed.record.request.model:
+        return claimed.agent
+    agent = Agent()
+    agent.CopyFrom(claimed.agent)
+    agent.model.handle = claimed.record.request.model
+    return agent
+
+
 class Running:
     """Shared by the parts that run one turn. `agent` is kept as the last committed step left it."""
 
@@ -43,7 +54,7 @@ class Running:
         self.parts, self.claimed, self.feed = parts, claimed, feed
         self.turn, self.lease = claimed.record.turn, claimed.lease
         self.sleeping = sleeping.is_sleeping(self.turn)
-        self.agent = sleeping.asleep(claimed.agent) if self.sleeping else claimed.agent
+        self.agent = sleeping.asleep(claimed.agent) if self.sleeping else _as_asked(claimed)
         self.principal = Principal(claimed.record.tenant)
         self.tenant = self.principal.tenant
         self.guest = claimed.lease.guest

@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from archival_service.store import Purged
-from archival_service.stores import listing, outbox, requests
+from archival_service.stores import listing, outbox, replacing, requests
 from archival_service.stores.outbox import Change
 from archival_service.stores.rows import in_parts, not_changed_here, now, owned, owner, readable, timestamp
 from archival_service.stores.tables import archives, documents, inserts, passages
@@ -156,6 +156,7 @@ def _remove(connection: Connection, tenant: Tenant, archive_ids: Sequence[str] |
     connection.execute(delete(inserts).where(those(inserts, inserts.c.archive_id)))
     connection.execute(delete(documents).where(those(documents, documents.c.archive_id)))
     connection.execute(delete(archives).where(those(archives, archives.c.id)))
+    replacing.tidy(connection, tenant)
     return changes
 
 

@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from archival_service.store import Begun
-from archival_service.stores import archives, inserting, listing, outbox, requests
+from archival_service.stores import archives, inserting, listing, outbox, replacing, requests
 from archival_service.stores.outbox import Change
 from archival_service.stores.rows import microseconds, not_changed_here, now, owned, owner, timestamp
 from archival_service.stores.tables import documents, inserts, passages
@@ -144,6 +144,7 @@ def _forget(connection: Connection, tenant: Tenant, document_id: str) -> list[Ch
     mine = owned(passages, tenant) & (passages.c.document_id == document_id)
     changes = outbox.add(connection, mine)
     connection.execute(delete(passages).where(mine))
+    replacing.tidy(connection, tenant)
     batches = inserts.c.request_id.startswith(batch_request_id(document_id, 0)[:-1], autoescape=True)
     connection.execute(delete(inserts).where(owned(inserts, tenant), batches))
     connection.execute(delete(documents).where(owned(documents, tenant), documents.c.id == document_id))

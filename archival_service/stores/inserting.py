@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from archival_service.store import Entry
-from archival_service.stores import archives, outbox, passages, requests
+from archival_service.stores import archives, outbox, passages, replacing, requests
 from archival_service.stores.numbering import next_numbers
 from archival_service.stores.outbox import Change
 from archival_service.stores.rows import in_parts, microseconds, now, owned, owner
@@ -106,6 +106,7 @@ def insert_once(
         _ADD.run(connection, *rows)
     except IntegrityError as error:  # somebody has named one as this request would
         raise AlreadyExists("there is a passage of one of these ids already") from error
+    replacing.note(connection, tenant, rows)
     changes = outbox.add_new(connection, [row["n"] for row in rows])
     new = {"archive_id": request.archive_id, "request_id": request.request_id, "request_hash": content}
     _NOTE.run(connection, {**owner(tenant), **new, "passage_ids": [row["id"] for row in rows]})

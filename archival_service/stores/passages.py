@@ -9,7 +9,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
-from archival_service.stores import listing, outbox, requests
+from archival_service.stores import listing, outbox, replacing, requests
 from archival_service.stores.outbox import Change
 from archival_service.stores.rows import not_changed_here, owned, owner, readable, timestamp
 from archival_service.stores.tables import passages
@@ -42,13 +42,16 @@ def get_many(connection: Connection, tenant: Tenant, passage_ids: Sequence[str])
     """Those that exist, in the order asked for."""
     query = select(passages).where(owned(passages, tenant), passages.c.id.in_(passage_ids))
     found = {row.id: to_passage(row._mapping) for row in connection.execute(query)}
+    replacing.mark(connection, tenant, list(found.values()))
     return [found[wanted] for wanted in passage_ids if wanted in found]
 
 
 def by_numbers(connection: Connection, tenant: Tenant, numbers: Sequence[int]) -> dict[int, Passage]:
     """Those of the numbers that are passages of the owner."""
     rows = connection.execute(_BY_NUMBER, {**owner(tenant), "numbers": numbers})
-    return {row.n: to_passage(row._mapping) for row in rows}
+    found = {row.n: to_passage(row._mapping) for row in rows}
+    replacing.mark(connection, tenant, list(found.values()))
+    return found
 
 
 def list_page(
@@ -65,7 +68,7 @@ def list_page(
     if request.contains:
         where.append(_contains(connection, request.contains))
     window = listing.Window(page, request.after_id, request.before_id)
-    return listing.fetch(
+    found, token = listing.fetch(
         connection,
         tenant,
         passages,
@@ -75,6 +78,8 @@ def list_page(
         lambda row: to_passage(row._mapping),
         shared=bool(request.archive_ids),
     )
+    replacing.mark(connection, tenant, found)
+    return found, token
 
 
 def _contains(connection: Connection, wanted: str) -> ColumnElement[bool]:
@@ -128,6 +133,7 @@ def remove(
             raise not_changed_here("passage")
         raise NotFound("passage", passage_id)
     connection.execute(delete(passages).where(this))
+    replacing.tidy(connection, tenant)
     requests.note(connection, tenant, request_id, content, "")
     return changes
 

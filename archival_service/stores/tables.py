@@ -90,6 +90,15 @@ documents = Table(
     Index("documents_by_archive", "account_id", "user_id", "archive_id"),
 )
 
+# Which passage has made which untrue.
+replacements = Table(
+    "replacements",
+    metadata,
+    *_owner(),
+    Column("old_id", String(100), primary_key=True),
+    Column("new_id", String(100), primary_key=True),
+)
+
 inserts = Table(
     "inserts",
     metadata,

@@ -138,7 +138,7 @@ async def send_message(group_id: str, body: MessagesCreate, request: Request, ba
             turn = event.done.turn
     if turn.HasField("error"):
         raise TurnFailed(turn.error)
-    shown = Finished(turn, made).shown(body.include_return_message_types)
+    shown = Finished(turn, made).shown(body.wanted)
     return answer({"messages": shown, "stop_reason": run_shapes.stop_reason(turn), "usage": run_shapes.usage(turn)})
 
 
@@ -148,7 +148,7 @@ async def stream_message(group_id: str, body: MessagesCreate, request: Request, 
         return await messages.stream_turn(str(asleep["manager_agent_id"]), "", body, request, back)
     run = await _run(group_id, body, request, back, kept, deltas=body.stream_tokens)
     events = _as_responses(kept.detached.items(run.events()))
-    return turns.streamed(Events(await anext(events), events), body.include_return_message_types)
+    return turns.streamed(Events(await anext(events), events), body.wanted)
 
 
 @router.get("/{group_id}/messages")

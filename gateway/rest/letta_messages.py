@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from gateway.rest import content
 from gateway.rest.forms import Json, time
@@ -28,23 +29,39 @@ def roles(types: Iterable[str]) -> list[type_pb2.Role.ValueType]:
     return sorted({_ROLES[each] for each in types if each in _ROLES})
 
 
-def expanded(messages: Iterable[Message], only: Sequence[str] | None = None) -> list[Json]:
-    """`only`: the message types wanted; None: all."""
-    shown = [part for message in messages for part in parts(message)]
-    return shown if only is None else [part for part in shown if part["message_type"] in only]
+@dataclass(frozen=True)
+class Wanted:
+    """How a program wants messages. `types`: the message types; None: all. `spoken`: as in `parts`."""
+
+    types: Sequence[str] | None = None
+    spoken: bool = True
+
+    def of(self, shown: Iterable[Json]) -> list[Json]:
+        """Those of the types."""
+        return [part for part in shown if self.types is None or part["message_type"] in self.types]
 
 
-def parts(m: Message) -> list[Json]:
-    """In the order in which they happened: reasoning, then what was said, then the calls."""
+ALL = Wanted()
+
+
+def expanded(messages: Iterable[Message], wanted: Wanted = ALL) -> list[Json]:
+    return wanted.of(part for message in messages for part in parts(message, spoken=wanted.spoken))
+
+
+def parts(m: Message, *, spoken: bool = True) -> list[Json]:
+    """In the order in which they happened: reasoning, then what was said, then the calls.
+
+    `spoken`: an older agent's call of `send_message` is what it says, and no call.
+    """
     if m.role == type_pb2.ROLE_TOOL:
-        return [] if m.tool_return.name == _SPEECH else [_tool_return(m)]
+        return [] if spoken and m.tool_return.name == _SPEECH else [_tool_return(m)]
     if m.role == type_pb2.ROLE_ASSISTANT:
         found: list[Json] = []
         if m.reasoning:
             found.append({**_base(m, "reasoning_message"), "reasoning": m.reasoning, "source": "reasoner_model"})
         if m.text:
             found.append({**_base(m, "assistant_message"), "content": m.text})
-        return found + [_call(m, call) for call in m.tool_calls]
+        return found + [_call(m, call, spoken=spoken) for call in m.tool_calls]
     kind = "system_message" if m.role == type_pb2.ROLE_SYSTEM else "user_message"
     return [{**_base(m, kind), "content": content.shown(m.text, m.image_urls)}]
 
@@ -79,8 +96,8 @@ def _base(m: Message, kind: str) -> Json:
     }
 
 
-def _call(m: Message, call: ToolCall) -> Json:
-    if call.name == _SPEECH:
+def _call(m: Message, call: ToolCall, *, spoken: bool) -> Json:
+    if spoken and call.name == _SPEECH:
         return {**_base(m, "assistant_message"), "content": _spoken(call)}
     shown = _shown(call)
     return {**_base(m, "tool_call_message"), "tool_call": shown, "tool_calls": [shown]}

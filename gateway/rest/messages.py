@@ -12,6 +12,7 @@ from gateway.rest import letta_messages, run_shapes, turns
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, Listing, NewestFirst, answer
 from gateway.rest.endpoints import Router
+from gateway.rest.letta_messages import Wanted
 from gateway.rest.schemas import MessagesCancel, MessagesCreate, MessageUpdate
 from gateway.rest.starting import start_request
 from servicekit import ids
@@ -28,15 +29,7 @@ Types = Annotated[list[str] | None, Query(alias="include_return_message_types")]
 async def send_message(agent_id: str, body: MessagesCreate, request: Request, back: Back) -> Response:
     if body.streaming:
         return await stream_turn(agent_id, "", body, request, back)
-    start = await start_request(agent_id, "", body, request, back, deltas=False, background=False)
-    finished = await turns.run_to_end(back, start)
-    return answer(
-        {
-            "messages": finished.shown(body.include_return_message_types),
-            "stop_reason": run_shapes.stop_reason(finished.turn),
-            "usage": run_shapes.usage(finished.turn),
-        }
-    )
+    return await whole_turn(agent_id, "", body, request, back)
 
 
 @router.post("/agents/{agent_id}/messages/stream")
@@ -104,10 +97,25 @@ async def messages_page(
     )
     while True:  # a page of which nothing is shown would be the list's end to who reads it
         response = await back.recall_peer.unary(back.recall.ListMessages, request)
-        shown = letta_messages.expanded(response.messages, types or None)
+        shown = letta_messages.expanded(response.messages, Wanted(types or None))
         if shown or not response.next_page_token:
             return answer(shown)
         request.page_token = response.next_page_token
+
+
+async def whole_turn(
+    agent_id: str, conversation_id: str, body: MessagesCreate, request: Request, back: Back
+) -> Response:
+    """All that comes of the turn, when it is over."""
+    start = await start_request(agent_id, conversation_id, body, request, back, deltas=False, background=False)
+    finished = await turns.run_to_end(back, start)
+    return answer(
+        {
+            "messages": finished.shown(body.wanted),
+            "stop_reason": run_shapes.stop_reason(finished.turn),
+            "usage": run_shapes.usage(finished.turn),
+        }
+    )
 
 
 async def stream_turn(
@@ -117,7 +125,7 @@ async def stream_turn(
     start = await start_request(
         agent_id, conversation_id, body, request, back, deltas=body.stream_tokens, background=body.background
     )
-    return turns.streamed(await turns.begun(back, start), body.include_return_message_types)
+    return turns.streamed(await turns.begun(back, start), body.wanted)
 
 
 async def cancel_turns(

@@ -79,4 +79,4 @@ async def list_messages(run_id: str, back: Back, listing: OldestFirst) -> Respon
 async def rejoin(run_id: str, back: Back, body: StreamFrom | None = None) -> Response:
     """The run's events behind the one that the program has last seen, and on to its end."""
     events = await turns.rejoined(back, run_id, body.starting_after if body else 0)
-    return turns.streamed(events, None)
+    return turns.streamed(events)

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.rest.letta_messages import Wanted
+
 Metadata = dict[str, JsonValue]
 # What the contract's int32 holds, of what can't be negative.
 Int32 = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -54,7 +56,7 @@ class InputMessage(Body):
     """Of type `message` what is said, else the answers to calls that wait: `approvals` or `tool_returns`."""
 
     type: Literal["message", "approval", "tool_return"] | None = "message"
-    role: Literal["user", "system"] = "user"
+    role: Literal["user", "system", "assistant"] = "user"
     content: str | list[dict[str, Any]] = ""
     name: str | None = None
     otid: str | None = None
@@ -74,23 +76,44 @@ class ClientTool(Body):
 
 
 class MessagesCreate(Body):
+    """`streaming`: None is what the path means. `agent_id`: whose conversation `default` is.
+
+    Those behind it ask for what is not done here: see `starting`.
+    """
+
     messages: list[InputMessage] | None = None
     input: str | None = None
     max_steps: int = Field(default=50, ge=1, le=1000)
     client_tools: list[ClientTool] | None = None
     include_return_message_types: list[str] | None = None
-    streaming: bool = False
+    streaming: bool | None = None
     stream_tokens: bool = False
     background: bool = False
     use_assistant_message: bool = True
+    override_model: str | None = None
     agent_id: str | None = None
+    override_system: str | None = None
+    callback_url: str | None = None
+    client_skills: list[Any] | None = None
+    return_logprobs: bool = False
+    return_token_ids: bool = False
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.include_return_message_types, self.use_assistant_message)
 
 
 class MessagesCancel(Body):
     run_ids: list[str] | None = None
 
 
-class StreamFrom(Body):
+class OfAgent(Body):
+    """`agent_id`: whose conversation `default` is."""
+
+    agent_id: str | None = None
+
+
+class StreamFrom(OfAgent):
     """`starting_after`: the `seq_id` of the last event that the program has. `run_id`: of a conversation, which run."""
 
     starting_after: int = Field(default=0, ge=0, le=2**63 - 1)

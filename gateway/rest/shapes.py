@@ -196,6 +196,8 @@ def passage(p: archival_pb2.Passage) -> Json:
         "tags": list(p.tags),
         "metadata": metadata(p),
         "created_at": time(p.create_time),
+        "superseded_by": p.superseded_by or None,
+        "superseded_at": time(p.superseded_time),
         "embedding": None,
         "embedding_config": None,
     }

@@ -59,7 +59,7 @@ async def stream_message(agent_id: str, request: Request, back: Back) -> Respons
         raise InvalidArgument.of("starting_after", "must be an integer")
     start = _start(agent_id, fields, request, deltas=bool(pieces))
     events = back.agent_peer.stream(back.sharing.StartSharedTurn, start)
-    return turns.streamed(await turns.opened(_behind(events, after)), None)
+    return turns.streamed(await turns.opened(_behind(events, after)))
 
 
 def _start(agent_id: str, fields: proto_json.Json, request: Request, *, deltas: bool) -> pb.StartSharedTurnRequest:

@@ -11,8 +11,18 @@ from gateway.rest import content
 from gateway.rest.common import Back
 from gateway.rest.schemas import Answer, InputMessage, MessagesCreate
 from triptych.agent.v1 import turn_pb2 as pb
-from triptych.errors import FailedPrecondition, InvalidArgument
+from triptych.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from triptych.type.v1 import type_pb2
+
+_ROLES = {"user": type_pb2.ROLE_USER, "system": type_pb2.ROLE_SYSTEM, "assistant": type_pb2.ROLE_ASSISTANT}
+# What a program would miss in the answer: it is told so, rather than left to wonder.
+_NOT_DONE = {
+    "override_system": "the agent's memory is always in its prompt; change the agent's `system`",
+    "callback_url": "nobody is called back here; ask for the run, or stream it",
+    "client_skills": "there are no skills here; say in the agent's `system` what there is",
+    "return_logprobs": "the tokens' probabilities are not kept",
+    "return_token_ids": "the tokens are not kept",
+}
 
 
 async def start_request(
@@ -27,8 +37,11 @@ async def start_request(
 ) -> pb.StartTurnRequest:
     """The same `otid`, or the same Idempotency-Key, is the same turn.
 
-    Raises: InvalidArgument; FailedPrecondition for a word on calls where no turn waits.
+    Raises: InvalidArgument; FailedPrecondition for a word on calls where no turn waits; Unimplemented.
     """
+    for name in body.given(*_NOT_DONE):
+        if getattr(body, name):
+            raise Unimplemented(f"{name} is not supported: {_NOT_DONE[name]}")
     given = list(body.messages or [])
     if body.input is not None:
         given.append(InputMessage(content=body.input))
@@ -39,6 +52,7 @@ async def start_request(
         conversation_id=conversation_id,
         request_id=given[-1].otid or request.headers.get("idempotency-key") or str(uuid.uuid4()),
         max_steps=body.max_steps,
+        model=body.override_model or "",
         deltas=deltas,
         background=background,
         client_tools=[
@@ -54,6 +68,7 @@ async def start_request(
         await _add(start, message, back)
     if start.approvals or start.tool_returns:  # the turn has its tools already, though programs name them again
         start.ClearField("client_tools")
+        start.ClearField("model")
     return start
 
 
@@ -72,7 +87,7 @@ async def _add(start: pb.StartTurnRequest, message: InputMessage, back: Back) ->
         text, image_urls = content.read(message.content)
         start.messages.append(
             pb.InputMessage(
-                role=type_pb2.ROLE_SYSTEM if message.role == "system" else type_pb2.ROLE_USER,
+                role=_ROLES[message.role],
                 text=text,
                 image_urls=image_urls,
                 name=message.name or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from fastapi import Response
 from gateway.backends import Backends
 from gateway.rest import forms, letta_messages, run_shapes
 from gateway.rest.events import EventStream
+from gateway.rest.letta_messages import Wanted
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.agent.v1.sharing_pb2 import StartSharedTurnResponse
 from triptych.errors import TriptychError, from_status
@@ -31,7 +32,6 @@ _ERRORS = {
     type_pb2.ERROR_REASON_CONVERSATION_BUSY: 409,
 }
 Started: TypeAlias = pb.StartTurnResponse | pb.ResumeTurnResponse | StartSharedTurnResponse
-_REQUEST = "approval_request_message"
 
 
 class TurnFailed(TriptychError):
@@ -49,11 +49,10 @@ class Finished:
     turn: pb.Turn
     messages: list[Message] = field(default_factory=list)
 
-    def shown(self, only: Sequence[str] | None) -> list[forms.Json]:
-        """`only`: the message types wanted; None: all."""
-        parts = letta_messages.expanded(self.messages, only)
-        if self.turn.pending_calls and self.messages and (only is None or _REQUEST in only):
-            parts.append(letta_messages.approval_request(self.messages[-1], self.turn))
+    def shown(self, wanted: Wanted) -> list[forms.Json]:
+        parts = letta_messages.expanded(self.messages, wanted)
+        if self.turn.pending_calls and self.messages:
+            parts += wanted.of([letta_messages.approval_request(self.messages[-1], self.turn)])
         return parts
 
 
@@ -113,14 +112,14 @@ class Events:
     later: AsyncGenerator[Started]
 
 
-def streamed(events: Events, only: Sequence[str] | None) -> Response:
-    return EventStream(sse(events, only), _PING)
+def streamed(events: Events, wanted: Wanted = letta_messages.ALL) -> Response:
+    return EventStream(sse(events, wanted), _PING)
 
 
-async def sse(events: Events, only: Sequence[str] | None) -> AsyncGenerator[bytes, None]:
+async def sse(events: Events, wanted: Wanted) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
     yield _PING
-    lines = _Lines(only)
+    lines = _Lines(wanted)
     try:
         for line in lines.of(events.first.event):
             yield line
@@ -136,10 +135,10 @@ async def sse(events: Events, only: Sequence[str] | None) -> AsyncGenerator[byte
 
 
 class _Lines:
-    """What events are on the wire. `only`: the message types wanted; None: all. `over`: the last event was there."""
+    """What events are on the wire. `over`: the last event was there."""
 
-    def __init__(self, only: Sequence[str] | None) -> None:
-        self._only, self.over = only, False
+    def __init__(self, wanted: Wanted) -> None:
+        self._wants, self.over = wanted, False
         # Ids and types of messages whose text went out in pieces.
         self._streamed: set[str] = set()
         self._last = Message()
@@ -150,11 +149,12 @@ class _Lines:
             return self._wanted([self._piece(event, kind)])
         if kind == "message":
             self._last = event.message
-            parts = letta_messages.parts(event.message)
+            parts = letta_messages.parts(event.message, spoken=self._wants.spoken)
             new = [part for part in parts if part["id"] + part["message_type"] not in self._streamed]
             return self._wanted(new, event.sequence)
         if kind == "tool_result":
-            return self._wanted(letta_messages.parts(event.tool_result), event.sequence)
+            parts = letta_messages.parts(event.tool_result, spoken=self._wants.spoken)
+            return self._wanted(parts, event.sequence)
         if kind == "error":
             reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
             return [_error(event.error.message, reason)]
@@ -184,11 +184,7 @@ class _Lines:
 
     def _wanted(self, parts: list[forms.Json], sequence: int | None = None) -> list[bytes]:
         """`sequence`: the event's, from which a program that lost the stream can go on."""
-        return [
-            _data({**part, "seq_id": sequence})
-            for part in parts
-            if self._only is None or part["message_type"] in self._only
-        ]
+        return [_data({**part, "seq_id": sequence}) for part in self._wants.of(parts)]
 
 
 def _data(content: Any) -> bytes:

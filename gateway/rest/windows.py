@@ -8,14 +8,15 @@ from fastapi import Response
 
 from gateway.rest.agents import Known, fetch_agent
 from gateway.rest.common import Back, answer
+from gateway.rest.conversations import fetch, meant
 from gateway.rest.endpoints import Router
-from gateway.rest.schemas import Body
+from gateway.rest.schemas import OfAgent
 from triptych.agent.v1 import agent_pb2 as pb
 
 router = Router(prefix="/v1", tags=["messages"])
 
 
-class Compact(Body):
+class Compact(OfAgent):
     """`compaction_settings`: of letta-client's, `mode` is read: `all` folds everything, any other the oldest part."""
 
     compaction_settings: dict[str, Any] | None = None
@@ -28,9 +29,8 @@ async def compact(agent_id: str, back: Back, body: Compact | None = None) -> Res
 
 @router.post("/conversations/{conversation_id}/compact")
 async def compact_conversation(conversation_id: str, back: Back, body: Compact | None = None) -> Response:
-    request = pb.GetConversationRequest(conversation_id=conversation_id)
-    conversation = (await back.agent_peer.unary(back.agents.GetConversation, request)).conversation
-    return await _compacted(back, body, conversation.agent_id, conversation_id)
+    conversation = await fetch(back, meant(conversation_id, body.agent_id if body else None))
+    return await _compacted(back, body, conversation.agent_id, conversation.id)
 
 
 @router.patch("/agents/{agent_id}/reset-messages")

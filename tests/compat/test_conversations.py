@@ -39,3 +39,47 @@ async def test_cancelling_a_conversation_leaves_the_agents_others_alone(letta: A
         pass
     with pytest.raises(letta_client.ConflictError):
         await letta.with_options(max_retries=0).conversations.messages.create(waiting[1].id, input="still waits")
+
+
+async def test_default_and_an_agents_id_are_its_own_conversation(letta: AsyncLetta, model: ScriptedModel) -> None:
+    agent = await letta.agents.create(name="a")
+    mine = {"agent_id": agent.id}
+    await letta.agents.messages.create(agent.id, input="quinces")
+    async for _ in await letta.conversations.messages.create("default", input="plums", **mine):
+        pass
+    async for _ in await letta.conversations.messages.create(agent.id, input="pears"):
+        pass
+    listed = [said async for said in letta.agents.messages.list(agent.id, order="asc")]
+    texts = [said.content for said in listed if said.message_type == "user_message"]
+    assert texts == ["quinces", "plums", "pears"]
+    for conversation, more in (("default", mine), (agent.id, {})):
+        listed = [said.id async for said in letta.conversations.messages.list(conversation, **more)]
+        assert listed == [said.id async for said in letta.agents.messages.list(agent.id)]
+        again = [event async for event in await letta.conversations.messages.stream(conversation, **more)]
+        assert "pears" in str(again)
+        fork = await letta.conversations.fork(conversation, **more)
+        async for _ in await letta.conversations.messages.create(fork.id, input="and?"):
+            pass
+        assert "pears" in str(model.requests[-1]["messages"])
+        assert agent.system in await letta.conversations.recompile(conversation, **more)
+        assert await letta.conversations.cancel(conversation, **more) == {}
+        assert (await letta.conversations.messages.compact(conversation, **more)).num_messages_after >= 0
+    assert (await letta.conversations.retrieve(agent.id)).agent_id == agent.id
+
+
+async def test_default_says_whose_it_is(letta: AsyncLetta) -> None:
+    with pytest.raises(letta_client.UnprocessableEntityError, match="agent_id"):
+        await letta.conversations.cancel("default")
+    nobody = "agent-00000000-0000-4000-8000-000000000000"
+    with pytest.raises(letta_client.NotFoundError):
+        await letta.conversations.cancel("default", agent_id=nobody)
+    with pytest.raises(letta_client.NotFoundError):
+        await letta.conversations.cancel(nobody)
+
+
+async def test_a_conversation_answers_as_a_whole_if_it_is_not_to_stream(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a")
+    raw = await letta.conversations.messages.with_raw_response.create(agent.id, input="quinces", streaming=False)
+    whole = await raw.json()
+    assert whole["stop_reason"]["stop_reason"] == "end_turn"
+    assert whole["messages"][-1]["message_type"] == "assistant_message"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from archival_service.store import ArchivalStore
+from archival_service.store import ArchivalStore, Filters, Query
 from archival_service.stores import listing
 from embedders.wordllama import WordLlamaEmbedder
 from servicekit import ids
@@ -15,8 +15,10 @@ from tests.support.archival import insert_request
 from tests.support.keys import new_user
 from triptych.archival.v1.archival_pb2 import (
     Archive,
+    InsertPassagesRequest,
     ListArchivesRequest,
     ListPassagesRequest,
+    Passage,
 )
 from triptych.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from triptych.type.v1 import type_pb2
@@ -79,6 +81,32 @@ class Keeping:
         assert await store.purge(tenant, named, "p") == purged
         assert (await store.purge(tenant, None, "")).passages == 1
         assert await store.count_passages(tenant, []) == 0
+
+    async def test_a_passage_says_which_newer_one_makes_it_untrue(self, store: ArchivalStore, tenant: Tenant) -> None:
+        old, other = await store.insert(tenant, insert_request(CAT, BOAT))
+        stranger = new_user().tenant
+        (theirs,) = await store.insert(stranger, insert_request(JOB))
+
+        async def replaced_by(newer: InsertPassagesRequest) -> Passage:
+            ParseDict({"replaces": [old.id, old.id, theirs.id, ids.new("passage"), 7]}, newer.passages[0].metadata)
+            (made,) = await store.insert(tenant, newer)
+            return made
+
+        first = insert_request("The cat is called Mia.", archive_id=old.archive_id)
+        newer = await replaced_by(first)
+        assert await store.insert(tenant, first) == [newer]
+        newest = await replaced_by(insert_request("There is no cat.", archive_id=old.archive_id))
+        for by in (newest, newer, None):
+            (hit,) = await store.search(tenant, Query("Minka kitchen", LEXICAL), Filters(), 1)
+            listed, _ = await store.list_passages(tenant, ListPassagesRequest(), page())
+            for shown in (hit.passage, listed[0], await store.get_passage(tenant, old.id)):
+                assert shown.superseded_by == (by.id if by else "")
+                assert shown.HasField("superseded_time") is (by is not None)
+                assert by is None or shown.superseded_time == by.create_time
+            if by is not None:
+                await store.delete_passage(tenant, by.id, [], "")
+        for owner, passage in ((tenant, other), (stranger, theirs)):
+            assert not (await store.get_passage(owner, passage.id)).superseded_by
 
     async def test_pages_hold_everything_once_in_either_order(self, store: ArchivalStore, tenant: Tenant) -> None:
         await store.insert(tenant, insert_request("a", "b", "c"))

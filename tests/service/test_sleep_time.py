@@ -247,7 +247,7 @@ async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: Slee
         f"{saves('2026: Ann works at Beta.', 3, replaces=[old.id])} {END}"
     )
     await world.send(agent, "I work at Beta now")
-    await world.slept(agent, 2)
+    turn = await world.slept(agent, 2)
     found = next(m["content"] for m in asked_asleep(model)[-1]["messages"] if m["role"] == "tool")
     assert json.loads(found)[0]["id"] == old.id
     events = await world.send(agent, call("archival_memory_search", query="where does Ann work"))
@@ -256,6 +256,20 @@ async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: Slee
         "2026: Ann works at Beta.": False,
         "2025: Ann works at Alpha.": True,
     }
+    # The older says so by itself, too: a search may find it alone.
+    facts = {fact.text: fact for fact in await world.facts(agent)}
+    new = facts["2026: Ann works at Beta."]
+    assert facts["2025: Ann works at Alpha."].superseded_by == new.id
+    assert facts["2025: Ann works at Alpha."].superseded_time == new.create_time
+    events = await world.send(agent, call("archival_memory_search", query="Alpha", top_k=1))
+    (alone,) = json.loads(next(event.tool_result.text for event in events if event.HasField("tool_result")))
+    assert alone["content"] == "2025: Ann works at Alpha."
+    assert alone["no_longer_true_since"] == new.create_time.ToDatetime().strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    # And no longer, with the newer one undone.
+    await world.undo(turn)
+    (old,) = await world.facts(agent)
+    assert not old.superseded_by
+    assert not old.HasField("superseded_time")
 
 
 async def test_all_that_it_wrote_is_undone_and_what_was_written_since_stays(

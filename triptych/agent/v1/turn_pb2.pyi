@@ -374,6 +374,7 @@ class StartTurnRequest(_message.Message):
     TOOL_RETURNS_FIELD_NUMBER: _builtins.int
     RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
     MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     conversation_id: _builtins.str
     """Empty: the agent's default conversation."""
@@ -389,6 +390,8 @@ class StartTurnRequest(_message.Message):
     """In place of the agent's (`ModelSettings.response_format`), for this turn."""
     max_seconds: _builtins.int
     """Seconds of work, waiting for answers apart, after which the turn fails. 0: the server's limit."""
+    model: _builtins.str
+    """A handle in place of the agent's (`ModelSettings.handle`), for this turn."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]: ...
     @_builtins.property
@@ -416,10 +419,11 @@ class StartTurnRequest(_message.Message):
         tool_returns: _abc.Iterable[Global___ClientToolReturn] | None = ...,
         response_format: _builtins.str = ...,
         max_seconds: _builtins.int = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_seconds", b"max_seconds", "max_steps", b"max_steps", "messages", b"messages", "request_id", b"request_id", "response_format", b"response_format", "tool_returns", b"tool_returns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_seconds", b"max_seconds", "max_steps", b"max_steps", "messages", b"messages", "model", b"model", "request_id", b"request_id", "response_format", b"response_format", "tool_returns", b"tool_returns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -123,14 +123,20 @@ class Passage(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`passage-<uuid>`. In an insert: empty derives one from the request id and the position."""
     archive_id: _builtins.str
     text: _builtins.str
+    superseded_by: _builtins.str
+    """The newest passage that makes this one untrue, and when that was recorded. Not read in an insert."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def metadata(self) -> _struct_pb2.Struct: ...
+    def metadata(self) -> _struct_pb2.Struct:
+        """`replaces`: ids of passages of the same owner that this one makes untrue; they stay."""
+
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact was recorded. In an insert: empty means now."""
@@ -139,6 +145,8 @@ class Passage(_message.Message):
     def source(self) -> Global___Source:
         """Where it comes from; not set for a fact that comes from no file."""
 
+    @_builtins.property
+    def superseded_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -149,10 +157,12 @@ class Passage(_message.Message):
         metadata: _struct_pb2.Struct | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         source: Global___Source | None = ...,
+        superseded_by: _builtins.str = ...,
+        superseded_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "source", b"source", "superseded_time", b"superseded_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "source", b"source", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_id", b"archive_id", "create_time", b"create_time", "id", b"id", "metadata", b"metadata", "source", b"source", "superseded_by", b"superseded_by", "superseded_time", b"superseded_time", "tags", b"tags", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,80 @@
+"""What a program can ask of one turn alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import letta_client
+import pytest
+from letta_client import AsyncLetta
+
+from tests.support.scripted_model import ScriptedModel
+
+
+async def test_one_turn_is_answered_by_another_model(letta: AsyncLetta, model: ScriptedModel) -> None:
+    agent = await letta.agents.create(name="a", model="scripted")
+    await letta.agents.messages.create(agent.id, input="hello", override_model="another")
+    assert model.requests[-1]["model"] == "another"
+    await letta.agents.messages.create(agent.id, input="hello again")
+    assert model.requests[-1]["model"] == "scripted"
+    assert (await letta.agents.retrieve(agent.id)).model == "scripted"
+
+
+async def test_a_program_brings_what_the_agent_has_said(letta: AsyncLetta, model: ScriptedModel) -> None:
+    agent = await letta.agents.create(name="a")
+    said: list[Any] = [
+        {"role": "user", "content": "Who are you?"},
+        {"role": "assistant", "content": "A gardener."},
+        {"role": "user", "content": "Of what?"},
+    ]
+    await letta.agents.messages.create(agent.id, messages=said)
+    sent = [(each["role"], each["content"]) for each in model.requests[-1]["messages"]]
+    assert sent[-3:] == [(each["role"], each["content"]) for each in said]
+    kept = [each.message_type async for each in letta.agents.messages.list(agent.id, order="asc")]
+    assert kept[-4:] == ["user_message", "assistant_message", "user_message", "assistant_message"]
+
+
+async def test_an_older_agents_speech_is_a_call_if_the_program_wants_it(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a", agent_type="memgpt_agent")
+    asked = '[[call:send_message {"message": "quinces"}]] say it'
+    plain = await letta.agents.messages.create(agent.id, input=asked, use_assistant_message=False)
+    assert [each.message_type for each in plain.messages][:2] == ["tool_call_message", "tool_return_message"]
+    events = await letta.agents.messages.stream(agent.id, input=asked, use_assistant_message=False)
+    assert "tool_call_message" in [each.message_type async for each in events]
+    usual = await letta.agents.messages.create(agent.id, input=asked)
+    assert usual.messages[0].message_type == "assistant_message"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"override_system": "You are a pirate."},
+        {"client_skills": [{"name": "s", "description": "d", "location": "l"}]},
+        {"return_logprobs": True},
+        {"return_token_ids": True},
+    ],
+)
+async def test_what_is_not_done_is_refused(letta: AsyncLetta, model: ScriptedModel, asked: dict[str, Any]) -> None:
+    agent = await letta.agents.create(name="a")
+    before = len(model.requests)
+    with pytest.raises(letta_client.APIStatusError, match=f"{next(iter(asked))} is not supported") as refused:
+        await letta.with_options(max_retries=0).agents.messages.create(agent.id, input="hello", **asked)
+    assert refused.value.status_code == 501
+    assert len(model.requests) == before
+
+
+async def test_nobody_is_called_back(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a")
+    with pytest.raises(letta_client.APIStatusError, match="callback_url is not supported"):
+        await letta.with_options(max_retries=0).agents.messages.create_async(
+            agent.id, input="hello", callback_url="https://example.com"
+        )
+
+
+@pytest.mark.parametrize("name", ["m" * 501, "a\0b"])
+async def test_a_models_name_has_bounds(letta: AsyncLetta, name: str) -> None:
+    with pytest.raises(letta_client.UnprocessableEntityError):
+        await letta.agents.create(name="a", model=name)
+    agent = await letta.agents.create(name="a")
+    with pytest.raises(letta_client.UnprocessableEntityError):
+        await letta.agents.messages.create(agent.id, input="hello", override_model=name)
