@@ -13,7 +13,7 @@ from typing import Any
 from agent_service.characters import Halves, whole
 from agent_service.models import arguments
 from agent_service.models.failures import CutOff, filtered, garbage, in_stream
-from agent_service.models.streaming import Holder, Thinking
+from agent_service.models.streaming import Holder, Thinking, without_beginning
 from agent_service.models.types import CalledTool, Deltas, ModelAnswer, ModelUsage
 from servicekit import ids
 
@@ -27,11 +27,14 @@ class Assembly:
     """`add` each chunk, then take the `answer`.
 
     `names`: of the tools that the model may call by writing so; such text is held back from `deltas` until `release`.
+    `begun`: the model's template has begun its thoughts for it (DeepSeek-R1's does), so that only their end will come.
     """
 
-    def __init__(self, deltas: Deltas | None, names: Sequence[str] = ()) -> None:
+    def __init__(self, deltas: Deltas | None, names: Sequence[str] = (), *, begun: bool = False) -> None:
         self._deltas = deltas
-        self._thinking = Thinking()
+        self._thinking = Thinking(begun=begun)
+        # Whether the answer was of a model for which `begun` is right.
+        self.began_in_thoughts = False
         self._holder = Holder(names)
         self._halves, self._halves_of_thoughts = Halves(), Halves()
         self._text: list[str] = []
@@ -70,6 +73,8 @@ class Assembly:
             self._said(*self._thinking.feed(self._halves.feed(text)))
         for position, part in enumerate(delta.get("tool_calls") or ()):
             self._add_call(part, position)
+        if called := delta.get("function_call"):  # the older form, of one call
+            self._add_call({"index": 0, "function": called}, 0)
 
     def _said(self, thoughts: str, text: str) -> None:
         if thoughts:
@@ -123,7 +128,18 @@ class Assembly:
             raise filtered()
         named = zip(_distinct([whole(call["id"]) for call in made]), made, strict=True)
         calls = [CalledTool(call_id, call["name"], call["arguments"]) for call_id, call in named]
-        return ModelAnswer("".join(self._text), "".join(self._reasoning), calls, self._usage, self._finish_reason)
+        reasoning, text = self._split()
+        return ModelAnswer(text, reasoning, calls, self._usage, self._finish_reason)
+
+    def _split(self) -> tuple[str, str]:
+        """Thoughts and text, also of an answer that turned out to begin in the middle of the former, or not to."""
+        reasoning, text = "".join(self._reasoning), "".join(self._text)
+        if self._thinking.begun_for_it:
+            self.began_in_thoughts = self._thinking.closed or self._finish_reason == "length"
+            return (reasoning, text) if self.began_in_thoughts else ("", reasoning + text)
+        thoughts, said = without_beginning(text)
+        self.began_in_thoughts = bool(thoughts)
+        return reasoning + thoughts, said
 
     @property
     def is_whole(self) -> bool:

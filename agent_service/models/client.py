@@ -40,6 +40,8 @@ class ModelClient:
         self._quirks: dict[str, Quirks] = {}
         # Models whose calls the endpoint reads: what they write in text is text.
         self._calls_natively: set[str] = set()
+        # Models whose answers begin in the middle of their thoughts.
+        self._begin_in_thoughts: set[str] = set()
 
     async def complete(self, request: ModelRequest, deltas: Deltas | None) -> ModelAnswer:
         """One answer. With `deltas`, text is handed on while it is generated. `request.model`: the endpoint's name.
@@ -72,13 +74,15 @@ class ModelClient:
         emulated = bodies.is_emulated(request, known)
         written = known.tools is ToolMode.PROMPTED or request.model not in self._calls_natively
         tools = request.tools if written and not emulated else ()
-        assembly = Assembly(None if emulated else deltas, [tool.name for tool in tools])
+        begun = request.model in self._begin_in_thoughts
+        assembly = Assembly(None if emulated else deltas, [tool.name for tool in tools], begun=begun)
         try:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
                 await self._stream(bodies.body(request, known), assembly)
         except TimeoutError:
             raise self._timed_out() from None
         answer = replace(assembly.answer(), model=request.model, quirks=known)
+        (self._begin_in_thoughts.add if assembly.began_in_thoughts else self._begin_in_thoughts.discard)(request.model)
         if emulated:
             may_call = not emulation.is_stuck(request.messages)
             spoken = await _beside(answer, lambda: emulation.read(answer, may_call=may_call))

@@ -31,6 +31,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _MOST_CONNECTIONS = 1_000
 _MOST_ERROR_BYTES, _MOST_ANSWER_BYTES = 100_000, 64 * 1024 * 1024
+_SHORTEST_KEY = 8
 # How long the end of an answer is waited for behind its last event, so that the connection can be used again.
 _END_SECONDS = 0.05
 
@@ -75,14 +76,14 @@ class Http:
 
         async with await self._answered("POST", path, body) as response:
             if response.content_type == "application/json":
-                yield await _whole(response)
+                yield self._without_key_in(await _whole(response))
                 return
             try:
                 async for data in sse.events(_bounded(response)):
                     if data.startswith(b"[DONE]"):
                         await _end(response)
                         return
-                    yield _loads(data)
+                    yield self._without_key_in(_loads(data))
             except (aiohttp.ClientError, OSError) as error:
                 raise failures.CutOff(type(error).__name__) from error
             raise failures.CutOff("before its end")
@@ -114,7 +115,14 @@ class Http:
 
     def _without_key(self, told: str) -> str:
         """Some endpoints repeat the key that they refuse; what they say gets into events and logs."""
-        return told.replace(self._api_key, "…") if self._api_key else told
+        # What is shorter is no secret, and would be found in the middle of words.
+        return told.replace(self._api_key, "…") if len(self._api_key) >= _SHORTEST_KEY else told
+
+    def _without_key_in(self, event: Any) -> Any:
+        """The same for an error that comes as an event."""
+        if not (isinstance(event, dict) and event.get("error")):
+            return event
+        return _loads(self._without_key(json.dumps(event)).encode())
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum, auto
 
 from agent_service.models.dialects import MARKERS
 
 _THINKING = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
+_BEGUN_CLOSING = "</think>"
+# At the end of a line: within one it is talked about.
+_END_ALONE = re.compile(r"</think>[ \t]*(?:\n|\Z)")
 # So much of a text that begins like JSON or a fence shows whether it names a tool.
 _ENOUGH = 200
 
@@ -22,9 +26,13 @@ class _Part(Enum):
 
 
 class Thinking:
-    """Splits a text that begins with the model's thoughts, in tags, into thoughts and text."""
+    """Splits a text that begins with the model's thoughts, in tags, into thoughts and text.
 
-    def __init__(self) -> None:
+    `begun`: the text may begin in the middle of them. `closed`: their end was there.
+    """
+
+    def __init__(self, *, begun: bool = False) -> None:
+        self._may_have_begun, self.begun_for_it, self.closed = begun, False, False
         self._part = _Part.START
         self._held = ""
         self._closing = ""
@@ -55,11 +63,13 @@ class Thinking:
                 return
         if begun and not any(opening.startswith(begun) for opening, _ in _THINKING):
             self._part = _Part.TEXT
+            if self._may_have_begun:
+                self._closing, self._part, self.begun_for_it = _BEGUN_CLOSING, _Part.THOUGHTS, True
 
     def _thoughts(self) -> str:
         thoughts, closed, text = self._held.partition(self._closing)
         if closed:
-            self._held, self._part = text, _Part.SPACE
+            self._held, self._part, self.closed = text, _Part.SPACE, True
             return thoughts
         shown = len(thoughts) - overlap(thoughts, (self._closing,))
         self._held = thoughts[shown:]
@@ -68,6 +78,15 @@ class Thinking:
     def _taken(self) -> str:
         held, self._held = self._held, ""
         return held
+
+
+def without_beginning(text: str) -> tuple[str, str]:
+    """Thoughts and text of an answer whose first tag is the one that ends its thoughts; no thoughts of any other."""
+    before, found, _ = text.partition(_BEGUN_CLOSING)
+    end = _END_ALONE.match(text, len(before)) if found else None
+    if end is None or "<think" in before or before.count("```") % 2 or before.endswith("`"):
+        return "", text
+    return before, text[end.end() :].lstrip()
 
 
 class Holder:

@@ -122,7 +122,8 @@ class Compactor:
         room = int(window * _READING_PART / calibration.ratio(tenant, handle))
         return ModelRequest(
             model=handle,
-            fallbacks=() if settings.model else agent.model.fallbacks,
+            # A model that only writes summaries may be away, and the agent's own be there.
+            fallbacks=[*([agent.model.handle] if settings.model else []), *agent.model.fallbacks],
             messages=summary.request(settings.prompt, before, leaving, room=room, length=budget.summary),
             max_output_tokens=min(max(_LEAST_OUTPUT, 2 * budget.summary), window // 4),
         )

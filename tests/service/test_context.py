@@ -118,6 +118,13 @@ async def test_what_leaves_the_window_is_in_the_summary_behind_the_system_prompt
     assert f"The first {conversation.summary_through} messages" in contents(asked[-1])[1]
 
 
+async def test_a_summarising_model_that_is_away_has_the_agents_own_stand_in(world: World, model: ScriptedModel) -> None:
+    model.lacks = {"summariser"}
+    agent = await world.new_agent(model="summariser")
+    first, *_ = compactions(await world.fill(agent, 8))
+    assert (first.without_model, first.summary_message.text) == (False, "what was said before")
+
+
 async def test_requests_begin_as_the_one_before_until_the_summary_changes(world: World, model: ScriptedModel) -> None:
     agent = await world.new_agent()
     await world.fill(agent, 10)

@@ -68,6 +68,8 @@ class ScriptedModel:
         self.streams: list[AsyncIterator[bytes]] = []
         # Of each answer: how many pieces of it come before the connection breaks off. None: all.
         self.cuts: list[int | None] = []
+        # Names of models that it does not have.
+        self.lacks: set[str] = set()
         # Answered before anything else: status and headers, one a request.
         self.failures: list[tuple[int, dict[str, str]]] = []
         # By what a request must not have (`tools`, `stream_options`, …; `roles`, `images`): what it is refused with.
@@ -111,6 +113,8 @@ class ScriptedModel:
         if self.failures:
             status, headers = self.failures.pop(0)
             return JSONResponse({"error": {"message": "as scripted"}}, status, headers)
+        if body["model"] in self.lacks:
+            return JSONResponse({"error": {"message": f"there is no model {body['model']}"}}, 404)
         for name, told in self.refusals.items():
             if name in body or (name in _REFUSED and _REFUSED[name](body["messages"])):
                 return JSONResponse({"error": {"message": told}}, 400)

@@ -9,7 +9,7 @@ import pytest
 
 from agent_service.models import arguments, dialects, quirks
 from agent_service.models.bodies import alternating, body
-from agent_service.models.streaming import Holder, Thinking
+from agent_service.models.streaming import Holder, Thinking, without_beginning
 from agent_service.models.types import CalledTool, ModelAnswer, ModelRequest, Quirks, ToolMode, ToolSchema
 
 TOOLS = [
@@ -224,6 +224,32 @@ def test_thoughts_in_tags_go_apart(text: str, thoughts: str, said: str, size: in
     splitter = Thinking()
     parts = [splitter.feed(text[at : at + size]) for at in range(0, len(text), size)] + [splitter.end()]
     assert ("".join(part[0] for part in parts).strip(), "".join(part[1] for part in parts)) == (thoughts.strip(), said)
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "said"),
+    [
+        ("hm\n</think>\n\nhello", "hm\n", "hello"),
+        ("hm</think>", "hm", ""),
+        ("the tag </think> ends thoughts", "", "the tag </think> ends thoughts"),
+        ("so:\n```\na\n</think>\nb\n```", "", "so:\n```\na\n</think>\nb\n```"),
+        ("`</think>\n`", "", "`</think>\n`"),
+        ("hello", "", "hello"),
+    ],
+)
+def test_an_answer_that_begins_in_its_thoughts_is_split_where_they_end(text: str, thoughts: str, said: str) -> None:
+    assert without_beginning(text) == (thoughts, said)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_of_a_model_known_for_it_thoughts_come_as_thoughts(size: int) -> None:
+    for text, parts in (
+        ("hm\n</think>\n\nhello", ("hm", "hello", True)),
+        ("<think>hm</think>hello", ("hm", "hello", True)),
+    ):
+        splitter = Thinking(begun=True)
+        fed = [splitter.feed(text[at : at + size]) for at in range(0, len(text), size)] + [splitter.end()]
+        assert ("".join(part[0] for part in fed).strip(), "".join(part[1] for part in fed), splitter.closed) == parts
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from agent_service.models import failures
 from agent_service.models.client import ModelClient
 from agent_service.models.http import Http
 from agent_service.models.sse import Reader
-from agent_service.models.types import ModelRequest, ToolMode
-from triptych.errors import Unavailable
+from agent_service.models.types import Deltas, ModelRequest, ToolMode
+from triptych.errors import FailedPrecondition, Unavailable
 from triptych.type.v1 import type_pb2
 
 EVENTS = b'data: {"n": 1}\r\n\r\n: a comment\nevent: x\ndata: {"n":\ndata: 2}\n\ndata:{"n": 3}\n\ndata: [DONE]\n\n'
@@ -181,3 +181,39 @@ async def test_a_users_endpoint_leads_to_no_address_of_this_network(host: str, m
     assert served.connections == 0
     await http.close()
     server.close()
+
+
+async def test_a_key_that_an_endpoint_repeats_is_told_to_nobody() -> None:
+    key = "sk-very-secret"
+    error = b'data: {"error": {"code": 403, "message": "bad key sk-very-secret of context"}}\n\n'
+    for refused in (answer(error), answer(error[6:], kind="application/json"), answer(error, "401 Unauthorized")):
+        async with endpoint(refused) as (served, _):
+            client = ModelClient(ModelEndpoint(served.url, "m", key, 8_000, 5.0, ToolMode.NATIVE))
+            with pytest.raises(failures.Refused, match="bad key … of context") as caught:
+                await client.complete(ModelRequest(model="m", messages=[]), None)
+            assert key not in caught.value.told
+            await client.close()
+
+
+async def test_a_key_that_is_no_secret_is_not_looked_for_in_words() -> None:
+    async with endpoint(answer(b"context_length_exceeded", "400 Bad Request")) as (served, _):
+        client = ModelClient(ModelEndpoint(served.url, "m", "x", 8_000, 5.0, ToolMode.NATIVE))
+        with pytest.raises(FailedPrecondition, match="context_length_exceeded") as caught:
+            await client.complete(ModelRequest(model="m", messages=[]), None)
+        assert caught.value.reason == type_pb2.ERROR_REASON_CONTEXT_OVERFLOW
+        await client.close()
+
+
+async def test_where_a_models_thoughts_end_is_known_from_its_first_answer_on() -> None:
+    pieces = [{"content": text} for text in ("hm", "</think>\n", "hi")]
+    events = [{"choices": [{"delta": piece}]} for piece in pieces] + [{"choices": [{"finish_reason": "stop"}]}]
+    stream = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+    async with endpoint(answer(stream), answer(stream)) as (served, _):
+        client = ModelClient(ModelEndpoint(served.url, "m", "", 8_000, 5.0, ToolMode.NATIVE))
+        for shown in (["hm</think>\nhi", ""], ["hi", "hm"]):
+            text, reasoning = list[str](), list[str]()
+            deltas = Deltas(text.append, reasoning.append)
+            made = await client.complete(ModelRequest(model="m", messages=[]), deltas)
+            assert (made.text, made.reasoning) == ("hi", "hm")
+            assert ["".join(text), "".join(reasoning)] == shown
+        await client.close()

@@ -87,6 +87,30 @@ def test_an_error_in_a_stream_is_what_its_status_would_have_said(told: Any, reas
     assert isinstance(caught.value, CutOff) == (reason == "MODEL_UNAVAILABLE"), "asked for again"
 
 
+def test_the_older_form_of_a_call_is_a_call() -> None:
+    for chunks in (
+        [{"name": "f", "arguments": ""}, {"arguments": '{"a":'}, {"arguments": "1}"}],
+        [{"name": "f", "arguments": '{"a":1}'}],
+    ):
+        assembly = Assembly(None)
+        for each in chunks:
+            assembly.add(chunk(function_call=each))
+        (call,) = assembly.answer().tool_calls
+        assert (call.name, call.arguments) == ("f", '{"a":1}')
+        assert call.id
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_answer_that_begins_in_its_thoughts_or_has_none(begun: bool) -> None:
+    for text, expected, known in (("hm</think>\nhi", ("hm", "hi"), True), ("just this", ("", "just this"), False)):
+        assembly = Assembly(None, begun=begun)
+        for character in text:
+            assembly.add(chunk(content=character))
+        answer = assembly.answer()
+        assert (answer.reasoning, answer.text) == expected
+        assert assembly.began_in_thoughts is known
+
+
 def test_a_content_of_parts_is_text_and_thoughts() -> None:
     assembly = Assembly(None)
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
