@@ -1,4 +1,4 @@
-"""What a program can ask of one turn alone."""
+"""What a program can ask of one turn alone, and how much of a name or of tags there may be."""
 
 from __future__ import annotations
 
@@ -78,3 +78,12 @@ async def test_a_models_name_has_bounds(letta: AsyncLetta, name: str) -> None:
     agent = await letta.agents.create(name="a")
     with pytest.raises(letta_client.UnprocessableEntityError):
         await letta.agents.messages.create(agent.id, input="hello", override_model=name)
+
+
+async def test_a_block_has_so_many_tags_and_no_more(letta: AsyncLetta) -> None:
+    tags = [f"t{number}" for number in range(101)]
+    block = await letta.blocks.create(label="a", value="", tags=tags[:100])
+    with pytest.raises(letta_client.UnprocessableEntityError, match="tags"):
+        await letta.blocks.create(label="b", value="", tags=tags)
+    with pytest.raises(letta_client.UnprocessableEntityError, match="tags"):
+        await letta.blocks.update(block.id, tags=tags)
