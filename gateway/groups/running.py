@@ -199,6 +199,7 @@ class Run:
             request_id=ids.derived("call", self.group.id, self.sequence, self.start.request_id, key),
             messages=messages,
             max_steps=self.start.max_steps,
+            model=self.start.model,
             deltas=self.start.deltas,
             client_tools=tools,
         )

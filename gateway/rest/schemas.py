@@ -82,7 +82,7 @@ class MessagesCreate(Body):
     """
 
     messages: list[InputMessage] | None = None
-    input: str | None = None
+    input: str | list[dict[str, Any]] | None = None
     max_steps: int = Field(default=50, ge=1, le=1000)
     client_tools: list[ClientTool] | None = None
     include_return_message_types: list[str] | None = None
@@ -97,6 +97,7 @@ class MessagesCreate(Body):
     client_skills: list[Any] | None = None
     return_logprobs: bool = False
     return_token_ids: bool = False
+    top_logprobs: int | None = None
 
     @property
     def wanted(self) -> Wanted:

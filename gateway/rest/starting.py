@@ -22,6 +22,7 @@ _NOT_DONE = {
     "client_skills": "there are no skills here; say in the agent's `system` what there is",
     "return_logprobs": "the tokens' probabilities are not kept",
     "return_token_ids": "the tokens are not kept",
+    "top_logprobs": "the tokens' probabilities are not kept",
 }
 
 

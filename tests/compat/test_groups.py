@@ -77,6 +77,13 @@ async def test_a_round_is_bounded_by_its_turns(letta: AsyncLetta, model: Scripte
     assert len(model.requests) == 5
 
 
+async def test_a_round_can_be_answered_by_another_model(letta: AsyncLetta, model: ScriptedModel) -> None:
+    group = await _group(letta, await _agents(letta, "ann", "bob"))
+    said = {"input": "talk", "override_model": "another"}
+    await letta.post(f"/v1/groups/{group.id}/messages", body=said, cast_to=object)
+    assert [each["model"] for each in model.requests] == ["another"] * 2
+
+
 async def test_a_manager_asks_its_agents_and_is_told_their_answers(letta: AsyncLetta, model: ScriptedModel) -> None:
     manager, *agents = await _agents(letta, "max", "ann", "bob")
     config = {"manager_type": "supervisor", "manager_agent_id": manager.id}

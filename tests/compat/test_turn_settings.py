@@ -45,6 +45,12 @@ async def test_an_older_agents_speech_is_a_call_if_the_program_wants_it(letta: A
     assert usual.messages[0].message_type == "assistant_message"
 
 
+async def test_an_input_may_be_of_parts(letta: AsyncLetta, model: ScriptedModel) -> None:
+    agent = await letta.agents.create(name="a")
+    await letta.agents.messages.create(agent.id, input=[{"type": "text", "text": "quinces"}])
+    assert "quinces" in str(model.requests[-1]["messages"][-1]["content"])
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -52,6 +58,7 @@ async def test_an_older_agents_speech_is_a_call_if_the_program_wants_it(letta: A
         {"client_skills": [{"name": "s", "description": "d", "location": "l"}]},
         {"return_logprobs": True},
         {"return_token_ids": True},
+        {"top_logprobs": 3},
     ],
 )
 async def test_what_is_not_done_is_refused(letta: AsyncLetta, model: ScriptedModel, asked: dict[str, Any]) -> None:

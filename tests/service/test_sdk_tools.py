@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.scripted_model import ScriptedModel
+from tests.support.scripted_model import MODEL, ScriptedModel
 from tests.support.stack import Stack, running
 from triptych import AsyncTriptych, Triptych
 from triptych.agent.v1 import agent_pb2, turn_pb2
@@ -51,6 +51,14 @@ async def test_a_program_approves_denies_and_runs_its_own_tool(stack: Stack) -> 
         assert [each.name async for each in client.tools.list(name="here")] == ["here"]
         assert (await client.tools.update(tool.id, requires_approval=True)).requires_approval
         await client.tools.delete(tool.id)
+
+
+async def test_one_turn_is_answered_by_another_model(stack: Stack, model: ScriptedModel) -> None:
+    async with AsyncTriptych(address(stack), KEY) as client:
+        agent = await client.agents.create("ann")
+        await client.turns.send(agent.id, "hello", model="another")
+        await client.turns.send(agent.id, "hello")
+    assert [request["model"] for request in model.requests] == ["another", MODEL]
 
 
 async def test_the_synchronous_client_can_do_the_same(stack: Stack) -> None:

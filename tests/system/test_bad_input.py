@@ -89,7 +89,7 @@ def test_a_failing_model_is_a_clear_error_and_the_message_is_kept(
         ("/v1/agents/", {"memory_blocks": [{"label": ""}]}),
         ("/v1/agents/{id}/messages", {}),
         ("/v1/agents/{id}/messages", {"messages": []}),
-        ("/v1/agents/{id}/messages", {"messages": [{"role": "assistant", "content": "x"}]}),
+        ("/v1/agents/{id}/messages", {"messages": [{"role": "tool", "content": "x"}]}),
         ("/v1/agents/{id}/messages", {"input": ""}),
         ("/v1/agents/{id}/messages", {"input": "x", "max_steps": 0}),
         ("/v1/agents/{id}/archival-memory", {"text": ""}),

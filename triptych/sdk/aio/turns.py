@@ -34,12 +34,14 @@ class AsyncTurns:
         name: str = "",
         image_urls: Sequence[str] = (),
         max_steps: int = 0,
+        model: str = "",
         client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
     ) -> Reply:
         """Sends a message and waits for the answer; or until the turn waits: then the reply has `pending_calls`.
 
         `image_urls`: images shown with the text, by http(s) or as data URLs. `client_tools`: tools that you run.
+        `model`: a handle in place of the agent's, for this turn.
         `request_id`: the same one never runs the turn twice. Raises: TurnFailed, NotFound, Aborted CONVERSATION_BUSY,
         FailedPrecondition TURN_WAITING.
 
@@ -53,6 +55,7 @@ class AsyncTurns:
             name=name,
             image_urls=image_urls,
             max_steps=max_steps,
+            model=model,
             client_tools=client_tools,
             request_id=request_id,
             deltas=False,
@@ -68,6 +71,7 @@ class AsyncTurns:
         name: str = "",
         image_urls: Sequence[str] = (),
         max_steps: int = 0,
+        model: str = "",
         client_tools: Sequence[pb.ClientTool] = (),
         request_id: str | None = None,
         deltas: bool = True,
@@ -87,6 +91,7 @@ class AsyncTurns:
             request_id=request_id or str(uuid.uuid4()),
             messages=[pb.InputMessage(text=text, name=name, image_urls=image_urls)],
             max_steps=max_steps,
+            model=model,
             client_tools=client_tools,
             deltas=deltas,
         )
