@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from agent_service.context.render import Renderer, notice
 from agent_service.context.shorten import Cuts
 from agent_service.models import bodies, quirks
-from agent_service.models.types import ChatMessage, ModelRequest, Quirks, ToolSchema
+from agent_service.models.messages import ChatMessage
+from agent_service.models.types import ModelRequest, Quirks, ToolSchema
 from agent_service.store import Store
 from agent_service.stores import steps, turns
 from agent_service.stores.steps import Reference

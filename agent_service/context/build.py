@@ -11,7 +11,8 @@ from agent_service.context.prompt import Compiler, Prompt
 from agent_service.context.render import notice
 from agent_service.context.shorten import Cuts
 from agent_service.context.window import History, Window
-from agent_service.models.types import ChatMessage, ToolSchema
+from agent_service.models.messages import ChatMessage, Encoded
+from agent_service.models.types import ToolSchema
 from triptych.agent.v1.agent_pb2 import COMPACTION_MODE_ALL, Agent, CompactionMode, ContextTokens
 from triptych.errors import FailedPrecondition
 from triptych.recall.v1.recall_pb2 import Message
@@ -45,10 +46,10 @@ class Built:
     presses: bool
 
     @property
-    def messages(self) -> list[ChatMessage]:
+    def messages(self) -> list[ChatMessage | Encoded]:
         """In the chat format: the system prompt, the summary, what was said before, the running turn."""
         system: ChatMessage = {"role": "system", "content": self.prompt.text}
-        return [system, *self.summary, *self.history.messages, *self.cuts.apply(self.turn)]
+        return [system, *self.summary, self.history.messages, *self.cuts.apply(self.turn)]
 
     @property
     def conversation(self) -> int:

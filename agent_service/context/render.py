@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent_service.context import tokens
-from agent_service.models.types import IMAGES, ChatMessage
+from agent_service.models.messages import IMAGES, ChatMessage
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall

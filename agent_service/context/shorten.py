@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from agent_service.context import tokens
-from agent_service.models.types import ChatMessage
+from agent_service.models.messages import ChatMessage
 
 # Of an old tool result this much stays, in characters.
 _OLD_RESULT = 400

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from agent_service.context import tokens
-from agent_service.models.types import ChatMessage
+from agent_service.models.messages import ChatMessage
 from triptych.errors import Unavailable
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2

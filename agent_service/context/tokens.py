@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from agent_service.models.types import IMAGES, ChatMessage, ToolSchema
+from agent_service.models.messages import IMAGES, ChatMessage
+from agent_service.models.types import ToolSchema
 
 BYTES_PER_TOKEN = 4
 # What the chat format adds to each message.

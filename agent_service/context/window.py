@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from agent_service.context import tokens as count
 from agent_service.context.render import Renderer, render, turns_of
-from agent_service.models.types import ChatMessage
+from agent_service.models.messages import Encoded
 from agent_service.stores.views import View
 from agent_service.tiers import Tiers
 from servicekit.principal import Principal
@@ -24,7 +24,7 @@ _CACHED_CONVERSATIONS = 2_000
 class History:
     """What comes before a turn, in the chat format. `tokens`: estimated. `renderer`: goes on where it ends."""
 
-    messages: list[ChatMessage]
+    messages: Encoded
     tokens: int
     renderer: Renderer
 
@@ -36,7 +36,7 @@ class Window:
     view: View = field(default_factory=View)
     messages: list[Message] = field(default_factory=list)
     _renderer: Renderer = field(default_factory=Renderer, init=False)
-    _rendered: list[ChatMessage] = field(default_factory=list, init=False)
+    _rendered: Encoded = field(default_factory=Encoded, init=False)
     _rendered_count: int = field(default=0, init=False)
     _tokens: int = field(default=0, init=False)
     _revised: dict[str, int] = field(default_factory=dict, init=False)
@@ -53,13 +53,13 @@ class Window:
         notice_step = self.view.notice_step
         same = (self._renderer.timezone, self._renderer.notice_step) == (timezone, notice_step)
         if end < self._rendered_count or not same:  # also if somebody looked at the turn while it was running
-            self._rendered, self._rendered_count, self._tokens = [], 0, 0
+            self._rendered, self._rendered_count, self._tokens = Encoded(), 0, 0
             self._renderer = Renderer(timezone, notice_step)
         new = self._renderer.turns(self.messages[self._rendered_count : end])
-        self._rendered.extend(new)
+        self._rendered = self._rendered.extended(new)
         self._tokens += count.of_messages(new)
         self._rendered_count = end
-        return History(list(self._rendered), self._tokens, self._renderer.copy())
+        return History(self._rendered, self._tokens, self._renderer.copy())
 
     def of_turn(self, turn_id: str) -> list[Message]:
         """What is here of the turn that is running, which is the last."""

@@ -10,16 +10,17 @@ from typing import Any
 import orjson
 
 from agent_service.models import emulation, prompted
-from agent_service.models.types import IMAGES, ChatMessage, ModelRequest, Quirks, ToolMode
+from agent_service.models.messages import IMAGES, ChatMessage, Encoded, as_fragment, decoded
+from agent_service.models.types import ModelRequest, Quirks, ToolMode
 
 # A small model that a grammar keeps inside a JSON string may never find the end of it.
 _EMULATED_OUTPUT_TOKENS = 512
 
 
 def body(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
-    """The JSON object for `/chat/completions`."""
+    """The JSON object for `/chat/completions`, for `serialized`."""
     emulated = is_emulated(request, quirks)
-    if emulated and emulation.is_stuck(request.messages):
+    if emulated and emulation.is_stuck(decoded(request.messages)):
         request = replace(request, tools=())
     made: dict[str, Any] = {
         "model": request.model,
@@ -51,8 +52,9 @@ def body(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
 def serialized(made: dict[str, Any]) -> bytes:
     """A body's bytes: the same for the same body."""
     try:
-        return orjson.dumps(made)
+        return orjson.dumps(made, default=as_fragment)
     except TypeError:  # a number in a tool's schema that only Python's own takes
+        made = made | {"messages": decoded(made["messages"])}
         return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
@@ -61,8 +63,10 @@ def is_emulated(request: ModelRequest, quirks: Quirks) -> bool:
     return quirks.tools is ToolMode.EMULATED and bool(request.tools)
 
 
-def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> list[ChatMessage]:
-    messages = list(request.messages)
+def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> Sequence[ChatMessage | Encoded]:
+    if not (emulated or quirks.tools is ToolMode.PROMPTED or quirks.strict_roles or _pictured(request.messages)):
+        return [message for message in request.messages if message]
+    messages = decoded(request.messages)
     if emulated:
         messages = emulation.messages(messages, request.tools)
     elif quirks.tools is ToolMode.PROMPTED:
@@ -70,6 +74,10 @@ def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> list[
     messages = alternating(messages) if quirks.strict_roles else messages
     shown = IMAGES not in quirks.without
     return [_with_images(message, shown=shown) if IMAGES in message else message for message in messages]
+
+
+def _pictured(messages: Sequence[ChatMessage | Encoded]) -> bool:
+    return any(each.has_images if isinstance(each, Encoded) else IMAGES in each for each in messages)
 
 
 def _with_images(message: ChatMessage, *, shown: bool) -> ChatMessage:

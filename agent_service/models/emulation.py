@@ -14,7 +14,8 @@ from typing import Any
 from agent_service.characters import whole
 from agent_service.models import arguments
 from agent_service.models.failures import CutOff, garbage
-from agent_service.models.types import CalledTool, ChatMessage, ModelAnswer, ToolSchema
+from agent_service.models.messages import ChatMessage
+from agent_service.models.types import CalledTool, ModelAnswer, ToolSchema
 from servicekit import ids
 
 REPLY = "reply"

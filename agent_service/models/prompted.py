@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agent_service.models.types import ChatMessage, ToolSchema
+from agent_service.models.messages import ChatMessage
+from agent_service.models.types import ToolSchema
 
 
 def messages(history: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> list[ChatMessage]:

@@ -6,7 +6,8 @@ import re
 from dataclasses import asdict, replace
 from typing import Any
 
-from agent_service.models.types import IMAGES, Quirks, ToolMode
+from agent_service.models.messages import IMAGES
+from agent_service.models.types import Quirks, ToolMode
 
 # Parameters without which a request means the same, or nearly.
 _OPTIONAL = ("stream_options", "parallel_tool_calls", "temperature")
@@ -60,7 +61,7 @@ def without_images(quirks: Quirks) -> Quirks:
 
 
 def _has_images(body: dict[str, Any]) -> bool:
-    return any(isinstance(message.get("content"), list) for message in body["messages"])
+    return any(isinstance(message.get("content"), list) for message in body["messages"] if isinstance(message, dict))
 
 
 def to_json(quirks: Quirks) -> dict[str, Any]:

@@ -9,10 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-# A message of the OpenAI chat format, but for its images: their URLs stand here until the body is made, so that content
-# is text everywhere else.
-ChatMessage = dict[str, Any]
-IMAGES = "images"
+from agent_service.models.messages import ChatMessage, Encoded
 
 
 class ToolMode(StrEnum):
@@ -60,7 +57,7 @@ class ModelRequest:
     """
 
     model: str
-    messages: Sequence[ChatMessage]
+    messages: Sequence[ChatMessage | Encoded]
     tools: Sequence[ToolSchema] = ()
     temperature: float | None = None
     max_output_tokens: int | None = None

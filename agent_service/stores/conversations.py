@@ -28,6 +28,11 @@ UPDATABLE = frozenset({"summary", "title", "metadata"})
 _HERE = and_(mine(conversations), conversations.c.id == bindparam("conversation_id"))
 _GET = Prepared(select(conversations).where(_HERE))
 _INSERT = Prepared(insert(conversations))
+_CLAIM = Prepared(
+    update(conversations)
+    .where(_HERE)
+    .values(lease_owner=bindparam("claimant"), fence=bindparam("new_fence"), updated_at=bindparam("now"))
+)
 _FENCE = Prepared(select(conversations.c.fence).where(_HERE))
 
 
@@ -145,11 +150,8 @@ def claim(
         if not left and row.lease_owner and unfinished.any_of(connection, tenant, conversation_id):
             raise replicas.Orphaned
         fence += 1
-        connection.execute(
-            update(conversations)
-            .where(owned(conversations, tenant), conversations.c.id == conversation_id)
-            .values(lease_owner=claimant, fence=fence, updated_at=clock.now())
-        )
+        taken = {"claimant": claimant, "new_fence": fence, "now": clock.now()}
+        _CLAIM.run(connection, of_owner(tenant, conversation_id=conversation_id, **taken))
     return Lease(conversation_id, claimant, fence, View.of(row), changed, row.guest_id is not None)
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from agent_service import failpoints
 from agent_service.context.window import Window
-from agent_service.models.types import ChatMessage, ToolSchema
+from agent_service.models.messages import ChatMessage
+from agent_service.models.types import ToolSchema
 from agent_service.stores import turns
 from agent_service.stores.turns import Claimed
 from agent_service.tools import registry, toolbox

@@ -17,7 +17,8 @@ from agent_service.context.build import Builder, Built, history_target
 from agent_service.context.prompt import Compiler, compiled
 from agent_service.context.shorten import Cuts
 from agent_service.context.window import Window
-from agent_service.models.types import ChatMessage, ToolSchema
+from agent_service.models.messages import ChatMessage, decoded
+from agent_service.models.types import ToolSchema
 from agent_service.stores.views import View
 from triptych.agent.v1.agent_pb2 import COMPACTION_MODE_UNSPECIFIED, Agent, Block, CompactionSettings, ModelSettings
 from triptych.recall.v1.recall_pb2 import Message
@@ -142,7 +143,7 @@ def can_fit(builder: Builder, budget: Budget) -> bool:
 
 
 def assert_fits(built: Built) -> None:
-    sent = tokens.of_messages(built.messages) + built.tools
+    sent = tokens.of_messages(decoded(built.messages)) + built.tools
     assert sent * built.budget.ratio <= built.budget.window - built.budget.answer
     assert built.fits
 
@@ -159,12 +160,13 @@ def check(conversation: Conversation, turns: Sequence[Turn]) -> None:
             built, left = conversation.request(turn_id, step_id)
             if can_fit(conversation.builder, built.budget):
                 assert_fits(built)
-            assert_valid(built.messages)
+            messages = decoded(built.messages)
+            assert_valid(messages)
             # A turn that was shortened while it ran is whole again as history, unless it leaves.
             same = compiled_before == built.prompt.text and not left and built.cuts == cuts_before
             if before and same:
-                assert built.messages[: len(before)] == before
-            before, cuts_before, compiled_before = built.messages, built.cuts, built.prompt.text
+                assert messages[: len(before)] == before
+            before, cuts_before, compiled_before = messages, built.cuts, built.prompt.text
             add_step(conversation, turn, turn_id, step, calls)
         conversation.end_turn()
         if turn.edits_block and conversation.builder.agent.blocks:

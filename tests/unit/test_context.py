@@ -86,9 +86,9 @@ def test_a_window_that_grows_is_rendered_as_it_would_be_at_once(seed: int) -> No
         for part in (turn[:half], turn[half:]):
             window.extend(part)
             before = Renderer().turns([m for m in window.messages if m.turn_id != turn[0].turn_id])
-            assert window.before(turn[0].turn_id).messages == before
-            assert window.before(None).messages == Renderer().turns(window.messages)
-            assert window.before(turn[0].turn_id).messages == before
+            assert window.before(turn[0].turn_id).messages.decoded() == before
+            assert window.before(None).messages.decoded() == Renderer().turns(window.messages)
+            assert window.before(turn[0].turn_id).messages.decoded() == before
             assert window.before(turn[0].turn_id).tokens == tokens.of_messages(before)
             assert window.of_turn(turn[0].turn_id) == [m for m in window.messages if m.turn_id == turn[0].turn_id]
 

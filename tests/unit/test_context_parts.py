@@ -12,8 +12,9 @@ from agent_service.context import shorten, summary, tokens
 from agent_service.context.budget import Budget
 from agent_service.context.calibration import Calibration
 from agent_service.context.shorten import Cuts
+from agent_service.models.messages import ChatMessage
 from agent_service.models.prices import Prices
-from agent_service.models.types import ChatMessage, ModelUsage
+from agent_service.models.types import ModelUsage
 from tests.support.keys import ANN, BOB
 from triptych.agent.v1.agent_pb2 import Agent, CompactionSettings, ModelSettings
 from triptych.environment import BadEnvironment
