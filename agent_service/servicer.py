@@ -215,16 +215,14 @@ class AgentServicer(
         return response
 
     async def _name_default_model(self, shown: Iterable[pb.Agent]) -> None:
-        silent = [agent for agent in shown if not agent.model.handle]
-        if not silent:
-            return
         try:
             handle = await self._model.provided_default(principal.tenant())
         except TriptychError:  # a provider whose key can't be opened: that is for a turn to say
             return
-        if handle:
-            for agent in silent:
-                agent.default_model = handle
+        if handle:  # mostly there is none, and to look at every agent's model costs a page of them a tenth
+            for agent in shown:
+                if not agent.model.handle:
+                    agent.default_model = handle
 
 
 def _check_timezone(name: str) -> None:

@@ -81,7 +81,7 @@ async def list_agents(
     )
     response = await back.agent_peer.unary(back.agents.ListAgents, request)
     with_tools = "agent.tools" in (include or ()) or "tools" in (include_relationships or ())
-    return answer(await known.agents(response.agents, with_tools=with_tools))
+    return answer(await (known.agents if with_tools else known.listed_agents)(response.agents))
 
 
 @router.get("/agents/count")

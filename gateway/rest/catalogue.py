@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import orjson
 
@@ -49,13 +50,23 @@ class Catalogue:
         """All that the caller's agents can be given, by name."""
         return await self._listed(agent_pb2.ListToolsRequest())
 
-    async def agents(self, agents: Sequence[agent_pb2.Agent], *, with_tools: bool = True) -> list[Json]:
+    async def agents(self, agents: Sequence[agent_pb2.Agent]) -> list[Json]:
         """As they are shown. Their tools are encoded already: they are most of it, and mostly the same."""
-        default = self.models.default_handle
-        window = next((model.context_window for model in self.models.models), 32_768)
-        tools = await self._shown_tools(name for agent in agents for name in agent.tools) if with_tools else {}
+        window, default = self._defaults()
+        tools = await self._shown_tools(name for agent in agents for name in agent.tools)
         identities = await self._identities({each for agent in agents for each in agent.identity_ids})
         return [shapes.agent(agent, tools, identities, window, default) for agent in agents]
+
+    async def listed_agents(self, agents: Sequence[agent_pb2.Agent]) -> list[Json | orjson.Fragment]:
+        """As they are shown, without their tools. Who lists agents lists them again, and most are as they were."""
+        window, default = self._defaults()
+        identities = await self._identities({each for agent in agents for each in agent.identity_ids})
+        return [
+            shapes.agent(agent, {}, identities, window, default)
+            if agent.identity_ids
+            else _encoded_agent(agent.SerializeToString(), window, default)
+            for agent in agents
+        ]
 
     async def agent(self, agent: agent_pb2.Agent) -> Json:
         (shown,) = await self.agents([agent])
@@ -75,6 +86,11 @@ class Catalogue:
             if tool_id not in by_id:
                 raise InvalidArgument.of("tool_ids", f"there is no tool {tool_id[:100]}")
         return [by_id[tool_id] for tool_id in tool_ids]
+
+    def _defaults(self) -> tuple[int, str]:
+        """The window and the model of an agent that has none of its own."""
+        window = next((model.context_window for model in self.models.models), 32_768)
+        return window, self.models.default_handle
 
     async def _identities(self, wanted: Iterable[str]) -> dict[str, Json]:
         """By id. Most agents have none, and nothing is asked for."""
@@ -100,6 +116,13 @@ class Catalogue:
             request.page_token = response.next_page_token
             if not request.page_token:
                 return found
+
+
+@lru_cache(1_000)
+def _encoded_agent(serialized: bytes, window: int, default: str) -> orjson.Fragment:
+    """One without identities, shown without its tools."""
+    agent = agent_pb2.Agent.FromString(serialized)
+    return orjson.Fragment(orjson.dumps(shapes.agent(agent, {}, {}, window, default)))
 
 
 def _encoded(tools: Mapping[str, Json]) -> dict[str, orjson.Fragment]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gateway.rest import content
 from gateway.rest.forms import Json, time
-from triptych.agent.v1.turn_pb2 import Turn
+from servicekit import ids
+from triptych.agent.v1.turn_pb2 import Turn, TurnEvent
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
@@ -31,10 +32,12 @@ def roles(types: Iterable[str]) -> list[type_pb2.Role.ValueType]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a program wants messages. `types`: the message types; None: all. `spoken`: as in `parts`."""
+    """How a program wants messages. `types`: the message types; None: all. `spoken`: as in `parts`. `compactions`: it
+    wants to be told of those too."""
 
     types: Sequence[str] | None = None
     spoken: bool = True
+    compactions: bool = False
 
     def of(self, shown: Iterable[Json]) -> list[Json]:
         """Those of the types."""
@@ -70,6 +73,38 @@ def approval_request(m: Message, turn: Turn) -> Json:
     """What the turn waits for: calls in its last message `m` that a person approves, or that the program runs."""
     calls = [_shown(pending.call) for pending in turn.pending_calls]
     return {**_base(m, "approval_request_message"), "tool_call": calls[0] if calls else None, "tool_calls": calls}
+
+
+def compaction(event: TurnEvent) -> list[Json]:
+    """That the oldest messages have left the window, and the summary that stands for them, if there is one."""
+    made, summary = event.compaction, event.compaction.summary_message
+    told = {
+        "context_window_tokens_before": made.tokens_before,
+        "context_window_tokens_after": made.tokens_after,
+        "evicted_messages": made.evicted_messages,
+        "without_model": made.without_model,
+    }
+    at = {"date": time(event.create_time), "run_id": event.turn_id, "step_id": event.step_id, "otid": None}
+    shown: list[Json] = [
+        {
+            **at,
+            "id": ids.derived("message", event.turn_id, "compaction", event.sequence),
+            "message_type": "event_message",
+            "event_type": "compaction",
+            "event_data": told,
+        }
+    ]
+    if made.HasField("summary_message"):
+        shown.append(
+            {
+                **at,
+                "id": summary.id,
+                "message_type": "summary_message",
+                "summary": summary.text,
+                "compaction_stats": None,
+            }
+        )
+    return shown
 
 
 def delta(kind: str, text: str, message_id: str, run_id: str, step_id: str, at: str | None) -> Json:

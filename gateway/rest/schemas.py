@@ -90,6 +90,7 @@ class MessagesCreate(Body):
     stream_tokens: bool = False
     background: bool = False
     use_assistant_message: bool = True
+    include_compaction_messages: bool = False
     override_model: str | None = None
     agent_id: str | None = None
     override_system: str | None = None
@@ -101,7 +102,7 @@ class MessagesCreate(Body):
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(self.include_return_message_types, self.use_assistant_message)
+        return Wanted(self.include_return_message_types, self.use_assistant_message, self.include_compaction_messages)
 
 
 class MessagesCancel(Body):

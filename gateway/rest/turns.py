@@ -44,13 +44,19 @@ class TurnFailed(TriptychError):
 
 @dataclass
 class Finished:
-    """What came of a turn."""
+    """What came of a turn. `compactions`: events, each with how many of the messages came before it."""
 
     turn: pb.Turn
     messages: list[Message] = field(default_factory=list)
+    compactions: list[tuple[int, pb.TurnEvent]] = field(default_factory=list)
 
     def shown(self, wanted: Wanted) -> list[forms.Json]:
-        parts = letta_messages.expanded(self.messages, wanted)
+        parts, shown = [], 0
+        for before, event in self.compactions if wanted.compactions else ():
+            parts += letta_messages.expanded(self.messages[shown:before], wanted)
+            parts += wanted.of(letta_messages.compaction(event))
+            shown = before
+        parts += letta_messages.expanded(self.messages[shown:], wanted)
         if self.turn.pending_calls and self.messages:
             parts += wanted.of([letta_messages.approval_request(self.messages[-1], self.turn)])
         return parts
@@ -59,6 +65,7 @@ class Finished:
 async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
     """Waits for the turn's end. Raises: TurnFailed; what StartTurn raises."""
     messages: list[Message] = []
+    compactions: list[tuple[int, pb.TurnEvent]] = []
     turn: pb.Turn | None = None
     # To the stream's own end, behind the last event: what the turn has used comes with that.
     async for response in back.agent_peer.stream(back.turns.StartTurn, start):
@@ -66,13 +73,15 @@ async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
         kind = event.WhichOneof("event")
         if kind in ("message", "tool_result"):
             messages.append(getattr(event, kind))
+        elif kind == "compaction":
+            compactions.append((len(messages), event))
         elif kind in ("done", "approval_request"):
             turn = getattr(event, kind).turn
     if turn is None:
         raise from_status(14, "the server is stopping; the turn goes on when it is back")
     if turn.HasField("error"):
         raise TurnFailed(turn.error)
-    return Finished(turn, messages)
+    return Finished(turn, messages, compactions)
 
 
 async def accepted(back: Backends, start: pb.StartTurnRequest) -> pb.Turn:
@@ -142,19 +151,24 @@ class _Lines:
         # Ids and types of messages whose text went out in pieces.
         self._streamed: set[str] = set()
         self._last = Message()
+        # Of the newest event that a stream can be taken up behind: the pieces have none of their own.
+        self._sequence: int | None = None
 
     def of(self, event: pb.TurnEvent) -> list[bytes]:
         kind = event.WhichOneof("event")
+        self._sequence = event.sequence or self._sequence
         if kind in ("text_delta", "reasoning_delta"):
             return self._wanted([self._piece(event, kind)])
         if kind == "message":
             self._last = event.message
             parts = letta_messages.parts(event.message, spoken=self._wants.spoken)
             new = [part for part in parts if part["id"] + part["message_type"] not in self._streamed]
-            return self._wanted(new, event.sequence)
+            return self._wanted(new)
         if kind == "tool_result":
             parts = letta_messages.parts(event.tool_result, spoken=self._wants.spoken)
-            return self._wanted(parts, event.sequence)
+            return self._wanted(parts)
+        if kind == "compaction" and self._wants.compactions:
+            return self._wanted(letta_messages.compaction(event))
         if kind == "error":
             reason = type_pb2.ErrorReason.Name(event.error.reason).removeprefix("ERROR_REASON_")
             return [_error(event.error.message, reason)]
@@ -163,7 +177,7 @@ class _Lines:
             turn = getattr(event, kind).turn
             asked = [letta_messages.approval_request(self._last, turn)] if turn.pending_calls else []
             return [
-                *self._wanted(asked, event.sequence),
+                *self._wanted(asked),
                 _data(run_shapes.stop_reason(turn)),
                 _data(run_shapes.usage(turn)),
             ]
@@ -182,9 +196,9 @@ class _Lines:
         self._streamed.add(piece.message_id + shown["message_type"])
         return shown
 
-    def _wanted(self, parts: list[forms.Json], sequence: int | None = None) -> list[bytes]:
-        """`sequence`: the event's, from which a program that lost the stream can go on."""
-        return [_data({**part, "seq_id": sequence}) for part in self._wants.of(parts)]
+    def _wanted(self, parts: list[forms.Json]) -> list[bytes]:
+        """`seq_id`: behind which a program that lost the stream can go on."""
+        return [_data({**part, "seq_id": self._sequence}) for part in self._wants.of(parts)]
 
 
 def _data(content: Any) -> bytes:

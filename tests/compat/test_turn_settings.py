@@ -94,3 +94,43 @@ async def test_a_block_has_so_many_tags_and_no_more(letta: AsyncLetta) -> None:
         await letta.blocks.create(label="b", value="", tags=tags)
     with pytest.raises(letta_client.UnprocessableEntityError, match="tags"):
         await letta.blocks.update(block.id, tags=tags)
+
+
+async def test_a_turn_tells_of_its_compaction_to_who_wants_it(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a", context_window_limit=4_000)
+    told: list[list[str]] = []
+    for number in range(12):
+        said = f"{number}: " + "quinces and medlars " * 40
+        made = await letta.agents.messages.create(agent.id, input=said, include_compaction_messages=True)
+        told.append([each.message_type or "" for each in made.messages])
+    with_it = next(each for each in told if "event_message" in each)
+    assert with_it == ["event_message", "summary_message", "assistant_message"]
+    assert ["assistant_message"] in told
+
+    async def streamed(**more: Any) -> list[Any]:
+        events: list[Any] = []
+        for number in range(12):
+            said = f"{number}: " + "quinces and medlars " * 40
+            stream = await letta.agents.messages.stream(agent.id, input=said, **more)
+            events += [each async for each in stream]
+        return events
+
+    events = await streamed(include_compaction_messages=True)
+    event = next(each for each in events if each.message_type == "event_message")
+    summary = next(each for each in events if each.message_type == "summary_message")
+    assert event.event_type == "compaction"
+    assert event.event_data["evicted_messages"] > 0
+    assert summary.summary
+    assert event.seq_id == summary.seq_id
+    assert not [each for each in await streamed() if each.message_type in ("event_message", "summary_message")]
+
+
+async def test_a_stream_is_taken_up_behind_the_pieces_that_were_seen(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a")
+    stream = await letta.agents.messages.stream(agent.id, input="hello", stream_tokens=True, background=True)
+    events = [each async for each in stream]
+    pieces = [each for each in events if each.message_type == "assistant_message"]
+    assert len(pieces) > 1
+    rest = await letta.runs.messages.stream(pieces[0].run_id or "", starting_after=pieces[0].seq_id or 0)
+    again = [each for each in [each async for each in rest] if each.message_type == "assistant_message"]
+    assert [each.content for each in again] == ["".join(str(each.content) for each in pieces)]

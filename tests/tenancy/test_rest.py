@@ -43,6 +43,19 @@ def _uncovered(route: str) -> str:
 ROUTES = _routes()
 COVERED = [route for route in ROUTES if not _uncovered(route)]
 CASES = [(route, kind) for route in COVERED for kind in kinds_in(template(route))]
+# An agent's own conversation is also named by the agent: by its id in the conversation's place, or beside `default`.
+OF_CONVERSATIONS = [route for route in COVERED if "/conversations/{conversation_id}" in route]
+BY_AGENT = [(route, way) for route in OF_CONVERSATIONS for way in ("id", "query", "body")]
+
+
+def named_by_agent(route: str, way: str) -> Any:
+    """`template(route)`, with the agent in the place of the conversation."""
+    found = template(route)
+    named = {"id": {}, "query": {"query": {**found["query"], "agent_id": "{agent}"}}}.get(way)
+    if named is None:
+        named = {"body": {**(found["body"] or {}), "agent_id": "{agent}"}}
+    own = "{agent}" if way == "id" else "default"
+    return {**found, **named, "path": {**found["path"], "conversation_id": own}}
 
 
 def test_every_route_is_in_the_matrix() -> None:
@@ -78,6 +91,18 @@ async def test_the_foreign_and_the_missing_are_the_same_bytes(world: World, rout
     foreign, absent = world.stranger(kind), missing(world.stranger(kind))
     answers = [await _answer(world, route, with_id(template(route), kind, asked), asked) for asked in (foreign, absent)]
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(("route", "way"), BY_AGENT)
+@IN_ONE_LOOP
+async def test_a_foreign_agents_conversation_is_as_missing_as_one_that_is_not(
+    world: World, route: str, way: str
+) -> None:
+    asked = named_by_agent(route, way)
+    foreign, absent = world.stranger("agent"), missing(world.stranger("agent"))
+    answers = [await _answer(world, route, with_id(asked, "agent", each), each) for each in (foreign, absent)]
+    assert answers[0] == answers[1]
+    assert answers[0][0] in (404, 405, 422)
 
 
 @pytest.mark.parametrize(("route", "kind"), CASES)
