@@ -89,9 +89,10 @@ async def test_limits_and_read_only_hold_for_every_command_and_a_refused_edit_le
     assert [(b.label, b.value) for b in (await world.get_agent(agent.id)).blocks] == [("fixed", "stays")]
 
 
-async def test_a_sleep_time_agent_ends_its_turn_by_saying_so(world: ToolWorld) -> None:
-    agent = await world.agent_with("memory_finish_edits", human="x")
-    events = await world.send(agent, "[[call:memory_finish_edits {}]] tidy up")
+@pytest.mark.parametrize("tool", ["memory_finish_edits", "finish_rethinking_memory"])
+async def test_a_sleep_time_agent_ends_its_turn_by_saying_so(world: ToolWorld, tool: str) -> None:
+    agent = await world.agent_with(tool, human="x")
+    events = await world.send(agent, f"[[call:{tool} {{}}]] tidy up")
     assert events[-1].done.turn.stop_reason == turn_pb2.STOP_REASON_TOOL_RULE
     assert events[-1].done.turn.usage.step_count == 1
 
