@@ -18,7 +18,9 @@ from recall_service.stores.growing import Growing
 
 _BITS = 64
 # Small arrays are used again and stay near the processor; large ones are new memory each time.
-_TURNED_AT_ONCE, _COMPARED_AT_ONCE = 256, 8_192
+_TURNED_AT_ONCE, _COMPARED_AT_ONCE = 256, 32_768
+# So many columns' differing signs fit into one byte, and bytes are added up several times as fast as what is wider.
+_COUNTED_AT_ONCE = 255 // _BITS
 
 Words = NDArray[np.uint64]
 
@@ -46,14 +48,21 @@ class Signs:
         """One number a vector. `query`: shape (dimensions,)."""
         wanted = _packed(query[None])[:, 0]
         count = np.zeros(len(self.columns[0]), dtype=np.uint16)
-        differ, bits = np.empty(_COMPARED_AT_ONCE, dtype=np.uint64), np.empty(_COMPARED_AT_ONCE, dtype=np.uint8)
-        for start in range(0, len(count), _COMPARED_AT_ONCE):
-            here = count[start : start + _COMPARED_AT_ONCE]
+        compared = list(zip(self.columns, wanted, strict=True))
+        most = max(1, min(len(count), _COMPARED_AT_ONCE))
+        differ = np.empty(most, dtype=np.uint64)
+        bits, few = np.empty(most, dtype=np.uint8), np.empty(most, dtype=np.uint8)
+        for start in range(0, len(count), most):
+            here = count[start : start + most]
             size = len(here)
-            for column, word in zip(self.columns, wanted, strict=True):
-                np.bitwise_xor(column[start : start + size], word, out=differ[:size])
-                np.bitwise_count(differ[:size], out=bits[:size])
-                here += bits[:size]
+            differ, bits, few = differ[:size], bits[:size], few[:size]
+            for first in range(0, len(compared), _COUNTED_AT_ONCE):
+                few[:] = 0
+                for column, word in compared[first : first + _COUNTED_AT_ONCE]:
+                    np.bitwise_xor(column[start : start + size], word, out=differ)
+                    np.bitwise_count(differ, out=bits)
+                    few += bits
+                here += few
         return count
 
 
