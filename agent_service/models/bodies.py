@@ -20,7 +20,7 @@ _EMULATED_OUTPUT_TOKENS = 512
 def body(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The JSON object for `/chat/completions`, for `serialized`."""
     emulated = is_emulated(request, quirks)
-    if emulated and emulation.is_stuck(decoded(request.messages)):
+    if emulated and emulation.is_stuck(request.plain):
         request = replace(request, tools=())
     made: dict[str, Any] = {
         "model": request.model,
@@ -65,8 +65,8 @@ def is_emulated(request: ModelRequest, quirks: Quirks) -> bool:
 
 def _messages(request: ModelRequest, quirks: Quirks, *, emulated: bool) -> Sequence[ChatMessage | Encoded]:
     if not (emulated or quirks.tools is ToolMode.PROMPTED or quirks.strict_roles or _pictured(request.messages)):
-        return [message for message in request.messages if message]
-    messages = decoded(request.messages)
+        return [message for message in request.messages if message]  # an empty history is nothing at all in JSON
+    messages = request.plain
     if emulated:
         messages = emulation.messages(messages, request.tools)
     elif quirks.tools is ToolMode.PROMPTED:

@@ -14,7 +14,6 @@ import structlog
 from agent_service.models import arguments, bodies, dialects, emulation, failures, quirks
 from agent_service.models.assembly import Assembly
 from agent_service.models.http import Http
-from agent_service.models.messages import decoded
 from agent_service.models.types import Deltas, ModelAnswer, ModelRequest, Quirks, ToolMode
 from triptych.errors import DeadlineExceeded
 from triptych.type.v1 import type_pb2
@@ -85,7 +84,7 @@ class ModelClient:
         answer = replace(assembly.answer(), model=request.model, quirks=known)
         (self._begin_in_thoughts.add if assembly.began_in_thoughts else self._begin_in_thoughts.discard)(request.model)
         if emulated:
-            may_call = not emulation.is_stuck(decoded(request.messages))
+            may_call = not emulation.is_stuck(request.plain)
             spoken = await _beside(answer, lambda: emulation.read(answer, may_call=may_call))
             if deltas and spoken.text:
                 deltas.text(spoken.text)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from agent_service.models.messages import ChatMessage, Encoded
+from agent_service.models.messages import ChatMessage, Encoded, decoded
 
 
 class ToolMode(StrEnum):
@@ -64,6 +64,11 @@ class ModelRequest:
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     fallbacks: Sequence[str] = ()
+
+    @cached_property
+    def plain(self) -> list[ChatMessage]:
+        """The messages one by one, for who has to look at them."""
+        return decoded(self.messages)
 
 
 @dataclass(frozen=True)

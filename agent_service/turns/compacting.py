@@ -12,7 +12,6 @@ from agent_service import clock
 from agent_service.context import summary, tokens
 from agent_service.context.budget import Budget
 from agent_service.context.window import Window
-from agent_service.models.messages import decoded
 from agent_service.models.types import ModelAnswer, ModelRequest, ModelUsage
 from agent_service.stores.views import View
 from agent_service.turns.parts import Parts
@@ -105,7 +104,7 @@ class Compactor:
                 tenant,
                 model,
                 window=calibration.window(tenant, model, budget.window),
-                estimated=int(tokens.of_messages(decoded(request.messages)) * calibration.ratio(tenant, model)),
+                estimated=int(tokens.of_messages(request.plain) * calibration.ratio(tenant, model)),
                 message=error.message,
             )
             answer = await self._answer(tenant, self._request(tenant, agent, before, leaving, budget))

@@ -133,8 +133,10 @@ class TurnEngine:
         raise Unavailable("the turn is being taken up again: ask again in a moment")
 
     async def get(self, tenant: Tenant, turn_id: str) -> Turn:
-        """Raises: NotFound."""
+        """With its end it waits, as its readers do, until recall has the turn or is given up. Raises: NotFound."""
         record = await self._parts.store.read(lambda c: turns.get(c, tenant, turn_id))
+        if not record.live and (live := self._live.get(turn_id)) is not None:
+            await live.over.wait()
         return record.turn
 
     async def cancel(self, tenant: Tenant, turn_id: str) -> Turn:

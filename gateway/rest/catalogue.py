@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from typing import Any
 
 import orjson
+from cachetools import LRUCache, cached
 
 from gateway.backends import Backends
 from gateway.rest import shapes
@@ -16,6 +17,8 @@ from triptych.agent.v1 import agent_pb2, identity_pb2
 from triptych.errors import InvalidArgument
 
 _FRESH_SECONDS = 60.0
+# So much of what was made of agents for lists is kept, by its size: one agent may have a megabyte of blocks.
+_KEPT_BYTES = 8 * 1024 * 1024
 
 
 class Catalogue:
@@ -64,7 +67,7 @@ class Catalogue:
         return [
             shapes.agent(agent, {}, identities, window, default)
             if agent.identity_ids
-            else _encoded_agent(agent.SerializeToString(), window, default)
+            else orjson.Fragment(_encoded_agent(agent.SerializeToString(), window, default))
             for agent in agents
         ]
 
@@ -118,11 +121,14 @@ class Catalogue:
                 return found
 
 
-@lru_cache(1_000)
-def _encoded_agent(serialized: bytes, window: int, default: str) -> orjson.Fragment:
+_kept: LRUCache[Any, bytes] = LRUCache(_KEPT_BYTES, getsizeof=len)
+
+
+@cached(_kept)
+def _encoded_agent(serialized: bytes, window: int, default: str) -> bytes:
     """One without identities, shown without its tools."""
     agent = agent_pb2.Agent.FromString(serialized)
-    return orjson.Fragment(orjson.dumps(shapes.agent(agent, {}, {}, window, default)))
+    return orjson.dumps(shapes.agent(agent, {}, {}, window, default))
 
 
 def _encoded(tools: Mapping[str, Json]) -> dict[str, orjson.Fragment]:

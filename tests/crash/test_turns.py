@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -178,6 +180,30 @@ async def test_messages_reach_recall_though_it_was_away_when_the_turn_ended(tier
     # A turn's end waits two seconds for recall, and no longer.
     spoken = ["hello", "ok: hello", "[[wait]] while you are away", "ok: while you are away"]
     assert await eventually(lambda: tiers.said(agent), lambda said: len(said) >= len(spoken)) == spoken
+
+
+async def test_who_asks_whether_a_turn_is_over_can_list_it_when_it_is(tiers: Tiers, model: ScriptedModel) -> None:
+    agent = await tiers.new_agent()
+    await tiers.finish(await tiers.begin(agent, "hello"))
+    turn_id = await tiers.begin(agent, "[[wait]] slowly")
+    assert await asyncio.to_thread(model.waiting.wait, _SECONDS)
+    request = turn_pb2.GetTurnRequest(turn_id=turn_id)
+
+    async def state() -> turn_pb2.TurnState.ValueType:
+        return (await tiers.agent_peer.unary(tiers.turns.GetTurn, request, caller=ANN)).turn.state
+
+    recall, took_it = tiers.services["recall_service"].pid, asyncio.Event()
+
+    def go_on() -> None:
+        os.kill(recall, signal.SIGCONT)
+        took_it.set()
+
+    os.kill(recall, signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(0.5, go_on)
+    model.release()
+    assert await eventually(state, lambda seen: seen != turn_pb2.TURN_STATE_RUNNING) == turn_pb2.TURN_STATE_COMPLETED
+    assert took_it.is_set()  # before that recall could not have listed it
+    assert len(await tiers.said(agent)) == 4
 
 
 async def test_messages_reach_recall_though_both_services_died_before_it_had_them(

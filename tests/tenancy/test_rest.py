@@ -51,11 +51,10 @@ BY_AGENT = [(route, way) for route in OF_CONVERSATIONS for way in ("id", "query"
 def named_by_agent(route: str, way: str) -> Any:
     """`template(route)`, with the agent in the place of the conversation."""
     found = template(route)
-    named = {"id": {}, "query": {"query": {**found["query"], "agent_id": "{agent}"}}}.get(way)
-    if named is None:
-        named = {"body": {**(found["body"] or {}), "agent_id": "{agent}"}}
-    own = "{agent}" if way == "id" else "default"
-    return {**found, **named, "path": {**found["path"], "conversation_id": own}}
+    if way == "id":
+        return {**found, "path": {**found["path"], "conversation_id": "{agent}"}}
+    beside = {way: {**(found[way] or {}), "agent_id": "{agent}"}}
+    return {**found, **beside, "path": {**found["path"], "conversation_id": "default"}}
 
 
 def test_every_route_is_in_the_matrix() -> None:

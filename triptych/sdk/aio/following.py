@@ -31,6 +31,7 @@ async def followed(
     `start_seconds`: how long starting is tried. Raises: what the streams raise and another one would not mend.
     """
     last, wait, heard = after_sequence, _FIRST_PAUSE_SECONDS, time.monotonic()
+    over = False
     while True:
         problem: TriptychError = Unavailable("the stream ended before the turn did; it goes on at the server")
         try:
@@ -38,10 +39,12 @@ async def followed(
                 turn_id, last = event.turn_id, event.sequence or last
                 wait, heard = _FIRST_PAUSE_SECONDS, time.monotonic()
                 yield event
-                if event.WhichOneof("event") in _ENDS:
-                    return
+                # The stream's end is right behind: who leaves before it keeps the server from counting what was used.
+                over = over or event.WhichOneof("event") in _ENDS
         except _RESUMABLE as error:
             problem = error
+        if over:
+            return
         if not turn_id and not isinstance(problem, Unavailable):
             raise problem
         if time.monotonic() - heard > (_RESUME_SECONDS if turn_id else start_seconds):

@@ -249,6 +249,7 @@ class AsyncTurns:
 async def reply(events: AsyncIterator[pb.TurnEvent]) -> Reply:
     """The reply that the events make. Raises: TurnFailed."""
     messages: list[recall.Message] = []
+    turn: pb.Turn | None = None
     async for event in events:
         kind = event.WhichOneof("event")
         if kind == "message":
@@ -256,9 +257,11 @@ async def reply(events: AsyncIterator[pb.TurnEvent]) -> Reply:
         elif kind == "tool_result":
             messages.append(event.tool_result)
         elif kind == "approval_request":
-            return Reply(event.approval_request.turn, messages)
+            turn = event.approval_request.turn
         elif kind == "done":
-            if event.done.turn.HasField("error"):
-                raise TurnFailed(event.done.turn)
-            return Reply(event.done.turn, messages)
-    raise Unavailable("the stream ended before the turn did")
+            turn = event.done.turn
+    if turn is None:
+        raise Unavailable("the stream ended before the turn did")
+    if turn.HasField("error"):
+        raise TurnFailed(turn)
+    return Reply(turn, messages)

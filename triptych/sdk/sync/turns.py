@@ -250,6 +250,7 @@ class Turns:
 def reply(events: Iterator[pb.TurnEvent]) -> Reply:
     """The reply that the events make. Raises: TurnFailed."""
     messages: list[recall.Message] = []
+    turn: pb.Turn | None = None
     for event in events:
         kind = event.WhichOneof("event")
         if kind == "message":
@@ -257,9 +258,11 @@ def reply(events: Iterator[pb.TurnEvent]) -> Reply:
         elif kind == "tool_result":
             messages.append(event.tool_result)
         elif kind == "approval_request":
-            return Reply(event.approval_request.turn, messages)
+            turn = event.approval_request.turn
         elif kind == "done":
-            if event.done.turn.HasField("error"):
-                raise TurnFailed(event.done.turn)
-            return Reply(event.done.turn, messages)
-    raise Unavailable("the stream ended before the turn did")
+            turn = event.done.turn
+    if turn is None:
+        raise Unavailable("the stream ended before the turn did")
+    if turn.HasField("error"):
+        raise TurnFailed(turn)
+    return Reply(turn, messages)
