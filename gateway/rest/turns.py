@@ -56,7 +56,7 @@ class Finished:
             parts += letta_messages.expanded(self.messages[shown:before], wanted)
             parts += wanted.of(letta_messages.compaction(event))
             shown = before
-        parts += letta_messages.expanded(self.messages[shown:], wanted)
+        parts += letta_messages.without_pending(letta_messages.expanded(self.messages[shown:], wanted), self.turn)
         if self.turn.pending_calls and self.messages:
             parts += wanted.of([letta_messages.approval_request(self.messages[-1], self.turn)])
         return parts
@@ -137,6 +137,8 @@ async def sse(events: Events, wanted: Wanted) -> AsyncGenerator[bytes, None]:
                 for line in lines.of(response.event):
                     yield line
         if not lines.over:
+            for line in lines.held():
+                yield line
             yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
     except TriptychError as error:
         yield _error(error.message, error.reason_name)
@@ -151,10 +153,23 @@ class _Lines:
         # Ids and types of messages whose text went out in pieces.
         self._streamed: set[str] = set()
         self._last = Message()
+        # Calls of the last answer: what comes behind them, which is soon, says which of them the turn waits for.
+        self._calls: list[forms.Json] = []
         # Of the newest event that a stream can be taken up behind: the pieces have none of their own.
         self._sequence: int | None = None
 
     def of(self, event: pb.TurnEvent) -> list[bytes]:
+        if event.HasField("approval_request"):
+            self._calls = letta_messages.without_pending(self._calls, event.approval_request.turn)
+        before = [] if event.HasField("tool_call") else self.held()
+        return before + self._of(event)
+
+    def held(self) -> list[bytes]:
+        """What is still to be sent of what came before."""
+        calls, self._calls = self._calls, []
+        return self._wanted(calls)
+
+    def _of(self, event: pb.TurnEvent) -> list[bytes]:
         kind = event.WhichOneof("event")
         self._sequence = event.sequence or self._sequence
         if kind in ("text_delta", "reasoning_delta"):
@@ -163,7 +178,8 @@ class _Lines:
             self._last = event.message
             parts = letta_messages.parts(event.message, spoken=self._wants.spoken)
             new = [part for part in parts if part["id"] + part["message_type"] not in self._streamed]
-            return self._wanted(new)
+            self._calls = [part for part in new if letta_messages.is_call(part)]
+            return self._wanted([part for part in new if not letta_messages.is_call(part)])
         if kind == "tool_result":
             parts = letta_messages.parts(event.tool_result, spoken=self._wants.spoken)
             return self._wanted(parts)
