@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import orjson
@@ -122,12 +124,12 @@ class Events:
 
 
 def streamed(events: Events, wanted: Wanted = letta_messages.ALL) -> Response:
-    return EventStream(sse(events, wanted), _PING)
+    return EventStream(sse(events, wanted), _ping(events.first.event))
 
 
 async def sse(events: Events, wanted: Wanted) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
-    yield _PING
+    yield _ping(events.first.event)
     lines = _Lines(wanted)
     try:
         for line in lines.of(events.first.event):
@@ -226,4 +228,9 @@ def _error(message: str, reason: str) -> bytes:
     return b"event: error\n" + _data(content)
 
 
-_PING = _data({"message_type": "ping"})
+def _ping(first: pb.TurnEvent) -> bytes:
+    """Says which run it is before anything else does: by that a program takes up a stream that it lost."""
+    run_id = first.turn_id
+    at = forms.time(first.create_time) or datetime.now(UTC).isoformat()
+    ping_id = f"ping-{run_id.removeprefix('run-') or uuid.uuid4()}"
+    return _data({"id": ping_id, "date": at, "message_type": "ping", "run_id": run_id or None})

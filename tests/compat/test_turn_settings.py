@@ -129,8 +129,13 @@ async def test_a_stream_is_taken_up_behind_the_pieces_that_were_seen(letta: Asyn
     agent = await letta.agents.create(name="a")
     stream = await letta.agents.messages.stream(agent.id, input="hello", stream_tokens=True, background=True)
     events = [each async for each in stream]
+    ping, *_ = events
+    assert ping.message_type == "ping"
+    assert ping.id
+    assert ping.date
     pieces = [each for each in events if each.message_type == "assistant_message"]
     assert len(pieces) > 1
+    assert ping.run_id == pieces[0].run_id
     rest = await letta.runs.messages.stream(pieces[0].run_id or "", starting_after=pieces[0].seq_id or 0)
     again = [each for each in [each async for each in rest] if each.message_type == "assistant_message"]
     assert [each.content for each in again] == ["".join(str(each.content) for each in pieces)]
