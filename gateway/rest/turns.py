@@ -69,16 +69,17 @@ async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
     messages: list[Message] = []
     compactions: list[tuple[int, pb.TurnEvent]] = []
     turn: pb.Turn | None = None
+    start.together = True
     # To the stream's own end, behind the last event: what the turn has used comes with that.
     async for response in back.agent_peer.stream(back.turns.StartTurn, start):
-        event = response.event
-        kind = event.WhichOneof("event")
-        if kind in ("message", "tool_result"):
-            messages.append(getattr(event, kind))
-        elif kind == "compaction":
-            compactions.append((len(messages), event))
-        elif kind in ("done", "approval_request"):
-            turn = getattr(event, kind).turn
+        for event in (response.event, *response.events):
+            kind = event.WhichOneof("event")
+            if kind in ("message", "tool_result"):
+                messages.append(getattr(event, kind))
+            elif kind == "compaction":
+                compactions.append((len(messages), event))
+            elif kind in ("done", "approval_request"):
+                turn = getattr(event, kind).turn
     if turn is None:
         raise from_status(14, "the server is stopping; the turn goes on when it is back")
     if turn.HasField("error"):
