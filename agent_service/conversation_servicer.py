@@ -45,7 +45,7 @@ class ConversationServicer(Servicing):
         self, request: pb.ListConversationsRequest, context: Context
     ) -> pb.ListConversationsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)
-        found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request.agent_id, window))
+        found, token = await self._store.read(lambda c: conversations.list_page(c, tenant, request, window))
         return pb.ListConversationsResponse(conversations=found, next_page_token=token)
 
     @forwarded

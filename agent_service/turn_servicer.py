@@ -17,6 +17,7 @@ from agent_service.turns.engine import TurnEngine
 from servicekit import principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import turn_pb2 as pb
+from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceServicer
 from triptych.errors import FailedPrecondition, InvalidArgument
 from triptych.type.v1 import type_pb2
@@ -35,6 +36,8 @@ _ROLES = (type_pb2.ROLE_UNSPECIFIED, type_pb2.ROLE_USER, type_pb2.ROLE_SYSTEM, t
 MAX_STEPS = 1_000
 MAX_SECONDS = 86_400
 MAX_REASON = 10_000
+# Of events that are sent together. One may be larger.
+_ANSWER_BYTES = 1024 * 1024
 
 
 class TurnServicer(TurnServiceServicer):
@@ -50,6 +53,10 @@ class TurnServicer(TurnServiceServicer):
         else:
             started = self._engine.start(tenant, request)
         async with aclosing(started) as events:
+            if request.together:
+                async for response in _together(events):
+                    yield response
+                return
             async for event in events:
                 yield pb.StartTurnResponse(event=event)
 
@@ -94,9 +101,26 @@ class TurnServicer(TurnServiceServicer):
         return pb.CancelTurnResponse(turn=await self._engine.cancel(principal.tenant(), request.turn_id))
 
 
+async def _together(events: AsyncIterator[TurnEvent]) -> AsyncIterator[pb.StartTurnResponse]:
+    async for accepted in events:
+        yield pb.StartTurnResponse(event=accepted)
+        break
+    response, size = pb.StartTurnResponse(), 0
+    async for event in events:
+        response.events.append(event)
+        size += event.ByteSize()
+        if size > _ANSWER_BYTES:
+            yield response
+            response, size = pb.StartTurnResponse(), 0
+    if response.events:
+        yield response
+
+
 def _check(request: pb.StartTurnRequest) -> None:
     """Raises: InvalidArgument."""
     _check_request_id(request.request_id)
+    if request.together and request.deltas:
+        raise InvalidArgument.of("together", "deltas are sent as they come: not together")
     definitions.client_tools(request.client_tools)
     if request.approvals or request.tool_returns:
         if request.messages or request.client_tools:

@@ -18,7 +18,7 @@ from agent_service.stores.views import View
 from servicekit import ids, structs
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
-from triptych.agent.v1.agent_pb2 import Conversation
+from triptych.agent.v1.agent_pb2 import Conversation, ListConversationsRequest
 from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
 from triptych.type.v1 import type_pb2
 
@@ -66,6 +66,7 @@ def create(
             title=wanted.title,
             metadata=MessageToDict(wanted.metadata),
             forked_from_id=wanted.forked_from_id,
+            made=True,
             window_start=start,
         )
     )
@@ -121,10 +122,14 @@ def get(connection: Connection, tenant: Tenant, conversation_id: str) -> Convers
     return _to_conversation(_row(connection, tenant, conversation_id))
 
 
-def list_page(connection: Connection, tenant: Tenant, agent_id: str, window: Window) -> tuple[list[Conversation], str]:
+def list_page(
+    connection: Connection, tenant: Tenant, request: ListConversationsRequest, window: Window
+) -> tuple[list[Conversation], str]:
     query = select(conversations).where(owned(conversations, tenant))
-    if agent_id:
-        query = query.where(conversations.c.agent_id == agent_id)
+    if request.agent_id:
+        query = query.where(conversations.c.agent_id == request.agent_id)
+    if request.without_default:
+        query = query.where(conversations.c.made)
     rows, token = fetch(connection, query, conversations, tenant, window)
     return [_to_conversation(row) for row in rows], token
 

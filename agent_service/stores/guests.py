@@ -30,7 +30,7 @@ def share(connection: Connection, tenant: Tenant, agent_id: str, guest_id: str) 
     here = owned(table, tenant) & (table.c.id == conversation_id)
     if connection.execute(select(table.c.id).where(here)).first() is None:
         conversations.insert_row(connection, tenant, conversation_id, agent_id, "", clock.now())
-    connection.execute(update(table).where(here).values(guest_id=guest_id, guest_until=None))
+    connection.execute(update(table).where(here).values(guest_id=guest_id, guest_until=None, made=True))
     return _to_share(connection.execute(select(table).where(here)).one())
 
 

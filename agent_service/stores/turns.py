@@ -145,6 +145,7 @@ def _content(request: StartTurnRequest) -> StartTurnRequest:
     content = StartTurnRequest()
     content.CopyFrom(request)
     content.ClearField("deltas")
+    content.ClearField("together")
     content.ClearField("background")
     return content
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
 from gateway.agentfile import messages
 from gateway.backends import Backends
 from gateway.rest import forms
+from gateway.rest.agents import compiled_prompt
 from gateway.rest.catalogue import Catalogue
+from servicekit import structs
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import NotFound
 from triptych.recall.v1 import recall_pb2
+from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 _PAGE = 200
@@ -37,6 +38,7 @@ async def exported(back: Backends, known: Catalogue, agent_id: str, *, with_mess
                 "memory_blocks": [],
                 "blocks": [],
                 "memory": None,
+                "secrets": {},
                 "tools": [],
                 "block_ids": [block["id"] for block in blocks],
                 "tool_ids": [tool["id"] for tool in tools],
@@ -60,6 +62,9 @@ async def exported(back: Backends, known: Catalogue, agent_id: str, *, with_mess
 
 
 async def _recall(back: Backends, agent: agent_pb2.Agent) -> tuple[list[Json], list[Json]]:
+    """Each conversation begins with the prompt, as Letta's do."""
+    text = await compiled_prompt(back, agent_pb2.PreviewContextRequest(agent_id=agent.id))
+    prompt = Message(role=type_pb2.ROLE_SYSTEM, text=text, create_time=agent.create_time)
     conversations: list[Json] = []
     said: list[Json] = []
     listing = agent_pb2.ListConversationsRequest(agent_id=agent.id, page_size=_PAGE)
@@ -70,6 +75,7 @@ async def _recall(back: Backends, agent: agent_pb2.Agent) -> tuple[list[Json], l
         if each.id != agent.default_conversation_id:
             here = f"conversation-{len(conversations)}"
             conversations.append({"id": here, "title": each.title or None, "summary": each.summary or None})
+        said.append(messages.written(prompt, len(said), here))
         wanted = recall_pb2.ListMessagesRequest(
             agent_id=agent.id, conversation_id=each.id, page_size=_PAGE, order=type_pb2.SORT_ORDER_ASCENDING
         )
@@ -97,7 +103,7 @@ async def _archival(back: Backends, agent: agent_pb2.Agent) -> tuple[list[Json],
                     "archive_id": here,
                     "text": passage.text,
                     "tags": list(passage.tags),
-                    "metadata": MessageToDict(passage.metadata),
+                    "metadata": structs.plain(passage.metadata),
                     "created_at": forms.time(passage.create_time),
                 }
             )

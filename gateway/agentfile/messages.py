@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.agentfile import schema
 from triptych.errors import InvalidArgument
 from triptych.letta import images
-from triptych.letta.messages import paired, unpacked
+from triptych.letta.messages import packed_return, paired, unpacked
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -26,11 +26,16 @@ _FROM_ROLES: dict[str, type_pb2.Role.ValueType] = {name: role for role, name in 
 
 def written(message: Message, number: int, conversation: str | None) -> dict[str, Any]:
     """`conversation`: the file's id of it; None: the agent's default one."""
-    content = [{"type": "reasoning", "reasoning": message.reasoning}] if message.reasoning else []
-    content += [{"type": "text", "text": message.text}] if message.text else []
+    at = message.create_time.ToDatetime(UTC).isoformat()
+    text, call_id = message.text, message.tool_return.tool_call_id or None
+    failed = message.tool_return.status == type_pb2.TOOL_STATUS_ERROR
+    if call_id:
+        text = packed_return(text, failed=failed, at=at)
+    returned = {"tool_call_id": call_id, "status": "error" if failed else "success", "func_response": text}
+    content: list[dict[str, Any]] = []
+    content += [{"type": "reasoning", "reasoning": message.reasoning, "is_native": True}] if message.reasoning else []
+    content += [{"type": "text", "text": text}] if text else []
     content += map(images.part_of, message.image_urls)
-    status = "error" if message.tool_return.status == type_pb2.TOOL_STATUS_ERROR else "success"
-    call_id = message.tool_return.tool_call_id or None
     return {
         "type": "message",
         "id": f"message-{number}",
@@ -44,8 +49,8 @@ def written(message: Message, number: int, conversation: str | None) -> dict[str
         ]
         or None,
         "tool_call_id": call_id,
-        "tool_returns": [{"tool_call_id": call_id, "status": status, "func_response": message.text}] if call_id else [],
-        "created_at": message.create_time.ToDatetime(UTC).isoformat(),
+        "tool_returns": [returned] if call_id else [],
+        "created_at": at,
         "run_id": message.turn_id or None,
         "conversation_id": conversation,
     }
@@ -75,7 +80,7 @@ def _read(message: schema.Message) -> Iterable[Message]:
             failed = returned.status == "error"
             yield Message(
                 role=type_pb2.ROLE_TOOL,
-                text=returned.func_response or text,
+                text=(unpacked(returned.func_response) if returned.func_response else None) or text,
                 tool_return=type_pb2.ToolReturn(
                     tool_call_id=returned.tool_call_id or message.tool_call_id or "",
                     name=message.name or "",

@@ -42,7 +42,7 @@ class BatchServicer(BatchServiceServicer):
                 raise InvalidArgument.of("turns", "must have messages")
             if turn.approvals or turn.tool_returns:
                 raise InvalidArgument.of("turns", "answers to waiting turns can't be sent in a batch")
-            turn.deltas = False
+            turn.deltas = turn.together = False
         made = await self._batches.create(request.turns, request.request_id)
         # As it was made, though it may be under way by now: the same answer each time.
         return pb.CreateBatchResponse(

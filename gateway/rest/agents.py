@@ -252,5 +252,7 @@ def _context(preview: pb.PreviewContextResponse) -> dict[str, Any]:
         "external_memory_summary": preview.memory_facts,
         "summary_memory": preview.summary or None,
         "messages": letta_messages.expanded(preview.messages),
-        "functions_definitions": [shapes.tool(tool)["json_schema"] for tool in preview.tools],
+        "functions_definitions": [
+            {"type": "function", "function": shapes.tool(tool)["json_schema"]} for tool in preview.tools
+        ],
     }

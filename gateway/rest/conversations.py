@@ -33,7 +33,8 @@ async def create_conversation(
 
 @router.get("")
 async def list_conversations(back: Back, listing: NewestFirst, agent_id: str | None = None) -> Response:
-    request = pb.ListConversationsRequest(agent_id=agent_id or "", **listing.paging)
+    """Those that were made: the one that comes with an agent is `default`."""
+    request = pb.ListConversationsRequest(agent_id=agent_id or "", without_default=True, **listing.paging)
     response = await back.agent_peer.unary(back.agents.ListConversations, request)
     return answers(response.conversations, shapes.conversation)
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from servicekit import structs
 
 Json = dict[str, Any]
 
@@ -30,4 +31,4 @@ def _second(seconds: int) -> str:
 
 def metadata(message: Any) -> Json:
     """Of a message that has a field of this name. Mostly there is nothing in it."""
-    return MessageToDict(message.metadata) if message.HasField("metadata") else {}
+    return structs.plain(message.metadata) if message.HasField("metadata") else {}

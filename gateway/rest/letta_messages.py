@@ -15,6 +15,8 @@ from triptych.type.v1 import type_pb2
 from triptych.type.v1.type_pb2 import ToolCall
 
 _SPEECH = "send_message"
+# The places of a message's parts, the same whichever of them there are: a piece is known before what comes behind it.
+_THOUGHT, _SAID, _CALLED = 0, 1, 2
 _ROLES = {
     "user_message": type_pb2.ROLE_USER,
     "system_message": type_pb2.ROLE_SYSTEM,
@@ -61,10 +63,12 @@ def parts(m: Message, *, spoken: bool = True) -> list[Json]:
     if m.role == type_pb2.ROLE_ASSISTANT:
         found: list[Json] = []
         if m.reasoning:
-            found.append({**_base(m, "reasoning_message"), "reasoning": m.reasoning, "source": "reasoner_model"})
+            found.append(
+                {**_base(m, "reasoning_message", _THOUGHT), "reasoning": m.reasoning, "source": "reasoner_model"}
+            )
         if m.text:
-            found.append({**_base(m, "assistant_message"), "content": m.text})
-        return found + [_call(m, call, spoken=spoken) for call in m.tool_calls]
+            found.append({**_base(m, "assistant_message", _SAID), "content": m.text})
+        return found + [_call(m, call, _CALLED + place, spoken=spoken) for place, call in enumerate(m.tool_calls)]
     kind = "system_message" if m.role == type_pb2.ROLE_SYSTEM else "user_message"
     return [{**_base(m, kind), "content": content.shown(m.text, m.image_urls)}]
 
@@ -72,7 +76,21 @@ def parts(m: Message, *, spoken: bool = True) -> list[Json]:
 def approval_request(m: Message, turn: Turn) -> Json:
     """What the turn waits for: calls in its last message `m` that a person approves, or that the program runs."""
     calls = [_shown(pending.call) for pending in turn.pending_calls]
-    return {**_base(m, "approval_request_message"), "tool_call": calls[0] if calls else None, "tool_calls": calls}
+    return {
+        **_base(m, "approval_request_message", _CALLED),
+        "tool_call": calls[0] if calls else None,
+        "tool_calls": calls,
+    }
+
+
+def without_pending(shown: Iterable[Json], turn: Turn) -> list[Json]:
+    """Without the calls that the turn waits for: those are in the approval request instead."""
+    waits = {pending.call.id for pending in turn.pending_calls}
+    return [part for part in shown if not (is_call(part) and part["tool_call"]["tool_call_id"] in waits)]
+
+
+def is_call(part: Json) -> bool:
+    return bool(part["message_type"] == "tool_call_message")
 
 
 def compaction(event: TurnEvent) -> list[Json]:
@@ -84,11 +102,13 @@ def compaction(event: TurnEvent) -> list[Json]:
         "evicted_messages": made.evicted_messages,
         "without_model": made.without_model,
     }
-    at = {"date": time(event.create_time), "run_id": event.turn_id, "step_id": event.step_id, "otid": None}
+    at = {"date": time(event.create_time), "run_id": event.turn_id, "step_id": event.step_id}
+    event_id = ids.derived("message", event.turn_id, "compaction", event.sequence)
     shown: list[Json] = [
         {
             **at,
-            "id": ids.derived("message", event.turn_id, "compaction", event.sequence),
+            "id": event_id,
+            "otid": _otid(event_id, 0),
             "message_type": "event_message",
             "event_type": "compaction",
             "event_data": told,
@@ -99,6 +119,7 @@ def compaction(event: TurnEvent) -> list[Json]:
             {
                 **at,
                 "id": summary.id,
+                "otid": _otid(summary.id, 0),
                 "message_type": "summary_message",
                 "summary": summary.text,
                 "compaction_stats": None,
@@ -109,19 +130,21 @@ def compaction(event: TurnEvent) -> list[Json]:
 
 def delta(kind: str, text: str, message_id: str, run_id: str, step_id: str, at: str | None) -> Json:
     """A piece of a message that is being generated. `kind`: `text` or `reasoning`."""
-    shown: Json = {"id": message_id, "date": at, "otid": None, "run_id": run_id, "step_id": step_id}
+    otid = _otid(message_id, _THOUGHT if kind == "reasoning" else _SAID)
+    shown: Json = {"id": message_id, "date": at, "otid": otid, "run_id": run_id, "step_id": step_id}
     if kind == "reasoning":
         return {**shown, "message_type": "reasoning_message", "reasoning": text, "source": "reasoner_model"}
     return {**shown, "message_type": "assistant_message", "content": text}
 
 
-def _base(m: Message, kind: str) -> Json:
+def _base(m: Message, kind: str, place: int = 0) -> Json:
+    """`place`: which part of the message it is."""
     return {
         "id": m.id,
         "date": time(m.create_time),
         "message_type": kind,
         "name": m.name or None,
-        "otid": m.otid or None,
+        "otid": m.otid or _otid(m.id, place),
         "sender_id": None,
         "step_id": m.step_id or None,
         "run_id": m.turn_id or None,
@@ -131,11 +154,16 @@ def _base(m: Message, kind: str) -> Json:
     }
 
 
-def _call(m: Message, call: ToolCall, *, spoken: bool) -> Json:
+def _otid(message_id: str, place: int) -> str:
+    """By which programs tell the parts of a message apart: its UUID, but for the last two digits."""
+    return f"{message_id.removeprefix('message-')[:-2]}{place:02x}"
+
+
+def _call(m: Message, call: ToolCall, place: int, *, spoken: bool) -> Json:
     if spoken and call.name == _SPEECH:
-        return {**_base(m, "assistant_message"), "content": _spoken(call)}
+        return {**_base(m, "assistant_message", place), "content": _spoken(call)}
     shown = _shown(call)
-    return {**_base(m, "tool_call_message"), "tool_call": shown, "tool_calls": [shown]}
+    return {**_base(m, "tool_call_message", place), "tool_call": shown, "tool_calls": [shown]}
 
 
 def _shown(call: ToolCall) -> Json:

@@ -55,7 +55,7 @@ async def list_messages(
     agent_id: str, back: Back, listing: NewestFirst, conversation_id: str | None = None, types: Types = None
 ) -> Response:
     # Side by side. Which conversation is an agent's default one is known by its id; whether there is that agent is not.
-    wanted = conversation_id or ids.derived("conv", agent_id)
+    wanted = ids.derived("conv", agent_id) if conversation_id in (None, "default") else conversation_id
     page = messages_page(back, listing, agent_id=agent_id, conversation_id=wanted, types=types)
     _, shown = await asyncio.gather(fetch_agent(back, agent_id), page)
     return shown

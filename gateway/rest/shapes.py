@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
 from gateway.rest.forms import Json, metadata, time
 from gateway.stores.groups import Group
+from servicekit import structs
 from triptych.agent.v1 import agent_pb2, identity_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.letta import tool_rules
@@ -170,7 +169,7 @@ def sleeping_group(a: agent_pb2.Agent) -> Json | None:
 
 
 def identity(i: identity_pb2.Identity) -> Json:
-    properties = MessageToDict(i.properties)
+    properties = structs.plain(i.properties)
     return {
         "id": i.id,
         "identifier_key": i.identifier_key,
@@ -185,7 +184,7 @@ def identity(i: identity_pb2.Identity) -> Json:
 
 def _type(value: object) -> str:
     """What letta-client calls the type of a property's value."""
-    return {bool: "boolean", float: "number", str: "string"}.get(type(value), "json")
+    return {bool: "boolean", int: "number", float: "number", str: "string"}.get(type(value), "json")
 
 
 def passage(p: archival_pb2.Passage) -> Json:
@@ -224,7 +223,8 @@ def conversation(c: agent_pb2.Conversation) -> Json:
     return {
         "id": c.id,
         "agent_id": c.agent_id,
-        "summary": c.summary or None,
+        # An imported one has it as its title, since it says nothing of what was said.
+        "summary": c.summary or c.title or None,
         "created_at": time(c.create_time),
         "updated_at": time(c.update_time),
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import orjson
@@ -56,7 +58,7 @@ class Finished:
             parts += letta_messages.expanded(self.messages[shown:before], wanted)
             parts += wanted.of(letta_messages.compaction(event))
             shown = before
-        parts += letta_messages.expanded(self.messages[shown:], wanted)
+        parts += letta_messages.without_pending(letta_messages.expanded(self.messages[shown:], wanted), self.turn)
         if self.turn.pending_calls and self.messages:
             parts += wanted.of([letta_messages.approval_request(self.messages[-1], self.turn)])
         return parts
@@ -67,16 +69,17 @@ async def run_to_end(back: Backends, start: pb.StartTurnRequest) -> Finished:
     messages: list[Message] = []
     compactions: list[tuple[int, pb.TurnEvent]] = []
     turn: pb.Turn | None = None
+    start.together = True
     # To the stream's own end, behind the last event: what the turn has used comes with that.
     async for response in back.agent_peer.stream(back.turns.StartTurn, start):
-        event = response.event
-        kind = event.WhichOneof("event")
-        if kind in ("message", "tool_result"):
-            messages.append(getattr(event, kind))
-        elif kind == "compaction":
-            compactions.append((len(messages), event))
-        elif kind in ("done", "approval_request"):
-            turn = getattr(event, kind).turn
+        for event in (response.event, *response.events):
+            kind = event.WhichOneof("event")
+            if kind in ("message", "tool_result"):
+                messages.append(getattr(event, kind))
+            elif kind == "compaction":
+                compactions.append((len(messages), event))
+            elif kind in ("done", "approval_request"):
+                turn = getattr(event, kind).turn
     if turn is None:
         raise from_status(14, "the server is stopping; the turn goes on when it is back")
     if turn.HasField("error"):
@@ -122,12 +125,12 @@ class Events:
 
 
 def streamed(events: Events, wanted: Wanted = letta_messages.ALL) -> Response:
-    return EventStream(sse(events, wanted), _PING)
+    return EventStream(sse(events, wanted), _ping(events.first.event))
 
 
 async def sse(events: Events, wanted: Wanted) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events: ping, messages (or their pieces), stop reason, usage, [DONE]."""
-    yield _PING
+    yield _ping(events.first.event)
     lines = _Lines(wanted)
     try:
         for line in lines.of(events.first.event):
@@ -137,6 +140,8 @@ async def sse(events: Events, wanted: Wanted) -> AsyncGenerator[bytes, None]:
                 for line in lines.of(response.event):
                     yield line
         if not lines.over:
+            for line in lines.held():
+                yield line
             yield _error("the server is stopping; the turn goes on when it is back", "UNAVAILABLE")
     except TriptychError as error:
         yield _error(error.message, error.reason_name)
@@ -151,10 +156,23 @@ class _Lines:
         # Ids and types of messages whose text went out in pieces.
         self._streamed: set[str] = set()
         self._last = Message()
+        # Calls of the last answer: what comes behind them, which is soon, says which of them the turn waits for.
+        self._calls: list[forms.Json] = []
         # Of the newest event that a stream can be taken up behind: the pieces have none of their own.
         self._sequence: int | None = None
 
     def of(self, event: pb.TurnEvent) -> list[bytes]:
+        if event.HasField("approval_request"):
+            self._calls = letta_messages.without_pending(self._calls, event.approval_request.turn)
+        before = [] if event.HasField("tool_call") else self.held()
+        return before + self._of(event)
+
+    def held(self) -> list[bytes]:
+        """What is still to be sent of what came before."""
+        calls, self._calls = self._calls, []
+        return self._wanted(calls)
+
+    def _of(self, event: pb.TurnEvent) -> list[bytes]:
         kind = event.WhichOneof("event")
         self._sequence = event.sequence or self._sequence
         if kind in ("text_delta", "reasoning_delta"):
@@ -163,7 +181,8 @@ class _Lines:
             self._last = event.message
             parts = letta_messages.parts(event.message, spoken=self._wants.spoken)
             new = [part for part in parts if part["id"] + part["message_type"] not in self._streamed]
-            return self._wanted(new)
+            self._calls = [part for part in new if letta_messages.is_call(part)]
+            return self._wanted([part for part in new if not letta_messages.is_call(part)])
         if kind == "tool_result":
             parts = letta_messages.parts(event.tool_result, spoken=self._wants.spoken)
             return self._wanted(parts)
@@ -210,4 +229,9 @@ def _error(message: str, reason: str) -> bytes:
     return b"event: error\n" + _data(content)
 
 
-_PING = _data({"message_type": "ping"})
+def _ping(first: pb.TurnEvent) -> bytes:
+    """Says which run it is before anything else does: by that a program takes up a stream that it lost."""
+    run_id = first.turn_id
+    at = forms.time(first.create_time) or datetime.now(UTC).isoformat()
+    ping_id = f"ping-{run_id.removeprefix('run-') or uuid.uuid4()}"
+    return _data({"id": ping_id, "date": at, "message_type": "ping", "run_id": run_id or None})

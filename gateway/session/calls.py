@@ -27,6 +27,7 @@ def wanted(request: pb.SessionRequest) -> Wanted | None:
     """None for what begins no call."""
     kind = request.WhichOneof("action")
     if kind == "start":
+        request.start.together = False  # a session gives each event as it comes, by the field that responses share
         return Wanted(SERVICE + "StartTurn", request.start)
     if kind == "resume":
         return Wanted(SERVICE + "ResumeTurn", request.resume)

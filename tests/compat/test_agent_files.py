@@ -124,6 +124,31 @@ async def test_messages_of_lettas_server_are_unpacked_and_calls_without_answers_
     assert "c9" not in str(model.requests[-1]["messages"])
 
 
+async def test_a_file_is_written_as_lettas_server_reads_it(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="ann", memory_blocks=[{"label": "human", "value": ""}], metadata={"n": 3})
+    call = '[[call:memory_insert {"label": "human", "new_string": "likes quinces"}]] note it'
+    await letta.agents.messages.create(agent.id, messages=[{"role": "system", "content": "speak low"}])
+    await letta.agents.messages.create(agent.id, input=call)
+    file = await letta.agents.export_file(agent.id)
+    (written,) = json.loads(file)["agents"]
+    # What its models insist on: the prompt before all that was said, packed results, and these types.
+    said = written["messages"]
+    assert said[0]["role"] == "system"
+    assert "likes quinces" in said[0]["content"][0]["text"]
+    assert written["in_context_message_ids"] == [message["id"] for message in said]
+    (result,) = [message for message in said if message["role"] == "tool"]
+    (returned,) = result["tool_returns"]
+    for packed in (result["content"][0]["text"], returned["func_response"]):
+        assert json.loads(packed)["status"] == "OK"
+        assert "likes quinces" in json.loads(packed)["message"]
+    assert written["secrets"] == {}
+    assert type(written["metadata"]["n"]) is int
+
+    copy_id = await _imported(letta, file)
+    assert await _told(letta, copy_id) == await _told(letta, agent.id)
+    assert ("system_message", "speak low") in await _told(letta, copy_id)
+
+
 async def test_a_file_that_cant_be_brought_in_leaves_nothing(letta: AsyncLetta) -> None:
     agents = [
         {"id": "agent-0", "name": "good", "block_ids": ["block-0"]},

@@ -67,6 +67,19 @@ async def test_default_and_an_agents_id_are_its_own_conversation(letta: AsyncLet
     assert (await letta.conversations.retrieve(agent.id)).agent_id == agent.id
 
 
+async def test_those_that_were_made_are_listed(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a", enable_sleeptime=True)
+    assert await letta.conversations.list(agent_id=agent.id) == []
+    made = await letta.conversations.create(agent_id=agent.id, summary="plans")
+    fork = await letta.conversations.fork(made.id)
+    await letta.agents.messages.create(agent.id, input="in its own")
+    for listed in (await letta.conversations.list(agent_id=agent.id), await letta.conversations.list()):
+        assert {each.id for each in listed} == {made.id, fork.id}
+    own = [each.id async for each in letta.agents.messages.list(agent.id)]
+    assert len(own) == 2
+    assert own == [each.id async for each in letta.agents.messages.list(agent.id, conversation_id="default")]
+
+
 async def test_default_says_whose_it_is(letta: AsyncLetta) -> None:
     with pytest.raises(letta_client.UnprocessableEntityError, match="agent_id"):
         await letta.conversations.cancel("default")

@@ -234,7 +234,7 @@ async def test_a_group_goes_on_though_its_reader_has_gone(
     path = f"/v1/groups/{group.id}/messages/stream"
     said = {"input": "[[wait]] [[say:done]] go"}
     async with door.http(key) as http, http.stream("POST", path, json=said) as stream:
-        assert await anext(stream.aiter_lines()) == 'data: {"message_type":"ping"}'
+        assert '"message_type":"ping"' in await anext(stream.aiter_lines())
         assert await asyncio.to_thread(model.waiting.wait, 20)
     model.release()
     listed = await eventually(lambda: _listed(letta, group.id), lambda found: len(found) == 3)

@@ -37,6 +37,7 @@ class Relay:
     part: str
     number: int
     asked: int = 0
+    urls: list[httpx.URL] = field(default_factory=list)
     holding: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +51,7 @@ class Relay:
         async with httpx.AsyncClient(base_url=self.to, timeout=30) as client:
             headers = {"authorization": request.headers["authorization"]}
             path = f"{request.url.path}?{request.url.query}"
+            self.urls.append(httpx.URL(path))
             answer = await client.request(request.method, path, headers=headers, content=await request.body())
         made = Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
         await made(scope, receive, send)
@@ -247,3 +249,19 @@ async def test_what_is_wrong_is_said_in_one_line(move: Move, url: str, options: 
     assert code == 1
     assert said in errors
     assert len(errors.splitlines()) == 1
+
+
+async def test_each_conversation_comes_as_its_own_however_many_there_are(letta: AsyncLetta, move: Move) -> None:
+    agent = await letta.agents.create(name="cy")
+    await letta.agents.messages.create(agent.id, input="in its own")
+    for number in range(101):
+        thread = await letta.conversations.create(agent_id=agent.id, summary=f"thread {number}")
+    async for _ in await letta.conversations.messages.create(thread.id, input="in the last"):
+        pass
+    async with move.here() as here, _relayed(move.door, "never", 1) as (relay, url):
+        code, _, errors = await move.run(url)
+        assert (code, errors) == (0, "")
+        assert await _seen(here, "cy") == await _seen(letta, "cy")
+    # A server of Letta's gives those of all conversations where none is named.
+    listed = [each for each in relay.urls if each.path == f"/v1/agents/{agent.id}/messages"]
+    assert {each.params.get("conversation_id") for each in listed} == {"default"}

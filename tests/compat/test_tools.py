@@ -76,7 +76,7 @@ async def test_a_call_waits_for_a_persons_word_and_goes_on_with_it(letta: AsyncL
     call = '[[call:memory_insert {"label": "human", "new_string": "likes quinces"}]] note it'
     asked = await letta.agents.messages.create(agent.id, input=call)
     assert asked.stop_reason.stop_reason == "requires_approval"
-    request = asked.messages[-1]
+    (request,) = asked.messages
     assert request.message_type == "approval_request_message"
     with pytest.raises(letta_client.ConflictError):
         await letta.agents.messages.create(agent.id, input="and now?")
@@ -106,7 +106,9 @@ async def test_a_tool_of_the_program_is_called_by_it(letta: AsyncLetta, model: S
             agent.id, input=_CALL, client_tools=[tool], streaming=True
         )
     ]
-    (request,) = [event for event in events if event.message_type == "approval_request_message"]
+    types = [event.message_type for event in events]
+    assert types == ["ping", "approval_request_message", "stop_reason", "usage_statistics"]
+    request = events[1]
     result: Any = {
         "type": "tool",
         "tool_call_id": request.tool_call.tool_call_id,

@@ -129,8 +129,26 @@ async def test_a_stream_is_taken_up_behind_the_pieces_that_were_seen(letta: Asyn
     agent = await letta.agents.create(name="a")
     stream = await letta.agents.messages.stream(agent.id, input="hello", stream_tokens=True, background=True)
     events = [each async for each in stream]
+    ping, *_ = events
+    assert ping.message_type == "ping"
+    assert ping.id
+    assert ping.date
     pieces = [each for each in events if each.message_type == "assistant_message"]
     assert len(pieces) > 1
+    assert ping.run_id == pieces[0].run_id
     rest = await letta.runs.messages.stream(pieces[0].run_id or "", starting_after=pieces[0].seq_id or 0)
     again = [each for each in [each async for each in rest] if each.message_type == "assistant_message"]
     assert [each.content for each in again] == ["".join(str(each.content) for each in pieces)]
+    assert {each.otid for each in pieces} == {again[0].otid}
+
+
+async def test_each_part_of_what_is_said_has_an_otid_that_stays(letta: AsyncLetta) -> None:
+    agent = await letta.agents.create(name="a", memory_blocks=[{"label": "human", "value": ""}])
+    call = '[[call:memory_insert {"label": "human", "new_string": "x"}]] [[call:conversation_search {"query": "x"}]] do'
+    asked: list[Any] = [{"role": "user", "content": call, "otid": "mine"}]
+    answered = (await letta.agents.messages.create(agent.id, messages=asked)).messages
+    otids = [each.otid for each in answered]
+    assert all(otids)
+    assert len(set(otids)) == len(otids) > 3
+    listed = [each async for each in letta.agents.messages.list(agent.id, order="asc")]
+    assert [each.otid for each in listed] == ["mine", *otids]

@@ -136,7 +136,7 @@ async def test_of_two_replicas_one_embeds_and_nothing_is_embedded_twice(tmp_path
 async def test_a_replica_goes_on_with_what_a_dead_one_had_claimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.5)
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 5.0)
     monkeypatch.setattr(claiming, "POLL_SECONDS", 0.05)
     tenant = new_user().tenant
     await insert(tmp_path, tenant, *TEXTS)

@@ -34,7 +34,7 @@ def _return(call_id: str, text: str) -> dict[str, str]:
 
 
 def _read(*shown: Shown, size: int = 100) -> list[list[Message]]:
-    return list(batches(shown, _AGENT, size))
+    return list(batches(shown, _AGENT, "", size))
 
 
 def test_what_is_shown_as_several_messages_is_one_with_its_answers_behind_it() -> None:

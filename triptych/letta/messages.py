@@ -24,9 +24,18 @@ def unpacked(text: str) -> str | None:
         return text
     if packed.get("type") in _NOISE:
         return None
+    if packed.get("type") not in ("user_message", "system_alert") and packed.get("status") not in ("OK", "Failed"):
+        return text
     message = packed.get("message")
-    known = packed.get("type") in ("user_message", "system_alert") or packed.get("status") in ("OK", "Failed")
-    return message if known and isinstance(message, str) else text
+    if isinstance(message, str):
+        return message
+    return text if message is None else json.dumps(message, ensure_ascii=False)
+
+
+def packed_return(text: str, *, failed: bool, at: str) -> str:
+    """What a tool returned, as Letta's server keeps it: it reads nothing else. `at`: when, in any form."""
+    status = "Failed" if failed else "OK"
+    return json.dumps({"status": status, "message": text, "time": at}, ensure_ascii=False)
 
 
 def paired(messages: Sequence[Message]) -> Iterable[Message]:

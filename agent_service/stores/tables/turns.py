@@ -36,6 +36,8 @@ conversations = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("metadata", JSON),
     Column("forked_from_id", String(64), nullable=False, server_default=""),
+    # By a program: not the one that comes with an agent, nor that of its sleep time.
+    Column("made", Boolean, nullable=False, server_default=false()),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     # The user of the account whose conversation it is, if the agent is shared; and since when it is no more.

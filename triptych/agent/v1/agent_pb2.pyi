@@ -2167,6 +2167,7 @@ class ListConversationsRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
+    WITHOUT_DEFAULT_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     page_size: _builtins.int
     """Default 50, at most 1,000."""
@@ -2174,6 +2175,8 @@ class ListConversationsRequest(_message.Message):
     order: _type_pb2.SortOrder.ValueType
     before_id: _builtins.str
     after_id: _builtins.str
+    without_default: _builtins.bool
+    """Only those that were made: not the one that comes with an agent, nor that of its sleep time."""
     def __init__(
         self,
         *,
@@ -2183,10 +2186,11 @@ class ListConversationsRequest(_message.Message):
         order: _type_pb2.SortOrder.ValueType = ...,
         before_id: _builtins.str = ...,
         after_id: _builtins.str = ...,
+        without_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "agent_id", b"agent_id", "before_id", b"before_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "without_default", b"without_default"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -375,6 +375,7 @@ class StartTurnRequest(_message.Message):
     RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
     MAX_SECONDS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     conversation_id: _builtins.str
     """Empty: the agent's default conversation."""
@@ -392,6 +393,10 @@ class StartTurnRequest(_message.Message):
     """Seconds of work, waiting for answers apart, after which the turn fails. 0: the server's limit."""
     model: _builtins.str
     """A handle in place of the agent's (`ModelSettings.handle`), for this turn."""
+    together: _builtins.bool
+    """Sends the events behind the first one, which says that the turn is accepted, when it is over or waits, many in an
+    answer: for who does nothing before that. Not with `deltas`.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]: ...
     @_builtins.property
@@ -420,10 +425,11 @@ class StartTurnRequest(_message.Message):
         response_format: _builtins.str = ...,
         max_seconds: _builtins.int = ...,
         model: _builtins.str = ...,
+        together: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_seconds", b"max_seconds", "max_steps", b"max_steps", "messages", b"messages", "model", b"model", "request_id", b"request_id", "response_format", b"response_format", "tool_returns", b"tool_returns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approvals", b"approvals", "background", b"background", "client_tools", b"client_tools", "conversation_id", b"conversation_id", "deltas", b"deltas", "max_seconds", b"max_seconds", "max_steps", b"max_steps", "messages", b"messages", "model", b"model", "request_id", b"request_id", "response_format", b"response_format", "together", b"together", "tool_returns", b"tool_returns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -490,16 +496,22 @@ class StartTurnResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> Global___TurnEvent: ...
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TurnEvent]:
+        """With `together`, in the place of `event` behind the first; of a turn with much to say in several answers."""
+
     def __init__(
         self,
         *,
         event: Global___TurnEvent | None = ...,
+        events: _abc.Iterable[Global___TurnEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "events", b"events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,14 +19,18 @@ from triptych.type.v1 import type_pb2
 _BATCH_BYTES = 1024 * 1024
 
 
-def batches(shown: Iterable[Shown], agent_id: str, size: int) -> Iterator[list[Message]]:
+def batches(shown: Iterable[Shown], agent_id: str, letta_conversation_id: str, size: int) -> Iterator[list[Message]]:
     """All that was said, about `size` messages at a time; a call and what it returned are in one batch.
 
-    The messages' ids derive from the ids that they had and from the agent they come to: a second import finds them.
+    The messages' ids derive from the ids that they had, from the agent they come to, and from the conversation they are
+    of ('': the one that comes with the agent): a second import finds them, and two conversations may share them.
     """
+    namespace = uuid.UUID(agent_id.removeprefix("agent-"))
+    if letta_conversation_id:
+        namespace = uuid.uuid5(namespace, letta_conversation_id)
     pending: list[Message] = []
     weight = 0
-    for message in _read(shown, uuid.UUID(agent_id.removeprefix("agent-"))):
+    for message in _read(shown, namespace):
         full = len(pending) >= size or weight >= _BATCH_BYTES
         if full and message.role != type_pb2.ROLE_TOOL:
             yield list(paired(pending))

@@ -91,8 +91,7 @@ class Mover:
             if name in self._tools:
                 continue
             if tool.tool_type != "custom":
-                self.report.left_out[f"tool {name}"] = "it is a part of Letta's server that there is none of here"
-                continue
+                continue  # a part of Letta's server, which matters to the agents that have it
             try:
                 self.target.tools.upsert(_tool(tool))
                 self._tools.add(name)
@@ -128,6 +127,9 @@ class Mover:
         moved.agent_id = made.id
         moved.there["blocks"] = len(agent.blocks)
         moved.there["tools"] = len([tool for tool in agent.tools if tool.name in self._tools])
+        for tool in agent.tools:
+            if tool.name not in self._tools:
+                self.report.left_out.setdefault(f"tool {tool.name}", "a part of Letta's server that is not here")
         self._bring_passages(agent, made, moved)
         self._bring_messages(agent, made, moved)
 
@@ -204,9 +206,7 @@ class Mover:
         return self._inside[archive_id]
 
     def _bring_messages(self, agent: AgentState, made: pb.Agent, moved: Moved) -> None:
-        seen: set[str] = set()
-        default = self.source.messages(agent.id)
-        self._append(default, made, lambda: made.default_conversation_id, seen, moved)
+        self._append(self.source.messages(agent.id), made, "", lambda: made.default_conversation_id, moved)
         known = self._known(self.target.conversations.list(made.id))
         for each in self.source.conversations(agent.id):
             conversation_id = known[each.id].id if each.id in known else ""
@@ -218,20 +218,19 @@ class Mover:
                     conversation_id = created.id
                 return conversation_id
 
-            self._append(self.source.messages_of_conversation(each.id), made, made_when_needed, seen, moved)
+            said = self.source.messages_of_conversation(each.id)
+            self._append(said, made, each.id, made_when_needed, moved)
 
     def _append(
-        self, shown: Iterator[Any], made: pb.Agent, conversation: Callable[[], str], seen: set[str], moved: Moved
+        self, said: Iterator[Any], made: pb.Agent, letta_id: str, conversation: Callable[[], str], moved: Moved
     ) -> None:
-        """Those messages that are not here yet. `seen`: ids of messages that came with another conversation."""
-        for batch in batches(shown, made.id, self.size):
-            new = [message for message in batch if message.id not in seen]
-            seen.update(message.id for message in new)
-            here = {message.id for message in self.target.recall.get([each.id for each in new])} if new else set()
-            missing = [message for message in new if message.id not in here]
+        """Those messages that are not here yet. `letta_id`: of the conversation that was made; '': the agent's own."""
+        for batch in batches(said, made.id, letta_id, self.size):
+            here = {message.id for message in self.target.recall.get([each.id for each in batch])} if batch else set()
+            missing = [message for message in batch if message.id not in here]
             if missing:
                 self.target.recall.append(made.id, conversation(), missing)
-            moved.there["messages"] += len(new)
+            moved.there["messages"] += len(batch)
             self.telling.doing(f"{moved.name}: {moved.there['messages']:,} messages")
 
 

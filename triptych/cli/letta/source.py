@@ -15,6 +15,8 @@ from triptych.cli.errors import CommandError
 T = TypeVar("T")
 # How servers of other versions say that they don't have an endpoint.
 _ABSENT = (404, 405, 501)
+# How many conversations are listed at a time.
+_CONVERSATIONS = 100
 
 
 class Source:
@@ -51,11 +53,20 @@ class Source:
         return self._optional(lambda: self._client.archives.list(agent_id=agent_id, order="asc", limit=50))
 
     def conversations(self, agent_id: str) -> list[Conversation]:
-        return self._optional(lambda: self._client.conversations.list(agent_id=agent_id, limit=100))
+        """Oldest first."""
+        found = self._optional(partial(self._page_of_conversations, agent_id, None))
+        while found and len(found) % _CONVERSATIONS == 0:
+            page = self._optional(partial(self._page_of_conversations, agent_id, found[-1].id))
+            if not page:
+                break
+            found += page
+        return found
 
     def messages(self, agent_id: str) -> Iterator[Message]:
-        """In the order in which they were said."""
-        return self._all(lambda: self._client.agents.messages.list(agent_id, order="asc", limit=self._page_size))
+        """In the order in which they were said; of no conversation that was made."""
+        # Without `default` newer servers list those of all conversations; older ones have no others, and don't read it.
+        listed = self._client.agents.messages.list
+        return self._all(lambda: listed(agent_id, conversation_id="default", order="asc", limit=self._page_size))
 
     def messages_of_conversation(self, conversation_id: str) -> Iterator[Message]:
         return self._all(
@@ -84,6 +95,10 @@ class Source:
         """What an endpoint counts for which letta-client has no method; 0 if the server does not have it."""
         (count,) = self._optional(lambda: [self._client.get(path, cast_to=int)]) or [0]
         return count
+
+    def _page_of_conversations(self, agent_id: str, after: str | None) -> list[Conversation]:
+        listed = self._client.conversations.list
+        return listed(agent_id=agent_id, order="asc", after=after or letta_client.omit, limit=_CONVERSATIONS)
 
     def _page_of_passages(self, agent_id: str, after: str | None) -> list[Passage]:
         listed = self._client.agents.passages.list
