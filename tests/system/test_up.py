@@ -16,7 +16,6 @@ import pytest
 from tests.support.scripted_model import ScriptedModel
 from tests.support.up import Up, alive, run, up
 
-
 # Of Letta's server 0.16.8 when it has started, without its PostgreSQL.
 _THERE_BYTES = 466_000_000
 
