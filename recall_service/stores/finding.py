@@ -55,8 +55,7 @@ def find(
     weights = np.concatenate([np.full(len(rows), _weight(members.count, count)) for rows, count in having])
     unique, at = np.unique(numbers, return_inverse=True)
     scores = np.bincount(at, weights)
-    order = np.lexsort((-unique, -scores))
-    best = order[:most]
+    best = np.lexsort((-unique, -scores))[:most]
     return list(map(Found, unique[best].tolist(), scores[best].tolist()))
 
 
@@ -72,7 +71,7 @@ def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters
 
 
 def _is_narrow(filters: Filters) -> bool:
-    """Whether more is filtered by than the scope's own word says, and the role, which is looked at in the end."""
+    """Whether more is filtered by than the scope's own word and the roles, which are known in memory."""
     anything = Filters()
     return bool(filters.scope.conversation_id) or (filters.start, filters.end) != (anything.start, anything.end)
 
