@@ -101,6 +101,9 @@ async def _known(
     if not await answer(client.collection_exists(name)):
         return None
     different = qdrant_set_up.mismatch(settings, await answer(client.get_collection(name)), dimensions)
+    # Its shard keys are nothing that a collection says of itself.
+    if not different and await sql.read(lambda c: vectors.setting(c, vectors.PROMOTED)) != _promoted(settings):
+        different = "other owners are promoted"
     if different:
         _log.warning("the collection was made otherwise: it is built anew", collection=name, different=different)
         return None
@@ -115,13 +118,18 @@ async def _begin(sql: Database, client: AsyncQdrantClient, settings: QdrantSetti
     mark = str(uuid.uuid4())
     name = _name(settings, mark)
     await answer(qdrant_set_up.create(client, settings, name, dimensions))
-    await sql.write(lambda c: _begin_anew(c, mark))
+    await sql.write(lambda c: _begin_anew(c, mark, _promoted(settings)))
     _log.info("made a collection", collection=name)
     return QdrantIndex(client, settings, name)
 
 
-def _begin_anew(connection: Connection, mark: str) -> None:
+def _promoted(settings: QdrantSettings) -> str:
+    return ",".join(sorted(set(settings.promoted)))
+
+
+def _begin_anew(connection: Connection, mark: str, promoted: str) -> None:
     outbox.clear(connection)
+    vectors.set_setting(connection, vectors.PROMOTED, promoted)
     spans.begin(connection, spans.REBUILD)
     vectors.set_mark(connection, mark)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from embedders.protocol import Embedder, EmbedderUnavailable, TextsRefused, Vectors
+from embedders.protocol import Embedder, EmbedderUnavailable, Garbage, TextsRefused, Vectors
 
 _FAILURES = 3
 _OPEN_SECONDS = 3.0
@@ -42,7 +42,7 @@ class BreakingEmbedder:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 vectors = await self._inner.embed(texts)
-        except TextsRefused:  # it is alive
+        except (TextsRefused, Garbage):  # it is alive, and one user's text must not shut out all others
             self._failures = 0
             raise
         except TimeoutError as error:

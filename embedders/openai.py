@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from aiolimiter import AsyncLimiter
 
-from embedders.protocol import EmbedderUnavailable, TextsRefused, Vectors, normalised
+from embedders.protocol import EmbedderUnavailable, Garbage, TextsRefused, Vectors, normalised
 
 _BATCH = 64
 _ATTEMPTS = 4
@@ -73,7 +73,7 @@ class OpenAIEmbedder:
         answer = await self._post({"model": self._name, "input": texts, "encoding_format": "float"})
         vectors = _vectors(answer)
         if vectors.shape != (len(texts), self._dimensions):
-            raise EmbedderUnavailable(
+            raise Garbage(
                 f"gave vectors of shape {vectors.shape}, not {(len(texts), self._dimensions)}: "
                 "TRIPTYCH_EMBEDDER_DIMENSIONS must be what the model gives"
             )
@@ -106,7 +106,7 @@ class OpenAIEmbedder:
         try:
             return response.json()
         except ValueError as error:
-            raise EmbedderUnavailable("answered with something that is not JSON") from error
+            raise Garbage("answered with something that is not JSON") from error
 
 
 class _TryAgain(Exception):
@@ -130,4 +130,4 @@ def _vectors(answer: Any) -> Vectors:
         with np.errstate(over="ignore"):  # too large for float32 becomes infinity, which `normalised` refuses
             return np.array([row["embedding"] for row in rows], dtype=np.float32)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise EmbedderUnavailable("answered with something that is no list of embeddings") from error
+        raise Garbage("answered with something that is no list of embeddings") from error

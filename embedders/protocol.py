@@ -28,6 +28,10 @@ class TextsRefused(EmbedderUnavailable):
     """It answers, but does not take these texts. One of them alone, or the others without it, may still pass."""
 
 
+class Garbage(EmbedderUnavailable):
+    """It answers, with what is no vector (NaN, no JSON). It may do so for one of the texts alone."""
+
+
 class Embedder(Protocol):
     """`model`: a name that changes when the vectors do, stored with every index. `dimensions`: a vector's length."""
 
@@ -54,8 +58,8 @@ class LocalEmbedder(Protocol):
 
 
 def normalised(vectors: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays. Raises: EmbedderUnavailable for NaN or infinity."""
+    """Rows of length 1; a row of zeros stays. Raises: Garbage for NaN or infinity."""
     if not np.isfinite(vectors).all():
-        raise EmbedderUnavailable("answered with numbers that are not finite")
+        raise Garbage("answered with numbers that are not finite")
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)

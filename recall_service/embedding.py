@@ -10,6 +10,8 @@ import numpy as np
 import structlog
 
 from embedders import Embedder, EmbedderUnavailable, LocalEmbedder, TextsRefused
+from embedders.apart import Row, embed_apart
+from recall_service.postponed import Postponed
 from recall_service.store import RecallStore, Waiting
 
 _log = structlog.get_logger("embedding")
@@ -41,6 +43,9 @@ class EmbeddingWorker:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._told = float("-inf")
+        self._postponed = Postponed(retry_seconds)
+        # The last call failed: when the next one fails too, it may be for what it is given.
+        self._failed = False
 
     def start(self) -> None:
         self._wanted.set()
@@ -70,9 +75,10 @@ class EmbeddingWorker:
                 await self._rest()
 
     async def _until_wanted(self) -> None:
-        """Returns when it was woken, and now and then: another replica may have died with what it had claimed."""
+        """Returns when it was woken, when what was postponed is due, and now and then: another replica may have died
+        with what it had claimed."""
         try:
-            async with asyncio.timeout(self._look_seconds):
+            async with asyncio.timeout(min(self._look_seconds, self._postponed.soonest())):
                 await self._wanted.wait()
         except TimeoutError:
             return
@@ -83,7 +89,7 @@ class EmbeddingWorker:
         self._wanted.set()
 
     async def _embed_all(self) -> None:
-        while waiting := await self._store.waiting(_BATCH):
+        while waiting := self._postponed.due(await self._store.waiting(_BATCH + len(self._postponed))):
             await self._tell_lag()
             self._wanted.clear()
             began = time.monotonic()
@@ -101,13 +107,27 @@ class EmbeddingWorker:
         _log.info("embedding lag", waiting=lag.waiting, oldest_seconds=round(lag.seconds(time.time()), 1))
 
     async def _embed(self, waiting: Sequence[Waiting]) -> None:
+        rows = await self._rows([each.text for each in waiting])
+        done = [(each, row) for each, row in zip(waiting, rows, strict=True) if row is not None]
+        if done:
+            embedded = [each for each, _ in done]
+            await self._store.put_vectors(embedded, np.stack([row for _, row in done]))
+            self._postponed.forget(embedded)
+        for each, row in zip(waiting, rows, strict=True):
+            if row is None:
+                seconds = self._postponed.add(each)
+                _log.warning("a message can't be embedded, and is found by its words meanwhile", again_in=seconds)
+
+    async def _rows(self, texts: Sequence[str]) -> Sequence[Row | None]:
+        """One a text; None for one that it fails on while it answers others. Raises: EmbedderUnavailable."""
+        if self._failed:
+            rows = await embed_apart(self._embedder, texts)
+            self._failed = False
+            return rows
         try:
-            vectors = await self._embedder.embed([each.text for each in waiting])
-        except TextsRefused as error:
-            if len(waiting) > 1:
-                for each in waiting:
-                    await self._embed([each])
-                return
-            _log.warning("a message was refused, and is found by its words alone", problem=error.message)
-            vectors = np.zeros((1, self._embedder.dimensions), dtype=np.float32)
-        await self._store.put_vectors(waiting, vectors)
+            return list(await self._embedder.embed(texts))
+        except TextsRefused:
+            return await embed_apart(self._embedder, texts)
+        except EmbedderUnavailable:
+            self._failed = True
+            raise

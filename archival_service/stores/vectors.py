@@ -10,6 +10,8 @@ from archival_service.stores.tables import passages, settings
 MARK = "belongs-to"
 # The mark that was there before.
 REPLACED = "belonged-to"
+# The owners that have shards of their own in a server's collection.
+PROMOTED = "promoted"
 
 
 def setting(connection: Connection, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.rest import letta_messages, shapes, tool_rules
+from gateway.rest import letta_messages, pending, shapes, tool_rules
 from gateway.rest.agent_bodies import AgentCreate, AgentUpdate, SleepTime
 from gateway.rest.catalogue import Catalogue
 from gateway.rest.common import Back, NewestFirst, OldestFirst, answer, given_request_id, struct, tag_match
@@ -91,8 +91,15 @@ async def count_agents(back: Back) -> Response:
 
 
 @router.get("/agents/{agent_id}")
-async def get_agent(agent_id: str, back: Back, known: Known) -> Response:
-    return answer(await known.agent(await fetch_agent(back, agent_id)))
+async def get_agent(
+    agent_id: str, back: Back, known: Known, include: Annotated[list[str] | None, Query()] = None
+) -> Response:
+    """What it waits for is looked up if `include` has `agent.pending_approval`."""
+    agent = await fetch_agent(back, agent_id)
+    shown = await known.agent(agent)
+    if "agent.pending_approval" in (include or ()):
+        shown = {**shown, "pending_approval": await pending.approval(back, agent)}
+    return answer(shown)
 
 
 _OF_MODEL = (

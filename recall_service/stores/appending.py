@@ -7,6 +7,7 @@ import time
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from recall_service.questions import asks
 from recall_service.stores.index import MessageIndex
@@ -97,11 +98,14 @@ def append(
         first_sequence=first,
         number=number,
     )
-    with sent_together(connection):
-        _ADVANCE.run(connection, {**here, **moved})
-        _INSERT.run(connection, *(_row(tenant, n, message) for n, message in numbered.items()))
-        index.add(connection, tenant, numbered)
-        _NOTE.run(connection, note)
+    try:
+        with sent_together(connection):
+            _ADVANCE.run(connection, {**here, **moved})
+            _INSERT.run(connection, *(_row(tenant, n, message) for n, message in numbered.items()))
+            index.add(connection, tenant, numbered)
+            _NOTE.run(connection, note)
+    except IntegrityError as error:  # an id that derives from the request, and that somebody has chosen
+        raise AlreadyExists("a message of one of these ids is already there") from error
     return list(numbered.values())
 
 

@@ -8,22 +8,19 @@ nothing here (docs/retrieval.md).
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, text
 
 from recall_service.likeness import content_words
 from recall_service.store import Filters, Found
 from recall_service.stores.postings import MOST_ROWS, Numbers, Postings
-from recall_service.stores.tables import messages, owner
-from recall_service.stores.words import is_spoken, scope_word
+from recall_service.stores.tables import owner
+from recall_service.stores.words import among
 from servicekit.principal import Tenant
 
-_AT_ONCE = 400
 _LEAST_WEIGHT = 1e-6
 # Within a conversation or a time a word is not counted further than this: what is more common weighs the same.
 _MOST_COUNTED = 8_000
@@ -34,29 +31,23 @@ _HAVING_WITHIN = text(
     SELECT f.rowid FROM messages_fts AS f CROSS JOIN messages AS m ON m.n = f.rowid
     WHERE messages_fts MATCH :match AND m.account_id = :owner_account AND m.user_id = :owner_user
         AND (:conversation_id = '' OR m.conversation_id = :conversation_id) AND m.created_at BETWEEN :start AND :end
+        AND m.role IN (SELECT value FROM json_each(:roles))
     ORDER BY f.rowid DESC LIMIT :most
     """
 )
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH ? LIMIT ?)"
-# The empty text: see `reading`.
-_OF_ROLES = select(messages.c.n).where(
-    messages.c.account_id.concat("") == bindparam("owner_account"),
-    messages.c.user_id.concat("") == bindparam("owner_user"),
-    messages.c.n.in_(bindparam("numbers", expanding=True)),
-    messages.c.role.in_(bindparam("roles", expanding=True)),
-)
 
 
 def find(
     connection: Connection, postings: Postings, tenant: Tenant, query: str, filters: Filters, most: int
 ) -> list[Found]:
     """As `RecallStore.find_words`."""
-    words, scope, told = content_words(query), scope_word(tenant, filters), postings.told
-    members = postings.members(connection, told, tenant, scope)
+    words, scope, told = content_words(query), among(tenant, filters), postings.told
+    members = postings.members(connection, told, scope)
     if _is_narrow(filters):
-        having = [_within(connection, tenant, f'scope : {scope} AND body : "{word}"', filters) for word in words]
+        having = [_within(connection, tenant, f'scope : {scope.word} AND body : "{word}"', filters) for word in words]
     else:
-        known = [postings.of(connection, told, tenant, scope, members, word) for word in words]
+        known = [postings.of(connection, told, scope, members, word) for word in words]
         having = [(posting.numbers, posting.count) for posting in known]
     numbers = np.concatenate([rows for rows, _ in having]) if having else np.empty(0, dtype=np.int64)
     if not len(numbers):
@@ -64,15 +55,14 @@ def find(
     weights = np.concatenate([np.full(len(rows), _weight(members.count, count)) for rows, count in having])
     unique, at = np.unique(numbers, return_inverse=True)
     scores = np.bincount(at, weights)
-    order = np.lexsort((-unique, -scores))
-    best = order[:most] if is_spoken(filters) else _of_roles(connection, tenant, unique, order, filters.roles, most)
+    best = np.lexsort((-unique, -scores))[:most]
     return list(map(Found, unique[best].tolist(), scores[best].tolist()))
 
 
 def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters) -> tuple[Numbers, int]:
     """The newest messages of a conversation or a time that match, and how many there are of them."""
     bounds = {"conversation_id": filters.scope.conversation_id, "start": filters.start, "end": filters.end}
-    parameters = owner(tenant, match=match, most=MOST_ROWS, **bounds)
+    parameters = owner(tenant, match=match, most=MOST_ROWS, roles=json.dumps(filters.roles), **bounds)
     rows = np.array(connection.execute(_HAVING_WITHIN, parameters).scalars().all(), dtype=np.int64)
     count = len(rows)
     if count == MOST_ROWS:
@@ -81,25 +71,10 @@ def _within(connection: Connection, tenant: Tenant, match: str, filters: Filters
 
 
 def _is_narrow(filters: Filters) -> bool:
-    """Whether more is filtered by than the scope's own word says, and the role, which is looked at in the end."""
+    """Whether more is filtered by than the scope's own word and the roles, which are known in memory."""
     anything = Filters()
     return bool(filters.scope.conversation_id) or (filters.start, filters.end) != (anything.start, anything.end)
 
 
 def _weight(total: int, count: int) -> float:
     return max(math.log((max(total - count, 0) + 0.5) / (count + 0.5)), _LEAST_WEIGHT)
-
-
-def _of_roles(
-    connection: Connection, tenant: Tenant, unique: Numbers, order: NDArray[Any], roles: Sequence[int], most: int
-) -> list[int]:
-    """The first `most` of `order` whose messages are of these roles."""
-    found: list[int] = []
-    for start in range(0, len(order), _AT_ONCE):
-        part = order[start : start + _AT_ONCE]
-        parameters = owner(tenant, numbers=unique[part].tolist(), roles=list(roles))
-        passing = set(connection.execute(_OF_ROLES, parameters).scalars())
-        found.extend(int(at) for at in part if int(unique[at]) in passing)
-        if len(found) >= most:
-            break
-    return found[:most]

@@ -7,6 +7,7 @@ that very many messages of others have needs FTS5's way.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from recall_service.stores.growing import Growing
+from recall_service.stores.tables import owner
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 
@@ -40,9 +42,30 @@ _NEWEST = Prepared(
         """
     )
 )
+# Of some roles alone: what FTS5 has no word for.
+_BY_ROLE = """
+    SELECT group_concat(n) FROM messages
+    WHERE account_id = :owner_account AND user_id = :owner_user AND n > :after {of_agent}
+        AND role IN (SELECT value FROM json_each(:roles))
+    """
+_OF_AGENT_BY_ROLE = Prepared(text(_BY_ROLE.format(of_agent="AND agent_id = :agent_id")))
+_OF_USER_BY_ROLE = Prepared(text(_BY_ROLE.format(of_agent="AND :agent_id = ''")))
 _ANY_NUMBER = -1
 
 Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Among:
+    """Which messages are searched: those that have the scope's `word` in FTS5, of some `roles` alone ((): of all).
+
+    `agent_id`: the scope's; '' if it is all of the user's.
+    """
+
+    tenant: Tenant
+    word: str
+    agent_id: str = ""
+    roles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ class Postings:
     """Least recently used out first. Every commit that touches messages must be told to it. Safe in threads."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Tenant, str, str], Posting] = OrderedDict()
+        self._known: OrderedDict[tuple[Among, str], Posting] = OrderedDict()
         self._lock = threading.Lock()
         self._size = 0
         self._told = Told()
@@ -98,15 +121,15 @@ class Postings:
         """Some of the user's messages were changed or purged."""
         with self._lock:
             self._told = Told(self._told.commits + 1, self._told.changes + 1)
-            for key in [key for key in self._known if key[0] == tenant]:
+            for key in [key for key in self._known if key[0].tenant == tenant]:
                 self._size -= self._known.pop(key).size
 
-    def members(self, connection: Connection, told: Told, tenant: Tenant, scope_word: str) -> Posting:
-        """All messages that have `scope_word`. `told`: as it was when the transaction began."""
-        key = (tenant, scope_word, "")
+    def members(self, connection: Connection, told: Told, among: Among) -> Posting:
+        """All messages that are among those. `told`: as it was when the transaction began."""
+        key = (among, "")
         known = self._recalled(key)
         if known is None or known.commits < told.commits:
-            later = newest(connection, f"scope : {scope_word}", known.newest if known is not None else _ANY_NUMBER)
+            later = _members(connection, among, known.newest if known is not None else _ANY_NUMBER)
             if known is None or known.room is None:
                 numbers, room = later, Growing(later)
             else:
@@ -115,42 +138,39 @@ class Postings:
             known = self._kept(key, Posting(numbers, len(numbers), told.commits, room), told)
         return known
 
-    def of(
-        self, connection: Connection, told: Told, tenant: Tenant, scope_word: str, members: Posting, word: str
-    ) -> Posting:
-        """Of a word among `members`, the messages that have `scope_word`."""
-        key = (tenant, scope_word, word)
+    def of(self, connection: Connection, told: Told, among: Among, members: Posting, word: str) -> Posting:
+        """The messages with a word, of `members`, which are those that are among `among`."""
+        key = (among, word)
         known = self._recalled(key)
         if known is not None and known.commits >= told.commits:
             return known
-        match = f'scope : {scope_word} AND body : "{word}"'
         if known is None:
-            numbers = _among(connection, members.numbers, word)
+            numbers = _found_anywhere(connection, members.numbers, word)
             if numbers is None:
-                numbers = newest(connection, match, _ANY_NUMBER, MOST_ROWS)
+                numbers = _having(connection, among, members.numbers, word, _ANY_NUMBER)
             count = len(numbers)
         else:
-            later = newest(connection, match, known.newest, MOST_ROWS)
+            later = _having(connection, among, members.numbers, word, known.newest)
             numbers, count = np.concatenate([known.numbers, later]), known.count + len(later)
         if len(numbers) >= MOST_ROWS:
             numbers = numbers[-MOST_ROWS:]
             count = max(count, extrapolated(numbers, members.numbers))
         return self._kept(key, Posting(numbers, count, told.commits), told)
 
-    def _recalled(self, key: tuple[Tenant, str, str]) -> Posting | None:
+    def _recalled(self, key: tuple[Among, str]) -> Posting | None:
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
             return known
 
-    def _kept(self, key: tuple[Tenant, str, str], posting: Posting, told: Told) -> Posting:
+    def _kept(self, key: tuple[Among, str], posting: Posting, told: Told) -> Posting:
         with self._lock:
             if told.changes == self._told.changes:  # else what was read may be out of date: good for this search alone
                 self._keep(key, posting)
         return posting
 
-    def _keep(self, key: tuple[Tenant, str, str], posting: Posting) -> None:
+    def _keep(self, key: tuple[Among, str], posting: Posting) -> None:
         if before := self._known.pop(key, None):
             self._size -= before.size
         self._known[key] = posting
@@ -172,12 +192,34 @@ def extrapolated(numbers: Numbers, members: Numbers) -> int:
     return max(len(numbers), len(numbers) * len(members) // max(spanned, 1))
 
 
-def _among(connection: Connection, members: Numbers, word: str) -> Numbers | None:
+def _members(connection: Connection, among: Among, after: int) -> Numbers:
+    """All that are among those, rising, behind number `after`."""
+    if not among.roles:
+        return newest(connection, f"scope : {among.word}", after)
+    parameters = owner(among.tenant, agent_id=among.agent_id, roles=json.dumps(among.roles), after=after)
+    ((listed,),) = (_OF_AGENT_BY_ROLE if among.agent_id else _OF_USER_BY_ROLE).all(connection, parameters)
+    return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
+
+
+def _having(connection: Connection, among: Among, members: Numbers, word: str, after: int) -> Numbers:
+    """The newest of `members` that have a word, rising, behind number `after`: at least MOST_ROWS if there are."""
+    match = f'scope : {among.word} AND body : "{word}"'
+    if not among.roles:
+        return newest(connection, match, after, MOST_ROWS)
+    # All of the scope's: those of other roles may be the newest by far.
+    return _common(newest(connection, match, after), members)
+
+
+def _common(numbers: Numbers, members: Numbers) -> Numbers:
+    at = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
+    return numbers[members[at] == numbers] if len(members) else numbers[:0]
+
+
+def _found_anywhere(connection: Connection, members: Numbers, word: str) -> Numbers | None:
     """The members that have the word, or the newest of them; None if a look at the newest anywhere does not tell.
 
     The word is an FTS5 string of word characters alone: whatever is typed, it is never read as FTS5's syntax.
     """
     anywhere = newest(connection, f'body : "{word}"', _ANY_NUMBER, _MOST_ANYWHERE)
-    at = np.minimum(np.searchsorted(members, anywhere), len(members) - 1)
-    among = anywhere[members[at] == anywhere] if len(members) else anywhere[:0]
-    return among if len(anywhere) < _MOST_ANYWHERE or len(among) >= MOST_ROWS else None
+    found = _common(anywhere, members)
+    return found if len(anywhere) < _MOST_ANYWHERE or len(found) >= MOST_ROWS else None

@@ -10,6 +10,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, bindparam, text
 
 from recall_service.store import ALL_ROLES, Filters, Waiting
+from recall_service.stores.postings import Among
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.recall.v1.recall_pb2 import Message
@@ -58,16 +59,13 @@ def waiting(n: int, account_id: str, user_id: str, body: bytes, since: int) -> W
     return Waiting(n, Tenant(account_id, user_id), message.agent_id, message.revision, spoken(message), since)
 
 
-def scope_word(tenant: Tenant, filters: Filters) -> str:
-    """The word that all messages have which the filters' scope holds; see `is_spoken`."""
-    agent_id = filters.scope.agent_id
+def among(tenant: Tenant, filters: Filters) -> Among:
+    """The messages that the filters' scope and roles hold. All but what tools said has a scope word of its own."""
+    agent_id, roles = filters.scope.agent_id, set(filters.roles)
     word = agent_word(tenant, agent_id) if agent_id else user_word(tenant)
-    return f"s{word}" if is_spoken(filters) else word
-
-
-def is_spoken(filters: Filters) -> bool:
-    """Whether they ask for what is usually searched, all but what tools said: that has a scope word of its own."""
-    return set(filters.roles) == _SPOKEN
+    spoken_alone = roles <= _SPOKEN
+    whole = _SPOKEN if spoken_alone else set(ALL_ROLES)
+    return Among(tenant, f"s{word}" if spoken_alone else word, agent_id, () if roles == whole else tuple(sorted(roles)))
 
 
 @lru_cache(10_000)

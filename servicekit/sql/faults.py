@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
-from triptych.errors import Unavailable
+from triptych.errors import InvalidArgument, Unavailable
 
 _log = structlog.get_logger("sql")
 _SQLITE = {
@@ -28,8 +28,13 @@ _POSTGRES = {
 
 
 def translated(error: Exception) -> Exception:
-    """Unavailable for what is the store's trouble and not the work's; every other error as it is."""
+    """Unavailable for what is the store's trouble and not the work's; every other error as it is.
+
+    InvalidArgument for a NUL, which PostgreSQL takes in no text: an id that is only looked for may have one.
+    """
     told = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, DataError) and "NUL" in str(told):
+        return InvalidArgument("no id, name or text may contain a NUL character")
     words = _words(error)
     if words is None:
         return error

@@ -149,6 +149,14 @@ class _Job:
             self.future.set_result(self.result)
 
 
+class _TransactionEnded(Exception):
+    """By SQLite, in the middle of a job."""
+
+    def __init__(self, job: _Job) -> None:
+        super().__init__()
+        self.job = job
+
+
 def _run(connection: Connection, jobs: list[_Job]) -> None:
     """Runs the jobs in one transaction; one that fails takes back only what it did itself."""
     try:
@@ -158,6 +166,13 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
         else:
             _run_apart(connection, jobs)
         _commit(connection)
+    except _TransactionEnded as ended:  # everybody's work was taken back, and the others' may have room
+        _roll_back(connection)
+        for job in jobs:
+            if job is not ended.job:
+                job.result = job.error = None
+                _run(connection, [job])
+        jobs = [ended.job]
     except Exception as error:  # a lone job's, or the commit failed (a full disk): nobody's work is there
         _roll_back(connection)
         for job in jobs:
@@ -178,6 +193,8 @@ def _run_apart(connection: Connection, jobs: list[_Job]) -> None:
             job.result = job.work(connection)
         except Exception as error:  # the caller's to handle: it travels there by the future
             job.error = translated(error)
+            if not driver_of(connection).in_transaction:  # a full disk: SQLite itself has rolled back, and all of it
+                raise _TransactionEnded(job) from error
             execute("ROLLBACK TO job")
         execute("RELEASE job")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import letta_client
 import pytest
 from letta_client import AsyncLetta
@@ -78,6 +80,16 @@ async def test_those_that_were_made_are_listed(letta: AsyncLetta) -> None:
     own = [each.id async for each in letta.agents.messages.list(agent.id)]
     assert len(own) == 2
     assert own == [each.id async for each in letta.agents.messages.list(agent.id, conversation_id="default")]
+
+
+@pytest.mark.parametrize("part", [{"message_id": "message-1"}, {"hidden": True}])
+async def test_a_fork_of_a_part_or_out_of_sight_is_refused_in_words(letta: AsyncLetta, part: Any) -> None:
+    agent = await letta.agents.create(name="a")
+    made = await letta.conversations.create(agent_id=agent.id)
+    with pytest.raises(letta_client.InternalServerError, match="a fork has all") as refused:
+        await letta.with_options(max_retries=0).conversations.fork(made.id, **part)
+    assert refused.value.status_code == 501
+    assert [each.id for each in await letta.conversations.list(agent_id=agent.id)] == [made.id]
 
 
 async def test_default_says_whose_it_is(letta: AsyncLetta) -> None:

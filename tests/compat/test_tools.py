@@ -78,12 +78,16 @@ async def test_a_call_waits_for_a_persons_word_and_goes_on_with_it(letta: AsyncL
     assert asked.stop_reason.stop_reason == "requires_approval"
     (request,) = asked.messages
     assert request.message_type == "approval_request_message"
+    asks = (await letta.agents.retrieve(agent.id, include=["agent.pending_approval"])).pending_approval
+    assert asks is not None
+    assert (asks.id, asks.tool_call) == (request.id, request.tool_call)
     with pytest.raises(letta_client.ConflictError):
         await letta.agents.messages.create(agent.id, input="and now?")
 
     word: Any = {"type": "approval", "approve": approve, "tool_call_id": request.tool_call.tool_call_id}
     reply = await letta.agents.messages.create(agent.id, messages=[{"type": "approval", "approvals": [word]}])
     assert reply.stop_reason.stop_reason == "end_turn"
+    assert (await letta.agents.retrieve(agent.id, include=["agent.pending_approval"])).pending_approval is None
     block = await letta.agents.blocks.retrieve("human", agent_id=agent.id)
     assert ("likes quinces" in block.value) is approve
 

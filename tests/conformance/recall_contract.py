@@ -73,6 +73,14 @@ class RecallWritingContract:
         assert after.sequence == 2
         assert await store.append(BOB, batch(said("his own", id="message-1")))
 
+    async def test_a_derived_id_that_somebody_has_chosen_is_refused_too(self, store: RecallStore) -> None:
+        (derived,) = await store.append(ANN, batch("one", request="r"))
+        await store.purge(ANN, Scope("", "conv-1"), None, "")
+        await store.append(ANN, batch(said("chosen", id=derived.id), conversation="conv-2"))
+        with pytest.raises(AlreadyExists):
+            await store.append(ANN, batch("one", request="r"))
+        assert [each.text for each in await store.get(ANN, [derived.id])] == ["chosen"]
+
     async def test_of_writers_who_choose_the_same_id_at_once_one_writes(self, store: RecallStore) -> None:
         batches = [
             batch(

@@ -244,6 +244,23 @@ class RecallReadingContract:
         for query in ("moon", _axis(0)):
             assert {text[-1] for text in await _found(store, query, filters)} == expected
 
+    @pytest.mark.parametrize("scope", [Scope(), Scope("agent-1"), Scope("agent-1", "conv-1")])
+    async def test_those_of_a_role_are_found_however_many_of_others_have_the_word(
+        self, store: RecallStore, scope: Scope
+    ) -> None:
+        asked = Filters(scope, roles=(type_pb2.ROLE_USER,))
+        both = Filters(scope, roles=(type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT))
+        others = [said(f"moon {number}", type_pb2.ROLE_TOOL) for number in range(1_100)]
+        others += [said(f"moon {number}", type_pb2.ROLE_ASSISTANT) for number in range(1_100)]
+        await store.append(ANN, batch("moon first"))
+        await store.append(ANN, batch(*others))
+        assert await _found(store, "moon", asked) == ["moon first"]
+        assert "moon first" in await _found(store, "first moon", both)
+        # What is known of a word by then has to be brought up to date.
+        await store.append(ANN, batch("moon second", *others))
+        assert set(await _found(store, "moon", asked)) == {"moon first", "moon second"}
+        assert "moon second" in await _found(store, "second moon", both)
+
     async def test_another_embedding_model_means_that_all_wait_again(self, store: RecallStore) -> None:
         assert not await store.use_model("first", 4)
         await store.append(ANN, batch("one", "two"))

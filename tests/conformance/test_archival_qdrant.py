@@ -11,7 +11,9 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,16 +171,30 @@ async def test_moving_from_edge_brings_every_passage_and_embeds_none(
             await shared_index.verify(after.sql, after.index)
 
 
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        ({}, {"shards": 2}),
+        ({}, {"promoted": ("a/b",)}),
+        ({"promoted": ("a/b",)}, {}),
+        ({"promoted": ("a/b",)}, {"promoted": ("a/b", "a/c")}),
+    ],
+)
 async def test_other_settings_build_another_collection_and_drop_the_old(
-    postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, facade: Facade
+    postgres_dsn: str, settings: QdrantSettings, tenant: Tenant, facade: Facade, made: Any, wanted: Any
 ) -> None:
-    async with replica(postgres_dsn, settings) as before:
+    async with replica(postgres_dsn, replace(settings, **made)) as before:
         await before.store.insert(tenant, insert_request("a red boat"))
     names = set(facade.collections)
-    wider = QdrantSettings(settings.url, settings.prefix, shards=2)
-    async with replica(postgres_dsn, wider) as after:
+    async with replica(postgres_dsn, replace(settings, **wanted)) as after:
         assert await find(after.store, tenant, "boat") == ["a red boat"]
         await eventually(lambda: names_now(facade), lambda left: len(left) == 1 and not names & left)
+        await after.index.built()
+        await after.store.insert(tenant, insert_request("a blue boat"))
+        assert set(await find(after.store, tenant, "boat")) == {"a red boat", "a blue boat"}
+    names = set(facade.collections)
+    async with replica(postgres_dsn, replace(settings, **wanted)):
+        assert set(facade.collections) == names
 
 
 async def names_now(facade: Facade) -> set[str]:

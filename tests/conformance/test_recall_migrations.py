@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
-
 from recall_service.questions import Asks
 from recall_service.store import Filters, Scope
 from recall_service.stores import open_store
 from tests.conformance.recall_contract import ANN
+from tests.support.migrations import back_to
 from tests.support.recall import batch, find_words
 
 _SQLITE, _POSTGRES = "recall_service:migrations", "recall_service:stores/postgres/migrations"
-
-
-def back_to(revision: str, dsn: str, migrations: str) -> None:
-    engine = create_engine(dsn.replace("postgresql:", "postgresql+psycopg:"))
-    config = Config()
-    config.set_main_option("script_location", migrations)
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-        connection.commit()
-    engine.dispose()
 
 
 async def test_messages_of_before_it_was_noted_are_known_to_ask(dsn: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from gateway.store import MIGRATIONS
 from servicekit.sql import Database, Part, Prepared, StoreError, open_database, sent_together
-from triptych.errors import Unavailable
+from triptych.errors import InvalidArgument, Unavailable
 
 INSERT = Prepared(text("INSERT INTO t VALUES (:value)"))
 
@@ -180,6 +180,42 @@ async def test_a_full_disk_is_a_clear_error_and_what_was_acknowledged_stays(sqli
     await sqlite.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count = 1000000") and None)
     await sqlite.write(lambda c: insert(2, c))
     assert await sqlite.read(values) == [1, 2]
+
+
+async def test_of_many_writes_at_once_one_that_has_no_room_fails_alone(sqlite: Database) -> None:
+    (pages,) = await sqlite.read(lambda c: tuple(c.exec_driver_sql("PRAGMA page_count").one()))
+    await sqlite.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}") and None)
+    large = text("INSERT INTO t SELECT value FROM json_each(:many)")
+    blocked = threading.Event()
+
+    def giant(connection: Connection) -> int:
+        connection.execute(large, {"many": str(list(range(100_000)))})
+        return 0
+
+    # The first holds the writer up until the others are there, so that they share a transaction.
+    first = asyncio.create_task(sqlite.write(lambda c: blocked.wait(10) and None))
+    await asyncio.sleep(0.05)
+    writes = [sqlite.write(lambda c, n=n: insert(n, c)) for n in range(3)]
+    writes += [sqlite.write(giant), *(sqlite.write(lambda c, n=n: insert(n, c)) for n in range(3, 6))]
+    waiting = asyncio.gather(*writes, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    blocked.set()
+    await first
+    came = await waiting
+    assert isinstance(came.pop(3), Unavailable)
+    assert came == list(range(6))
+    assert await sqlite.read(values) == list(range(6))
+
+
+async def test_a_nul_is_the_callers_fault(database: Database) -> None:
+    """SQLite takes it."""
+    counted = text("SELECT count(*) FROM users WHERE id = :id")
+    for run in (database.read, database.write):
+        if database.shared:
+            with pytest.raises(InvalidArgument, match="NUL"):
+                await run(lambda c: c.execute(counted, {"id": "a\0b"}).scalar_one())
+        else:
+            assert await run(lambda c: c.execute(counted, {"id": "a\0b"}).scalar_one()) == 0
 
 
 async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:

@@ -108,7 +108,10 @@ class Facade(CollectionsServicer, PointsServicer):
     async def Upsert(self, request: Any, context: Any) -> Any:
         collection = await self._of(request, context)
         assert request.wait, "an answer must mean that it is found"
-        collection.keys_written.update(each.keyword for each in request.shard_key_selector.shard_keys)
+        keys = {each.keyword for each in request.shard_key_selector.shard_keys}
+        if bool(keys) != bool(collection.shard_keys) or not keys <= set(collection.shard_keys):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no such shard keys: {keys}")
+        collection.keys_written.update(keys)
         made = [edge.Point(each.id.num, _vectors(each), _payload(each)) for each in request.points]
         collection.shard.update(edge.UpdateOperation.upsert_points(made))
         return q.PointsOperationResponse(result=q.UpdateResult(status=2))

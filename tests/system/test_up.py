@@ -10,10 +10,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.scripted_model import ScriptedModel
 from tests.support.up import Up, alive, run, up
+
+# Of Letta's server 0.16.8 when it has started, without its PostgreSQL.
+_THERE_BYTES = 466_000_000
 
 
 def test_ready_json_is_private_and_complete_and_goes_with_the_system(tmp_path: Path, model: ScriptedModel) -> None:
@@ -27,6 +31,17 @@ def test_ready_json_is_private_and_complete_and_goes_with_the_system(tmp_path: P
         assert system.stop(signal.SIGINT) == 0
         assert not any(alive(pid) for pid in pids)
         assert not file.exists()
+
+
+def test_a_system_that_has_answered_takes_less_memory_than_the_server_that_programs_come_from(
+    tmp_path: Path, model: ScriptedModel
+) -> None:
+    with up(tmp_path, "--model-base-url", model.url) as system, system.http() as http:
+        agent_id = http.post("/v1/agents/", json={"name": "a"}).json()["id"]
+        assert http.post(f"/v1/agents/{agent_id}/messages", json={"input": "hello"}).status_code == 200
+        # What processes share counts once.
+        used = sum(psutil.Process(pid).memory_full_info().pss for pid in system.pids.values())
+    assert used < _THERE_BYTES
 
 
 def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path, model: ScriptedModel) -> None:

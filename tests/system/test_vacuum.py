@@ -8,13 +8,14 @@ from pathlib import Path
 from tests.support.scripted_model import ScriptedModel
 from tests.support.up import run, up
 
-# One a tier and one for what passes through the journal: single words, so that an index of words must drop them too.
-CORE, RECALL, ARCHIVAL, REPLACED = "zyxcore", "zyxrecall", "zyxarchival", "zyxreplaced"
+# One a tier and one for what passes through the journal: single words, so that an index of words must drop them too. It
+# keeps stems, which these are, and without the beginning that a word shares with the one before.
+CORE, RECALL, ARCHIVAL, REPLACED = "qxvyplum", "jxvyfig", "wxvyoak", "vxvyash"
 KEPT = "staysforever"
 
 
 def _files_with(folder: Path, word: str) -> list[str]:
-    return [str(file) for file in folder.rglob("*") if file.is_file() and word.encode() in _content(file)]
+    return [str(file) for file in folder.rglob("*") if file.is_file() and word[1:].encode() in _content(file)]
 
 
 def _content(file: Path) -> bytes:

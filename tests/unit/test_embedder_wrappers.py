@@ -100,8 +100,11 @@ async def test_a_dead_endpoint_is_left_alone_and_tried_again_by_one_call_later(e
     await embedder.close()
 
 
-async def test_a_refused_text_does_not_open_the_breaker(endpoint: EmbeddingsServer) -> None:
-    endpoint.answers = [lambda _: (400, b"")] * 3
+@pytest.mark.parametrize("answer", [(400, b""), (200, b"no JSON"), (200, b'{"data": []}')])
+async def test_a_refused_text_and_garbage_do_not_open_the_breaker(
+    endpoint: EmbeddingsServer, answer: tuple[int, bytes]
+) -> None:
+    endpoint.answers = [lambda _: answer] * 3
     embedder = BreakingEmbedder(remote(endpoint), deadline_seconds=10, failures=1)
     for _ in range(3):
         with pytest.raises(EmbedderUnavailable):

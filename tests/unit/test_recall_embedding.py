@@ -16,8 +16,9 @@ from embedders.openai import OpenAIEmbedder
 from embedders.wordllama import WordLlamaEmbedder
 from recall_service import embedding, search
 from recall_service.embedding import EmbeddingWorker
+from recall_service.postponed import Postponed
 from recall_service.search import Searcher
-from recall_service.store import Filters, RecallStore
+from recall_service.store import Filters, RecallStore, Waiting
 from recall_service.stores import open_store
 from servicekit.principal import Tenant
 from tests.support.embeddings import DIMENSIONS, EmbeddingsServer, serving, vectors
@@ -25,7 +26,7 @@ from tests.support.recall import batch, eventually, find_meaning, find_words, nu
 from triptych.errors import Unavailable
 from triptych.type.v1 import type_pb2
 
-ANN = Tenant("account", "ann")
+ANN, BOB = Tenant("account", "ann"), Tenant("account", "bob")
 _EVERYWHERE = np.ones(DIMENSIONS, dtype=np.float32)
 
 
@@ -116,6 +117,45 @@ async def test_an_outage_delays_and_loses_nothing(
     await _all_embedded(store)
     assert len(endpoint.asked) == 4
     assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 10)) == 1
+
+
+async def test_a_message_that_the_embedder_fails_on_holds_up_no_other_and_is_tried_again(
+    store: RecallStore, worker: EmbeddingWorker, endpoint: EmbeddingsServer
+) -> None:
+    endpoint.always = lambda asked: (401, b"") if "poison" in str(asked) else vectors(asked)
+    await store.append(ANN, batch("one", "poison", *map(str, range(70)), "another poison"))
+    await store.append(BOB, batch("two"))
+    worker.start()
+    waiting = await eventually(lambda: store.waiting(100), lambda waiting: len(waiting) == 2)
+    assert [each.text for each in waiting] == ["user: poison", "user: another poison"]
+    assert len(await find_meaning(store, BOB, _EVERYWHERE, Filters(), 10)) == 1
+    await store.append(BOB, batch("three", conversation="conv-2"))
+    worker.wake()
+    await eventually(lambda: store.waiting(100), lambda waiting: len(waiting) == 2)
+    endpoint.always = vectors
+    await _all_embedded(store)
+    assert len(await find_meaning(store, ANN, _EVERYWHERE, Filters(), 100)) == 73
+
+
+def test_what_was_postponed_comes_later_and_later_and_is_forgotten_when_it_is_gone() -> None:
+    now = [0.0]
+    postponed = Postponed(5.0, lambda: now[0])
+    waits = [Waiting(n, ANN, "agent-1", 1, "x", 0) for n in range(2)]
+    assert (postponed.soonest(), len(postponed)) == (float("inf"), 0)
+    assert [postponed.add(each) for each in waits] == [5.0, 5.0]
+    assert postponed.due(waits) == []
+    now[0] = 5.0
+    assert postponed.soonest() == 0.0
+    assert postponed.due(waits) == waits
+    assert postponed.add(waits[0]) == 10.0
+    assert postponed.due(waits) == waits[1:]
+    assert postponed.due(waits[:1]) == []
+    assert (postponed.soonest(), len(postponed)) == (10.0, 1)
+    for _ in range(20):
+        longest = postponed.add(waits[0])
+    assert longest == 6 * 3600.0
+    postponed.forget(waits)
+    assert len(postponed) == 0
 
 
 async def test_what_is_appended_in_an_outage_does_not_have_the_embedder_tried_more_often(

@@ -41,7 +41,7 @@ def add(
         f"{len(failed)} failed; archive {target.archive_id}"
     )
     for name, why in failed:
-        typer.echo(f"  {name}: {why}", err=True)
+        typer.echo(f"  {_printable(name)}: {_printable(why)}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -87,7 +87,7 @@ def archives(data: Data = None, address: Address = None, api_key: ApiKey = None)
     """Print each archive's id, name and number of passages."""
     with client(data, address, api_key) as triptych:
         for each in triptych.archives.list():
-            typer.echo(f"{each.id}  {triptych.archives.count([each.id]):9,} passages  {each.name}")
+            typer.echo(f"{each.id}  {triptych.archives.count([each.id]):9,} passages  {_printable(each.name)}")
 
 
 @app.command()
@@ -96,7 +96,7 @@ def documents(archive: Archive = "", data: Data = None, address: Address = None,
     with client(data, address, api_key) as triptych:
         for each in triptych.documents.list(find(triptych, archive)):
             note = "" if each.state == pb.DOCUMENT_STATE_COMPLETE else "  (incomplete: add it again)"
-            typer.echo(f"{each.id}  {each.passage_count:7,} passages  {each.file_name}{note}")
+            typer.echo(f"{each.id}  {each.passage_count:7,} passages  {_printable(each.file_name)}{note}")
 
 
 @app.command()
