@@ -155,7 +155,6 @@ def restored(wanted: pb.Document) -> None:
 def list_documents(request: pb.ListDocumentsRequest) -> None:
     archive_ids(request.archive_ids)
     _characters("file_name", request.file_name, MAX_FILE_NAME)
-    order(request.order)
 
 
 def sources(document_ids: Sequence[str], file_names: Sequence[str]) -> None:
@@ -198,12 +197,6 @@ def list_passages(request: pb.ListPassagesRequest) -> None:
     archive_ids(request.archive_ids)
     sources(request.document_ids, request.file_names)
     _characters("contains", request.contains, MAX_CONTAINS)
-    order(request.order)
-
-
-def order(value: type_pb2.SortOrder.ValueType) -> None:
-    if value not in type_pb2.SortOrder.values():
-        raise InvalidArgument.of("order", "is not a SortOrder")
 
 
 def archive_ids(values: Sequence[str]) -> None:

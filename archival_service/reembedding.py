@@ -23,7 +23,8 @@ from archival_service.store import PassageIndex
 from archival_service.stores import awaiting, outbox
 from archival_service.stores.outbox import Change
 from archival_service.stores.tables import passages
-from embedders import Embedder, EmbedderUnavailable, TextsRefused, Vectors
+from embedders import Embedder, EmbedderUnavailable, Vectors
+from embedders.apart import embed_apart
 from servicekit.sql import Database, StoreError, Work
 from triptych.errors import Unavailable
 
@@ -143,14 +144,12 @@ async def _make(sql: Database, embedder: Embedder) -> dict[int, bytes]:
 
 
 async def _embed(embedder: Embedder, texts: Sequence[str]) -> Vectors:
-    """One that is refused alone has a vector of zeros: it must not hold up the others."""
-    try:
-        return await embedder.embed(texts)
-    except TextsRefused as error:
-        if len(texts) > 1:
-            return np.concatenate([await _embed(embedder, [text]) for text in texts])
-        _log.warning("a passage was refused, and is found by its words alone", problem=error.message)
-        return np.zeros((1, embedder.dimensions), dtype=np.float32)
+    """One that it fails on alone has a vector of zeros: it must not hold up the others."""
+    rows = await embed_apart(embedder, texts)
+    if failed := sum(row is None for row in rows):
+        _log.warning("the embedder fails on passages: they are found by their words alone", passages=failed)
+    zeros = np.zeros(embedder.dimensions, dtype=np.float32)
+    return np.stack([zeros if row is None else row for row in rows])
 
 
 def _keep(made: dict[int, bytes]) -> Work[list[Change]]:

@@ -29,7 +29,6 @@ class ArchivalServicer(ArchivalServiceServicer):
 
     async def ListArchives(self, request: pb.ListArchivesRequest, context: Context) -> pb.ListArchivesResponse:
         tenant = principal.tenant()
-        checks.order(request.order)
         query = ("ListArchives", *tenant, request.name, request.after_id, request.before_id, request.shared)
         page = paging.read(size=request.page_size, token=request.page_token, query=query, order=request.order)
         found, token = await self._store.list_archives(tenant.account if request.shared else tenant, request, page)

@@ -6,9 +6,12 @@ import secrets
 from collections.abc import Sequence
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from embedders.protocol import Embedder, EmbedderUnavailable, TextsRefused
+
+_log = structlog.get_logger("embedding")
 
 Row = NDArray[np.float32]
 
@@ -20,16 +23,32 @@ async def embed_apart(embedder: Embedder, texts: Sequence[str]) -> list[Row | No
     """
     try:
         return list(await embedder.embed(texts))
-    except TextsRefused:
+    except TextsRefused as error:
         if len(texts) == 1:
-            return [np.zeros(embedder.dimensions, dtype=np.float32)]
+            return [_refused(embedder, error)]
     except EmbedderUnavailable:
         if not await _answers(embedder):
             raise
         if len(texts) == 1:
-            return [None]
+            return [await _once_more(embedder, texts[0])]
     half = len(texts) // 2
     return await embed_apart(embedder, texts[:half]) + await embed_apart(embedder, texts[half:])
+
+
+async def _once_more(embedder: Embedder, text: str) -> Row | None:
+    """It answers others: was it the text, or the moment?"""
+    try:
+        rows: list[Row] = list(await embedder.embed([text]))
+    except TextsRefused as error:
+        return _refused(embedder, error)
+    except EmbedderUnavailable:
+        return None
+    return rows[0]
+
+
+def _refused(embedder: Embedder, error: TextsRefused) -> Row:
+    _log.warning("a text was refused, and is found by its words alone", problem=error.message)
+    return np.zeros(embedder.dimensions, dtype=np.float32)
 
 
 async def _answers(embedder: Embedder) -> bool:

@@ -75,6 +75,10 @@ def search(request: pb.SearchMessagesRequest) -> None:
     roles(request.roles)
     for field in ("start_time", "end_time"):
         time(field, getattr(request, field))
+    start, end = request.start_time, request.end_time
+    both = request.HasField("start_time") and request.HasField("end_time")
+    if both and (start.seconds, start.nanos) > (end.seconds, end.nanos):
+        raise InvalidArgument.of("start_time", "must not be after end_time")
 
 
 def _message(field: str, given: pb.Message) -> None:

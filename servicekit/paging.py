@@ -66,8 +66,10 @@ def read(
     `query`: everything else that decides the result (method, tenant, filters), as JSON values; a token of another query
     is refused. A size over the maximum is cut to it; `newest_first`: the direction when `order` is unspecified.
 
-    Raises: InvalidArgument for a negative size or a token not made by this query.
+    Raises: InvalidArgument for a negative size, an order that is none, or a token not made by this query.
     """
+    if order not in type_pb2.SortOrder.values():
+        raise InvalidArgument.of("order", "is not a SortOrder")
     if size < 0:
         raise InvalidArgument.of("page_size", "must not be negative")
     descending = newest_first if order == type_pb2.SORT_ORDER_UNSPECIFIED else order == type_pb2.SORT_ORDER_DESCENDING

@@ -152,6 +152,26 @@ async def test_a_replica_goes_on_with_what_a_dead_one_had_claimed(
         await embedder.close()
 
 
+async def test_a_passage_that_the_embedder_fails_on_holds_up_no_other_and_is_found_by_its_words(tmp_path: Path) -> None:
+    tenant = new_user().tenant
+    await insert(tmp_path, tenant, *TEXTS)
+    with serving() as endpoint:
+        endpoint.always = lambda texts: (401, b"") if TEXTS[77] in texts else vectors(texts)
+        embedder = OpenAIEmbedder(endpoint.base_url, "m", "", DIMENSIONS)
+        async with opened(tmp_path, embedder) as archival:
+            work = Reembedder(archival.sql, archival.index, embedder, archival.keeper)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await work.finished()
+            assert await archival.sql.read(awaiting.count) == 0
+            await archival.index.built()
+            assert await found(archival, tenant, type_pb2.SEARCH_MODE_LEXICAL) == set(TEXTS)
+            # The endpoint's vectors say how long a text is.
+            alike = Query("x" * len(TEXTS[77]), type_pb2.SEARCH_MODE_SEMANTIC)
+            hits = await archival.store.search(tenant, alike, Filters(), 200)
+            assert {hit.passage.text for hit in hits} >= set(TEXTS[10:]) - {TEXTS[77]}
+        await embedder.close()
+
+
 async def test_an_embedder_that_gives_nothing_does_not_cost_the_old_vectors(tmp_path: Path) -> None:
     tenant = new_user().tenant
     await insert(tmp_path, tenant, *TEXTS)
@@ -169,8 +189,9 @@ async def test_the_command_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     await insert(tmp_path, tenant, *TEXTS)
     with serving() as endpoint:
         environ = other_embedder(tmp_path, endpoint)
-        endpoint.answers = [vectors, vectors, lambda _: (401, b"")]
+        endpoint.answers, endpoint.always = [vectors, vectors], lambda _: (401, b"")
         cut = run("archival_service", "reembed", environ=environ)
+        endpoint.always = vectors
         assert cut.returncode == 2
         assert "after 64 of 100 passages" in cut.stderr
         done = run("archival_service", "reembed", environ=environ)

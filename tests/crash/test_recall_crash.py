@@ -37,12 +37,15 @@ async def test_what_was_acknowledged_outlives_a_kill_and_is_embedded_after_it(tm
         with running("recall_service", environ) as service:
             peer = Peer("recall_service", service.grpc, gateway)
             stub = RecallServiceStub(peer.channel)
+            search = pb.SearchMessagesRequest(query="user: message 1", mode=type_pb2.SEARCH_MODE_SEMANTIC, limit=100)
+            # Messages 0 to 9 are as long as the query, with who said them: that is what the endpoint's vectors say.
+            # Nothing is appended before it, which would wake who embeds.
+            await eventually(
+                lambda: peer.unary(stub.SearchMessages, search, caller=ann),
+                lambda answer: len(answer.hits) == 10,
+                seconds=30,
+            )
             assert [await peer.unary(stub.AppendMessages, each, caller=ann) for each in requests] == before
             counted = await peer.unary(stub.CountMessages, pb.CountMessagesRequest(), caller=ann)
             assert counted.count == 30
-            search = pb.SearchMessagesRequest(query="user: message 1", mode=type_pb2.SEARCH_MODE_SEMANTIC, limit=100)
-            # Messages 0 to 9 are as long as the query, with who said them: that is what the endpoint's vectors say.
-            await eventually(
-                lambda: peer.unary(stub.SearchMessages, search, caller=ann), lambda answer: len(answer.hits) == 10
-            )
             await peer.close()

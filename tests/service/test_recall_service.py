@@ -236,6 +236,11 @@ async def test_search_keeps_to_its_times_and_its_limit(recall: Recall) -> None:
         ("roles", pb.ListMessagesRequest(roles=[type_pb2.ROLE_UNSPECIFIED])),
         ("start_time", pb.SearchMessagesRequest(query="x", start_time=Timestamp(seconds=2**62))),
         ("end_time", pb.SearchMessagesRequest(query="x", end_time=Timestamp(nanos=-1))),
+        (
+            "start_time",
+            pb.SearchMessagesRequest(query="x", start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=1)),
+        ),
+        ("order", pb.ListMessagesRequest(order=99)),  # type: ignore[arg-type]
         ("scope", pb.PurgeMessagesRequest()),
         ("scope", pb.PurgeMessagesRequest(all=False)),
         ("scope", pb.PurgeMessagesRequest(agent_id="")),
