@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -16,11 +16,11 @@ from agent_service.stores.sleeps import Due, Reading
 from agent_service.tools import speech
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
-from servicekit import deadline, principal
+from servicekit import deadline, principal, rpc
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import InputMessage, StartTurnRequest, Turn
-from triptych.errors import NotFound, TriptychError
+from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
@@ -55,14 +55,21 @@ class SleepTime:
     async def _loop(self) -> None:
         deadline.bind(None)
         while True:
-            pause = _LOOK_SECONDS
-            try:
-                for due in await self._parts.store.read(lambda c: sleeps.due(c, _AT_ONCE)):
-                    await self._start(due)
-            except TriptychError as error:
-                _log.warning("sleep time has to wait", reason=error.reason_name)
-                pause = _PAUSE_SECONDS
-            await asyncio.sleep(pause)
+            well = await self._tried(self._start_all())
+            await asyncio.sleep(_LOOK_SECONDS if well else _PAUSE_SECONDS)
+
+    async def _start_all(self) -> bool:
+        """Whether all went well: what fails holds up nobody behind it."""
+        found = await self._parts.store.read(lambda c: sleeps.due(c, _AT_ONCE))
+        return all([await self._tried(self._start(due)) for due in found])
+
+    async def _tried(self, work: Awaitable[bool | None]) -> bool:
+        """Whether it went well: it did not raise, nor say otherwise."""
+        try:
+            return await work is not False
+        except Exception as error:  # what nobody foresaw too: it must not end this for good
+            _log.warning("sleep time has to wait", reason=rpc.to_error(error).reason_name)
+            return False
 
     async def _start(self, due: Due) -> None:
         """Starts the turn that reads a conversation. Another replica may be faster: then that one does it."""

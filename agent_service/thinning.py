@@ -13,8 +13,7 @@ from agent_service.store import Store
 from agent_service.stores import sleeps, thinning
 from agent_service.stores.thinning import Wordy
 from agent_service.turns import words
-from servicekit import deadline
-from triptych.errors import TriptychError
+from servicekit import deadline, rpc
 
 _log = structlog.get_logger("thinning")
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -44,8 +43,8 @@ class Thinner:
             more = False
             try:
                 more = await self.thin() == _AT_ONCE
-            except TriptychError as error:
-                _log.warning("journals stay as they are for now", reason=error.reason_name)
+            except Exception as error:  # what nobody foresaw too: it must not end this for good
+                _log.warning("journals stay as they are for now", reason=rpc.to_error(error).reason_name)
             await asyncio.sleep(0.1 if more else self._pause)
 
     async def thin(self) -> int:

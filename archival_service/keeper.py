@@ -77,6 +77,9 @@ class Keeper:
             except (Unavailable, SQLAlchemyError) as error:
                 _log.warning("the index is behind: trying again", error=str(error))
                 left = 1
+            except Exception:  # what nobody foresaw: it must not end this for good
+                _log.exception("the index is behind: trying again")
+                left = 1
             if left:
                 self._expected.set()
 

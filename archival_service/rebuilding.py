@@ -91,6 +91,8 @@ class Rebuilding:
                 return
             except (Unavailable, SQLAlchemyError) as error:
                 _log.warning("the index waits to be built", problem=str(error))
+            except Exception:  # what nobody foresaw: it must not end this for good
+                _log.exception("the index waits to be built")
             await asyncio.sleep(self._retry_seconds)
 
     async def _build_once(self) -> None:

@@ -92,6 +92,8 @@ class Reembedder:
                 return
             except (Unavailable, SQLAlchemyError) as error:
                 _log.warning("passages wait to be embedded anew", problem=str(error))
+            except Exception:  # what nobody foresaw: it must not end this for good
+                _log.exception("passages wait to be embedded anew")
             await asyncio.sleep(self._retry_seconds)
 
     async def _embed_all(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from triptych.errors import TriptychError
+from servicekit import rpc
 
 _log = structlog.get_logger("periodic")
 
@@ -37,5 +37,5 @@ class Periodic:
     async def _run(self) -> None:
         try:
             await self._work()
-        except TriptychError as error:
-            _log.warning("failed, will be tried again", work=self._name, reason=error.reason_name)
+        except Exception as error:  # what nobody foresaw too: it must not end this for good
+            _log.warning("failed, will be tried again", work=self._name, reason=rpc.to_error(error).reason_name)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from agent_service.store import Store
 from agent_service.stores import replicas
-from servicekit import deadline
+from servicekit import deadline, rpc
 from triptych.errors import TriptychError
 
 _log = structlog.get_logger("replicas")
@@ -66,5 +66,5 @@ class Replica:
                     await self._say()
                 if taken := await look_after():
                     _log.info("took up turns that nobody ran", turns=taken)
-            except TriptychError as error:
-                _log.warning("a round was left out", reason=error.reason_name)
+            except Exception as error:  # what nobody foresaw too: it must not end this for good
+                _log.warning("a round was left out", reason=rpc.to_error(error).reason_name)

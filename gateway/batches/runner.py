@@ -11,7 +11,7 @@ from gateway.backends import Backends
 from gateway.store import Store
 from gateway.stores import batches
 from gateway.stores.batches import Item, State
-from servicekit import deadline
+from servicekit import deadline, rpc
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import DeadlineExceeded, ResourceExhausted, TriptychError, Unavailable
@@ -65,8 +65,8 @@ class BatchRunner:
                 for tenant, batch_id in await self._store.read(batches.unfinished):
                     if batch_id not in self._running:
                         self._running[batch_id] = asyncio.create_task(self._run(tenant, batch_id))
-            except TriptychError as error:
-                _log.warning("batches can't be read, will be tried again", reason=error.reason_name)
+            except Exception as error:  # what nobody foresaw too: it must not end this for good
+                _log.warning("batches can't be read, will be tried again", reason=rpc.to_error(error).reason_name)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wanted.wait()

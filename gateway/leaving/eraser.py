@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import structlog
 from sqlalchemy import Connection
@@ -11,11 +12,10 @@ from gateway.backends import Backends
 from gateway.store import Store
 from gateway.stores import batches, erasures, groups, keys, requests, usage, users
 from gateway.usage.book import UsageBook
-from servicekit import deadline
+from servicekit import deadline, rpc
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import upkeep_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.errors import TriptychError
 from triptych.recall.v1 import recall_pb2
 
 _log = structlog.get_logger("eraser")
@@ -57,14 +57,23 @@ class Eraser:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            try:
-                for tenant, erasure_id in await self._store.read(erasures.unfinished):
-                    await self._erase(tenant, erasure_id)
-            except TriptychError as error:
-                _log.warning("an erasure failed, will be tried again", reason=error.reason_name)
+            if await self._tried(self._erase_all()):
+                self._idle.set()
+            else:
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
-                continue
-            self._idle.set()
+
+    async def _erase_all(self) -> bool:
+        """Whether all went well: one that fails holds up none behind it."""
+        unfinished = await self._store.read(erasures.unfinished)
+        return all([await self._tried(self._erase(*each)) for each in unfinished])
+
+    async def _tried(self, work: Awaitable[bool | None]) -> bool:
+        """Whether it went well: it did not raise, nor say otherwise."""
+        try:
+            return await work is not False
+        except Exception as error:  # what nobody foresaw too: it must not end this for good
+            _log.warning("an erasure failed, will be tried again", reason=rpc.to_error(error).reason_name)
+            return False
 
     async def _erase(self, tenant: Tenant, erasure_id: str) -> None:
         """Each step can run again: under the same `request_id` a tier answers what it answered first."""
