@@ -73,10 +73,9 @@ MUTATIONS = (
         "what a process has left is taken up, at the start and every second",
         (
             Change(
-                _ENGINE,
-                "        me = self._parts.process_id\n        found, elsewhere =",
-                "        if self._parts:\n            return 0\n"
-                "        me = self._parts.process_id\n        found, elsewhere =",
+                "agent_service/turns/unrun.py",
+                "    ours = [each for each in found if each.owner not in elsewhere]\n",
+                "    ours = list[Unfinished]()\n",
             ),
         ),
         places=("accept:after:n=1", "accept:after:n=2"),
