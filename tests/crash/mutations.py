@@ -317,4 +317,10 @@ MUTATIONS = (
             f"{_LEASES}::test_who_had_the_lease_before_can_journal_nothing_and_end_nothing[sqlite]",
         ),
     ),
+    Mutation(
+        "what the outbox has is brought to archival's index before it serves",
+        (Change("archival_service/opening.py", "        await keeper.heal(sql, index)\n", ""),),
+        tests=("tests/crash/test_archival_crash.py::test_what_died_there_is_healed_also_if_the_counts_are_the_same",),
+        control="tests/crash/test_archival_crash.py::test_what_was_acknowledged_outlives_a_kill",
+    ),
 )
