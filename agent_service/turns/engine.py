@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from agent_service import failpoints
 from agent_service.stores import conversations, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
+from agent_service.stores.rows import Window
 from agent_service.stores.turns import Accepted, TurnRecord
 from agent_service.turns import reading, unrun
 from agent_service.turns.acknowledged import Acknowledged
@@ -21,7 +22,7 @@ from agent_service.turns.live import LiveTurns
 from agent_service.turns.parts import Parts
 from servicekit import ids
 from servicekit.principal import Tenant
-from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnEvent
+from triptych.agent.v1.turn_pb2 import ListTurnsRequest, StartTurnRequest, Turn, TurnEvent
 from triptych.errors import Unavailable
 
 
@@ -117,6 +118,12 @@ class TurnEngine:
         if not record.live and (live := self._live.get(turn_id)) is not None:
             await live.over.wait()
         return record.turn
+
+    async def list_page(self, tenant: Tenant, request: ListTurnsRequest, window: Window) -> tuple[list[Turn], str]:
+        """With the end of one, or its absence from those that run, it waits as `get` does. Raises: InvalidArgument."""
+        found = await self._parts.store.read(lambda c: turns.list_page(c, tenant, request, window))
+        await self._live.told(tenant)
+        return found
 
     async def cancel(self, tenant: Tenant, turn_id: str) -> Turn:
         """Stops a turn; one that is over stays as it is. Raises: NotFound; Elsewhere."""

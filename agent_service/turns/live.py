@@ -17,7 +17,7 @@ from agent_service.turns.acknowledged import Acknowledged
 from agent_service.turns.feed import Feed
 from agent_service.turns.lanes import Lanes, WaitedTooLong
 from agent_service.turns.parts import Parts
-from agent_service.turns.runner import TurnRunner
+from agent_service.turns.runner import PATIENCE_SECONDS, TurnRunner
 from agent_service.turns.unrun import Resting
 from servicekit import deadline, principal, rpc
 from servicekit.principal import Principal, Tenant
@@ -37,6 +37,11 @@ class LiveTurn:
     cancelling: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the store has its end, or is about to."""
+        return not self.record.live
+
     async def cancel(self) -> None:
         """Returns when it is over."""
         if self.task is None:
@@ -46,6 +51,11 @@ class LiveTurn:
         if self.begun:
             self.task.cancel()
         await self.over.wait()
+
+    def let_go(self) -> None:
+        """Its readers, and whoever waits for its end, go on."""
+        self.feed.close()
+        self.over.set()
 
 
 class LiveTurns:
@@ -64,6 +74,12 @@ class LiveTurns:
         """None also if it is another's."""
         live = self._turns.get(turn_id)
         return live if live is not None and live.record.tenant == tenant else None
+
+    async def told(self, tenant: Tenant) -> None:
+        """Returns when recall has those of the user's turns that are over, or is given up."""
+        ending = [live.over.wait() for live in self._turns.values() if live.record.tenant == tenant and live.is_over]
+        if ending:
+            await asyncio.gather(*ending)
 
     def leaves_alone(self, turn_id: str) -> bool:
         """Whether it need not be taken up: it is here, or could not go on and rests for a while."""
@@ -106,7 +122,8 @@ class LiveTurns:
             self._resting.add(live.record)
             _log.error("turn stopped", turn=turn.id, reason=rpc.to_error(error).reason_name)
         finally:
-            self._let_go(live)
+            self._turns.pop(turn.id, None)
+            live.let_go()
 
     async def _run_in_lane(self, live: LiveTurn, claimed: Claimed | None) -> None:
         tenant, turn_id = live.record.tenant, live.record.turn.id
@@ -127,16 +144,11 @@ class LiveTurns:
             if not live.cancelling:
                 raise
             await runner.cancel()
-        self._let_go(live)
+        self._turns.pop(turn_id, None)
+        live.let_go()
         await runner.settle()
         failpoints.reach("settled")
         self._acknowledged.add(tenant, turn_id)
-
-    def _let_go(self, live: LiveTurn) -> None:
-        """Its readers and whoever waits for its end go on."""
-        live.feed.close()
-        self._turns.pop(live.record.turn.id, None)
-        live.over.set()
 
     async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:
         process_id = self._parts.process_id
@@ -146,9 +158,14 @@ class LiveTurns:
             return None
 
     async def _settle_ended(self, live: LiveTurn) -> None:
-        """Brings the messages of a turn that has ended to recall: its process died, or it never began."""
+        """Brings the messages of a turn that has ended to recall: its process died, or it never began.
+
+        That takes as long as recall is away; whoever waits for the turn's end does not.
+        """
+        giving_up = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, live.let_go)
         if await unrun.tell_recall(self._parts, live.record, live.feed):
             self._acknowledged.add(live.record.tenant, live.record.turn.id)
+        giving_up.cancel()
 
     def _patience(self, record: TurnRecord) -> float | None:
         """Seconds that a turn waits in its lane; None for one that nobody waits for."""
