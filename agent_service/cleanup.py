@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 import structlog
 
@@ -11,12 +10,14 @@ from agent_service.store import Store
 from agent_service.stores import cleanups, conversation_removal
 from agent_service.stores.cleanups import Cleanup
 from agent_service.tiers import Tiers
-from servicekit import deadline, rpc
+from servicekit import deadline
+from servicekit.background import went_well
 from servicekit.principal import Principal, Tenant
 from triptych.errors import NotFound
 
 _log = structlog.get_logger("cleanup")
 _RETRY_SECONDS = 10.0
+_LATER = "purge failed, will be tried again"
 # A deletion answers when the tiers are purged, unless that takes longer than this.
 _PATIENCE_SECONDS = 3.0
 
@@ -55,25 +56,17 @@ class Cleaner:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            if await self._tried(self._purge_all()):
+            if await went_well(self._purge_all(), _LATER):
                 self._idle.set()
             else:
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
 
     async def _purge_all(self) -> bool:
         """Whether all went well: what fails holds up nothing behind it."""
-        well = [await self._tried(self._purge(each)) for each in await self._store.read(cleanups.pending)]
+        well = [await went_well(self._purge(each), _LATER) for each in await self._store.read(cleanups.pending)]
         for tenant, conversation_id in await self._store.read(conversation_removal.pending):
-            well.append(await self._tried(self._purge_conversation(tenant, conversation_id)))
+            well.append(await went_well(self._purge_conversation(tenant, conversation_id), _LATER))
         return all(well)
-
-    async def _tried(self, purge: Awaitable[bool | None]) -> bool:
-        """Whether it went well: it did not raise, nor say otherwise."""
-        try:
-            return await purge is not False
-        except Exception as error:  # what nobody foresaw too: it must not end this for good
-            _log.warning("purge failed, will be tried again", reason=rpc.to_error(error).reason_name)
-            return False
 
     async def _purge(self, cleanup: Cleanup) -> None:
         caller = Principal(cleanup.tenant)

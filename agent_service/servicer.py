@@ -20,7 +20,7 @@ from agent_service.replicas.forwarding import Forwarder
 from agent_service.sealing import Sealer
 from agent_service.servicing import Response, window_of
 from agent_service.store import Store
-from agent_service.stores import agents, attaching, blocks, tools
+from agent_service.stores import agent_lists, agents, attaching, blocks, tools
 from agent_service.tiers import Tiers
 from agent_service.tool_servicer import ToolServicer
 from agent_service.tools import registry
@@ -89,13 +89,13 @@ class AgentServicer(
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         tenant, window = principal.tenant(), window_of(request, newest_first=True)
-        page = await self._store.read(lambda c: agents.list_page(c, tenant, request, window))
+        page = await self._store.read(lambda c: agent_lists.list_page(c, tenant, request, window))
         await self._name_default_model(page.agents)
         return page
 
     async def CountAgents(self, request: pb.CountAgentsRequest, context: Context) -> pb.CountAgentsResponse:
         tenant = principal.tenant()
-        return pb.CountAgentsResponse(count=await self._store.read(lambda c: agents.count(c, tenant)))
+        return pb.CountAgentsResponse(count=await self._store.read(lambda c: agent_lists.count(c, tenant)))
 
     async def ListAgentTags(self, request: pb.ListAgentTagsRequest, context: Context) -> pb.ListAgentTagsResponse:
         tenant = principal.tenant()
@@ -105,7 +105,7 @@ class AgentServicer(
             query=("ListAgentTags", *tenant, request.contains),
             order=request.order,
         )
-        tags, token = await self._store.read(lambda c: agents.list_tags(c, tenant, request.contains, page))
+        tags, token = await self._store.read(lambda c: agent_lists.list_tags(c, tenant, request.contains, page))
         return pb.ListAgentTagsResponse(tags=tags, next_page_token=token)
 
     async def UpdateAgent(self, request: pb.UpdateAgentRequest, context: Context) -> pb.UpdateAgentResponse:

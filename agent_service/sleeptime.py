@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -16,7 +16,8 @@ from agent_service.stores.sleeps import Due, Reading
 from agent_service.tools import speech
 from agent_service.turns.engine import TurnEngine
 from agent_service.turns.parts import Parts
-from servicekit import deadline, principal, rpc
+from servicekit import deadline, principal
+from servicekit.background import went_well
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.agent.v1.turn_pb2 import InputMessage, StartTurnRequest, Turn
@@ -25,6 +26,7 @@ from triptych.recall.v1.recall_pb2 import Message
 from triptych.type.v1 import type_pb2
 
 _log = structlog.get_logger("sleeptime")
+_LATER = "sleep time has to wait"
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 8
 _PAGE = 200
@@ -55,21 +57,13 @@ class SleepTime:
     async def _loop(self) -> None:
         deadline.bind(None)
         while True:
-            well = await self._tried(self._start_all())
+            well = await went_well(self._start_all(), _LATER)
             await asyncio.sleep(_LOOK_SECONDS if well else _PAUSE_SECONDS)
 
     async def _start_all(self) -> bool:
         """Whether all went well: what fails holds up nobody behind it."""
         found = await self._parts.store.read(lambda c: sleeps.due(c, _AT_ONCE))
-        return all([await self._tried(self._start(due)) for due in found])
-
-    async def _tried(self, work: Awaitable[bool | None]) -> bool:
-        """Whether it went well: it did not raise, nor say otherwise."""
-        try:
-            return await work is not False
-        except Exception as error:  # what nobody foresaw too: it must not end this for good
-            _log.warning("sleep time has to wait", reason=rpc.to_error(error).reason_name)
-            return False
+        return all([await went_well(self._start(due), _LATER) for due in found])
 
     async def _start(self, due: Due) -> None:
         """Starts the turn that reads a conversation. Another replica may be faster: then that one does it."""

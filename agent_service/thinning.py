@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import structlog
 from sqlalchemy import Connection
 
 from agent_service import clock
@@ -13,9 +12,9 @@ from agent_service.store import Store
 from agent_service.stores import sleeps, thinning
 from agent_service.stores.thinning import Wordy
 from agent_service.turns import words
-from servicekit import deadline, rpc
+from servicekit import deadline
+from servicekit.background import went_well
 
-_log = structlog.get_logger("thinning")
 _LONGEST_PAUSE_SECONDS = 30.0
 # Turns in one commit: about ten milliseconds.
 _AT_ONCE = 50
@@ -40,12 +39,12 @@ class Thinner:
     async def _loop(self) -> None:
         deadline.bind(None)
         while True:
-            more = False
-            try:
-                more = await self.thin() == _AT_ONCE
-            except Exception as error:  # what nobody foresaw too: it must not end this for good
-                _log.warning("journals stay as they are for now", reason=rpc.to_error(error).reason_name)
+            more = await went_well(self._thin_some(), "journals stay as they are for now")
             await asyncio.sleep(0.1 if more else self._pause)
+
+    async def _thin_some(self) -> bool:
+        """Whether more may be due."""
+        return await self.thin() == _AT_ONCE
 
     async def thin(self) -> int:
         """Thins the journals that have been due longest; gives their number."""

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from agent_service.replicas.forwarding import Forwarder, forwarded, forwarded_stream
 from agent_service.servicing import window_of
 from agent_service.store import Store
-from agent_service.stores import formats, sleeps, turns
+from agent_service.stores import formats, sleeps
 from agent_service.stores.requests import MAX_REQUEST_ID
 from agent_service.tools import definitions
 from agent_service.turns.continuing import Continuer
@@ -93,7 +93,7 @@ class TurnServicer(TurnServiceServicer):
     async def ListTurns(self, request: pb.ListTurnsRequest, context: Context) -> pb.ListTurnsResponse:
         tenant = principal.tenant()
         window = window_of(request, newest_first=True)
-        found, token = await self._store.read(lambda c: turns.list_page(c, tenant, request, window))
+        found, token = await self._engine.list_page(tenant, request, window)
         return pb.ListTurnsResponse(turns=found, next_page_token=token)
 
     @forwarded

@@ -13,6 +13,7 @@ from archival_service.progress import Progress
 from archival_service.store import PassageIndex
 from archival_service.stores import outbox
 from archival_service.stores.outbox import Change
+from servicekit.background import went_well
 from servicekit.sql import Database, Work
 from triptych.errors import Unavailable
 
@@ -70,18 +71,14 @@ class Keeper:
             await self._expected.wait()
             await asyncio.sleep(self._settle_seconds)
             self._expected.clear()
-            try:
-                await self._take_up()
-                await self._settle()
-                left = await self._sql.read(outbox.count)
-            except (Unavailable, SQLAlchemyError) as error:
-                _log.warning("the index is behind: trying again", error=str(error))
-                left = 1
-            except Exception:  # what nobody foresaw: it must not end this for good
-                _log.exception("the index is behind: trying again")
-                left = 1
-            if left:
+            if not await went_well(self._catch_up(), "the index is behind: trying again"):
                 self._expected.set()
+
+    async def _catch_up(self) -> bool:
+        """Whether the index has all."""
+        await self._take_up()
+        await self._settle()
+        return await self._sql.read(outbox.count) == 0
 
     async def _take_up(self) -> None:
         """Tells the index of changes that have been there before and still nobody has noted."""

@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from archival_service.store import Entry
 from archival_service.stores import outbox, own_shards, passages
 from archival_service.stores.edge import EdgeIndex, Noted
 from archival_service.stores.own_shards import OwnShard
 from archival_service.stores.shard import Shard
+from servicekit.background import went_well
 from servicekit.principal import Tenant
 from servicekit.sql import Database
 from triptych.errors import Unavailable
@@ -53,25 +53,23 @@ class Promoter:
 
     async def _loop(self, built: Callable[[], Awaitable[None]]) -> None:
         await built()
-        try:
-            large = await self._sql.read(lambda c: passages.owners_of_many(c, LARGE))
-        except (Unavailable, SQLAlchemyError) as error:
-            _log.warning("who has many passages could not be counted: they are seen when they grow", problem=str(error))
-            large = []
-        for tenant in large:
-            await self._look_at(tenant)
+        await went_well(self._look_at_all(), "who has many passages could not be counted: they are seen when they grow")
         while True:
-            await self._look_at(await self._index.grown.get())
+            await self._try(await self._index.grown.get())
+
+    async def _look_at_all(self) -> None:
+        for tenant in await self._sql.read(lambda c: passages.owners_of_many(c, LARGE)):
+            await self._try(tenant)
+
+    async def _try(self, tenant: Tenant) -> None:
+        """What fails is left as it is: the owner is looked at again when they have grown."""
+        await went_well(self._look_at(tenant), "a shard of an owner's own could not be built")
 
     async def _look_at(self, tenant: Tenant) -> None:
-        """What fails is left as it is: the owner is looked at again when they have grown."""
-        try:
-            count = await self._sql.read(lambda c: passages.count(c, tenant, []))
-            before = self._index.own_passages(tenant)
-            if count >= max(LARGE, _GROWTH * before) and (before or self._index.own_shards < MOST_SHARDS):
-                await self._promote(tenant, count)
-        except (Unavailable, SQLAlchemyError, OSError, subprocess.CalledProcessError) as error:
-            _log.warning("a shard of an owner's own could not be built", problem=str(error))
+        count = await self._sql.read(lambda c: passages.count(c, tenant, []))
+        before = self._index.own_passages(tenant)
+        if count >= max(LARGE, _GROWTH * before) and (before or self._index.own_shards < MOST_SHARDS):
+            await self._promote(tenant, count)
 
     async def _promote(self, tenant: Tenant, count: int) -> None:
         own = OwnShard(own_shards.new(self._index.folder), tenant, count)

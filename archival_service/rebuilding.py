@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from archival_service import claiming, scanning
 from archival_service.progress import Progress
@@ -20,9 +19,9 @@ from archival_service.store import Entry, Filters, Found, PassageIndex
 from archival_service.stores import outbox, spans
 from archival_service.stores.spans import Span
 from embedders import Vectors
+from servicekit.background import until_well
 from servicekit.principal import Tenant
 from servicekit.sql import Database
-from triptych.errors import Unavailable
 
 _log = structlog.get_logger("rebuilding")
 _BATCH = 500
@@ -48,9 +47,9 @@ class Rebuilding:
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
         self._sql, self.index, self._claim, self._then = sql, index, claim, then
-        self._retry_seconds = retry_seconds
         self._built = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._loop())
+        work = until_well(self._finish, "the index waits to be built", retry_seconds)
+        self._task = asyncio.get_running_loop().create_task(work)
 
     async def put(self, entries: Sequence[Entry]) -> None:
         await self.index.put(entries)
@@ -81,19 +80,11 @@ class Rebuilding:
         await asyncio.wait([self._task])
         await self.index.close()
 
-    async def _loop(self) -> None:
-        while True:
-            try:
-                await self._build_once()
-                self._built.set()
-                if self._then is not None:
-                    await self._then()
-                return
-            except (Unavailable, SQLAlchemyError) as error:
-                _log.warning("the index waits to be built", problem=str(error))
-            except Exception:  # what nobody foresaw: it must not end this for good
-                _log.exception("the index waits to be built")
-            await asyncio.sleep(self._retry_seconds)
+    async def _finish(self) -> None:
+        await self._build_once()
+        self._built.set()
+        if self._then is not None:
+            await self._then()
 
     async def _build_once(self) -> None:
         """Here, or by the replica that has begun."""

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from archival_service import claiming
 from archival_service.keeper import Keeper, bring
@@ -25,8 +24,8 @@ from archival_service.stores.outbox import Change
 from archival_service.stores.tables import passages
 from embedders import Embedder, EmbedderUnavailable, Vectors
 from embedders.apart import embed_apart
+from servicekit.background import until_well
 from servicekit.sql import Database, StoreError, Work
-from triptych.errors import Unavailable
 
 _log = structlog.get_logger("reembedding")
 _BATCH = 64
@@ -73,8 +72,8 @@ class Reembedder:
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
         self._sql, self._index, self._embedder, self._keeper = sql, index, embedder, keeper
-        self._retry_seconds = retry_seconds
-        self._task = asyncio.get_running_loop().create_task(self._loop())
+        work = until_well(self._embed_all, "passages wait to be embedded anew", retry_seconds)
+        self._task = asyncio.get_running_loop().create_task(work)
 
     async def close(self) -> None:
         """Stops; what is not done waits for the next start."""
@@ -84,17 +83,6 @@ class Reembedder:
     async def finished(self) -> None:
         """Returns when nothing waits any more."""
         await asyncio.wait([self._task])
-
-    async def _loop(self) -> None:
-        while True:
-            try:
-                await self._embed_all()
-                return
-            except (Unavailable, SQLAlchemyError) as error:
-                _log.warning("passages wait to be embedded anew", problem=str(error))
-            except Exception:  # what nobody foresaw: it must not end this for good
-                _log.exception("passages wait to be embedded anew")
-            await asyncio.sleep(self._retry_seconds)
 
     async def _embed_all(self) -> None:
         await self._index.built()  # else what it is told of there could be what was before the new vector

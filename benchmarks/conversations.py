@@ -18,7 +18,9 @@ from triptych.type.v1 import type_pb2
 
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}
 _EVIDENCE = re.compile(r"D:?(\d+):(\d+)")
-_ROLES = {"user": type_pb2.ROLE_USER, "assistant": type_pb2.ROLE_ASSISTANT}
+# How the sets write when a session began.
+FORMS = ("%I:%M %p on %d %B, %Y", "%Y/%m/%d (%a) %H:%M")
+ROLES = {"user": type_pb2.ROLE_USER, "assistant": type_pb2.ROLE_ASSISTANT}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ def _locomo(sample: dict[str, Any]) -> Conversation:
         int(key.split("_")[1]) for key, turns in talk.items() if re.fullmatch(r"session_\d+", key) and turns
     )
     messages = [
-        _message(turn["dia_id"], f"{turn['text']} {turn.get('blip_caption', '')}".strip(), at, name=turn["speaker"])
+        message(turn["dia_id"], f"{turn['text']} {turn.get('blip_caption', '')}".strip(), at, name=turn["speaker"])
         for number in numbers
-        for turn, at in _timed(talk[f"session_{number}"], talk[f"session_{number}_date_time"], "%I:%M %p on %d %B, %Y")
+        for turn, at in _timed(talk[f"session_{number}"], talk[f"session_{number}_date_time"], FORMS[0])
     ]
     known = {message.id for message in messages}
     questions = []
@@ -69,9 +71,9 @@ def _longmemeval(sample: dict[str, Any]) -> Conversation:
     messages: list[Message] = []
     evidence: set[str] = set()
     for number, (date, turns) in enumerate(zip(sample["haystack_dates"], sample["haystack_sessions"], strict=True)):
-        for position, (turn, at) in enumerate(_timed(turns, date, "%Y/%m/%d (%a) %H:%M")):
+        for position, (turn, at) in enumerate(_timed(turns, date, FORMS[1])):
             identifier = f"{number}:{position}"
-            messages.append(_message(identifier, turn["content"], at, role=turn["role"]))
+            messages.append(message(identifier, turn["content"], at, role=turn["role"]))
             if turn.get("has_answer"):
                 evidence.add(identifier)
     name = sample["question_id"]
@@ -86,5 +88,5 @@ def _timed(turns: list[dict[str, Any]], date: str, form: str) -> Iterator[tuple[
     return ((turn, start + position) for position, turn in enumerate(turns))
 
 
-def _message(identifier: str, text: str, at: int, *, role: str = "user", name: str = "") -> Message:
-    return Message(id=identifier, role=_ROLES[role], name=name, text=text, create_time=Timestamp(seconds=at))
+def message(identifier: str, text: str, at: int, *, role: str = "user", name: str = "") -> Message:
+    return Message(id=identifier, role=ROLES[role], name=name, text=text, create_time=Timestamp(seconds=at))

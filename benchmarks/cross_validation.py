@@ -3,7 +3,7 @@
 Each conversation is searched with the weights of a grid that do best on all the others, of both sets; what is then
 found of its own evidence is what to expect of conversations that nobody has seen. In this process, without a service.
 
-python benchmarks/cross_validation.py --data locomo.json.gz --data longmemeval.json.gz
+python -m benchmarks.cross_validation --data locomo.json.gz --data longmemeval.json.gz
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from conversations import Conversation, Question, read
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from benchmarks.conversations import Conversation, Question, read
 from embedders import Vectors, open_word_vectors
 from embedders.sentence import SentenceEmbedder
 from recall_service import ranking, search

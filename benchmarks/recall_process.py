@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from conversations import Conversation
-
+from benchmarks.conversations import Conversation
 from servicekit.channel import Peer
 from servicekit.principal import Principal, Signer, Tenant
 from triptych.cli.up import signing_keys

@@ -1,6 +1,6 @@
 """How much of the evidence for an answer recall finds: turn-level recall@10, through a running recall_service.
 
-python benchmarks/retrieval.py --data locomo.json.gz [--data longmemeval.json.gz] [--ablate]
+python -m benchmarks.retrieval --data locomo.json.gz [--data longmemeval.json.gz] [--ablate]
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, quantiles
 
-from conversations import Conversation, read
-from recall_process import Recall, embedded, recall_service
+from benchmarks.conversations import Conversation, read
+from benchmarks.recall_process import Recall, embedded, recall_service
 
 _LIMIT = 10
 _NO_QUESTIONS = ("QUESTION_BOOST=1", "ANSWER_WEIGHT=0")

@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
-
-from servicekit import rpc
-
-_log = structlog.get_logger("periodic")
+from servicekit.background import went_well
 
 
 class Periodic:
@@ -35,7 +31,4 @@ class Periodic:
             await self._run()
 
     async def _run(self) -> None:
-        try:
-            await self._work()
-        except Exception as error:  # what nobody foresaw too: it must not end this for good
-            _log.warning("failed, will be tried again", work=self._name, reason=rpc.to_error(error).reason_name)
+        await went_well(self._work(), f"{self._name} failed, will be tried again")

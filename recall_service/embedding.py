@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from embedders import Embedder, EmbedderUnavailable, LocalEmbedder, TextsRefused
-from embedders.apart import Row, embed_apart
+from embedders import Embedder, EmbedderUnavailable, LocalEmbedder
+from embedders.apart import embed_apart
 from recall_service.postponed import Postponed
 from recall_service.store import RecallStore, Waiting
 
@@ -44,8 +44,6 @@ class EmbeddingWorker:
         self._task: asyncio.Task[None] | None = None
         self._told = float("-inf")
         self._postponed = Postponed(retry_seconds)
-        # The last call failed: when the next one fails too, it may be for what it is given.
-        self._failed = False
 
     def start(self) -> None:
         self._wanted.set()
@@ -107,7 +105,7 @@ class EmbeddingWorker:
         _log.info("embedding lag", waiting=lag.waiting, oldest_seconds=round(lag.seconds(time.time()), 1))
 
     async def _embed(self, waiting: Sequence[Waiting]) -> None:
-        rows = await self._rows([each.text for each in waiting])
+        rows = await embed_apart(self._embedder, [each.text for each in waiting])
         done = [(each, row) for each, row in zip(waiting, rows, strict=True) if row is not None]
         if done:
             embedded = [each for each, _ in done]
@@ -117,17 +115,3 @@ class EmbeddingWorker:
             if row is None:
                 seconds = self._postponed.add(each)
                 _log.warning("a message can't be embedded, and is found by its words meanwhile", again_in=seconds)
-
-    async def _rows(self, texts: Sequence[str]) -> Sequence[Row | None]:
-        """One a text; None for one that it fails on while it answers others. Raises: EmbedderUnavailable."""
-        if self._failed:
-            rows = await embed_apart(self._embedder, texts)
-            self._failed = False
-            return rows
-        try:
-            return list(await self._embedder.embed(texts))
-        except TextsRefused:
-            return await embed_apart(self._embedder, texts)
-        except EmbedderUnavailable:
-            self._failed = True
-            raise

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from agent_service.store import Store
 from agent_service.stores import replicas
-from servicekit import deadline, rpc
+from servicekit import deadline
+from servicekit.background import went_well
 from triptych.errors import TriptychError
 
 _log = structlog.get_logger("replicas")
@@ -61,10 +62,10 @@ class Replica:
         deadline.bind(None)
         while True:
             await asyncio.sleep(_ROUND_SECONDS)
-            try:
-                if await self._presence.check():
-                    await self._say()
-                if taken := await look_after():
-                    _log.info("took up turns that nobody ran", turns=taken)
-            except Exception as error:  # what nobody foresaw too: it must not end this for good
-                _log.warning("a round was left out", reason=rpc.to_error(error).reason_name)
+            await went_well(self._round(look_after), "a round was left out")
+
+    async def _round(self, look_after: Callable[[], Awaitable[int]]) -> None:
+        if await self._presence.check():
+            await self._say()
+        if taken := await look_after():
+            _log.info("took up turns that nobody ran", turns=taken)

@@ -8,17 +8,11 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Select,
-    TableValuedAlias,
     and_,
     bindparam,
     delete,
-    exists,
-    func,
     insert,
-    or_,
     select,
-    true,
     update,
 )
 
@@ -34,23 +28,21 @@ from agent_service.stores import (
     tool_rules,
     views,
 )
-from agent_service.stores.rows import PlainPages, Window, fetch, like, mine, of_owner, owned, owner
-from agent_service.stores.tables import agent_blocks, agents, cleanups, journal, turns
+from agent_service.stores.rows import mine, of_owner, owned, owner
+from agent_service.stores.tables import agents, cleanups, journal, turns
 from servicekit import ids, structs
-from servicekit.paging import Page
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
-from triptych.agent.v1.agent_pb2 import Agent, ListAgentsRequest, ListAgentsResponse
+from triptych.agent.v1.agent_pb2 import Agent
 from triptych.errors import InvalidArgument, NotFound
-from triptych.type.v1 import type_pb2
 
 MAX_NAME = 500
 MAX_SYSTEM = 200_000
 MAX_FALLBACKS = 8
 MAX_TAGS = 100
 _HERE = and_(mine(agents), agents.c.id == bindparam("agent_id"))
-# What an agent is made of.
-_ROWS = select(
+# What `put` makes an agent of.
+ROWS = select(
     agents.c.id,
     agents.c.body,
     agents.c.created_at,
@@ -58,12 +50,9 @@ _ROWS = select(
     agents.c.last_turn_at,
     identity_links.OF_AGENT,
 )
-_GET = Prepared(_ROWS.where(_HERE))
+_GET = Prepared(ROWS.where(_HERE))
 _INSERT = Prepared(insert(agents))
-_PAGES = PlainPages(_ROWS.where(mine(agents)), agents)
 _TOUCH = Prepared(update(agents).where(_HERE).values(last_turn_at=bindparam("at")))
-# Of a ListAgentsRequest, the fields that say which agents are listed.
-_CONDITIONS = ("name", "name_contains", "block_id", "tags", "identity_id", "identifier_keys")
 UPDATABLE = frozenset(
     {
         "name",
@@ -152,75 +141,8 @@ def get(connection: Connection, tenant: Tenant, agent_id: str) -> Agent:
     if row is None:
         raise NotFound("agent", agent_id)
     agent = Agent()
-    _put(agent, row, attached.rows_of_agent(connection, tenant, agent_id), tenant)
+    put(agent, row, attached.rows_of_agent(connection, tenant, agent_id), tenant)
     return agent
-
-
-def list_page(connection: Connection, tenant: Tenant, request: ListAgentsRequest, window: Window) -> ListAgentsResponse:
-    conditions = any(getattr(request, name) for name in _CONDITIONS)
-    if conditions or window.before_id or window.after_id:
-        rows, token = fetch(connection, _filtered(connection, tenant, request), agents, tenant, window)
-    else:
-        rows, token = _PAGES.fetch(connection, tenant, window.page)
-    by_agent = attached.rows_of_agents(connection, tenant, [row.id for row in rows])
-    page = ListAgentsResponse(next_page_token=token)
-    for row in rows:
-        agent = page.agents.add()
-        _put(agent, row, by_agent.get(row.id, ()), tenant)
-        for view in agent.open_files:
-            view.ClearField("text")
-    return page
-
-
-def _filtered(connection: Connection, tenant: Tenant, request: ListAgentsRequest) -> Select[Any]:
-    """Raises: InvalidArgument for more tags than an agent may have."""
-    query = _ROWS.where(
-        owned(agents, tenant),
-        *identity_links.having(agents, tenant, request.identity_id, request.identifier_keys),
-    )
-    if request.name:
-        query = query.where(agents.c.name == request.name)
-    if request.name_contains:
-        query = query.where(agents.c.name.like(like(request.name_contains), escape="\\"))
-    if request.block_id:
-        query = query.where(
-            exists().where(
-                owned(agent_blocks, tenant),
-                agent_blocks.c.agent_id == agents.c.id,
-                agent_blocks.c.block_id == request.block_id,
-            )
-        )
-    if len(request.tags) > MAX_TAGS:
-        raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
-    if request.tags:
-        each = _tags(connection)
-        has = [exists(select(1).select_from(each).where(each.c.value == tag)) for tag in request.tags]
-        wanted = has if request.tag_match == type_pb2.TAG_MATCH_ALL else [or_(*has)]
-        query = query.where(*wanted)
-    return query
-
-
-def count(connection: Connection, tenant: Tenant) -> int:
-    return connection.execute(select(func.count()).select_from(agents).where(owned(agents, tenant))).scalar_one()
-
-
-def list_tags(connection: Connection, tenant: Tenant, contains: str, page: Page) -> tuple[Sequence[str], str]:
-    """Each tag once, by the alphabet. Raises: InvalidArgument for a forged token."""
-    each = _tags(connection)
-    tag, last = each.c.value, page.behind("")
-    query = select(tag).distinct().select_from(agents.join(each, true())).where(owned(agents, tenant))
-    if contains:
-        query = query.where(tag.like(like(contains), escape="\\"))
-    if page.cursor is not None:
-        query = query.where(tag < last if page.descending else tag > last)
-    query = query.order_by(tag.desc() if page.descending else tag).limit(page.size + 1)
-    return page.cut(connection.execute(query).scalars().all(), str)
-
-
-def _tags(connection: Connection) -> TableValuedAlias:
-    """An agent's tags as a table, of which each has a `value`."""
-    elements = func.json_array_elements_text if connection.dialect.name == "postgresql" else func.json_each
-    return elements(agents.c.tags).table_valued("value")
 
 
 def change(connection: Connection, tenant: Tenant, wanted: Agent, paths: Sequence[str]) -> Agent:
@@ -283,7 +205,7 @@ def _columns(agent: Agent) -> dict[str, Any]:
     return {"name": agent.name, "tags": list(agent.tags), "body": kept.SerializeToString()}
 
 
-def _put(agent: Agent, row: Any, block_rows: Iterable[Any], tenant: Tenant) -> None:
+def put(agent: Agent, row: Any, block_rows: Iterable[Any], tenant: Tenant) -> None:
     """Makes an empty message the row's agent."""
     agent.MergeFromString(row.body)
     for block_row in block_rows:

@@ -5,41 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import structlog
 from sqlalchemy import Connection
 
 from agent_service import failpoints
 from agent_service.stores import conversations, turns, unfinished
 from agent_service.stores.replicas import Elsewhere
-from agent_service.stores.turns import Accepted, Claimed, TurnRecord
+from agent_service.stores.rows import Window
+from agent_service.stores.turns import Accepted, TurnRecord
 from agent_service.turns import reading, unrun
 from agent_service.turns.acknowledged import Acknowledged
 from agent_service.turns.feed import Feed, Reader
-from agent_service.turns.lanes import Lanes, WaitedTooLong
+from agent_service.turns.lanes import Lanes
+from agent_service.turns.live import LiveTurns
 from agent_service.turns.parts import Parts
-from agent_service.turns.runner import TurnRunner
-from agent_service.turns.unrun import Resting
-from servicekit import deadline, ids, principal, rpc
-from servicekit.principal import Principal, Tenant
-from triptych.agent.v1 import turn_pb2
-from triptych.agent.v1.turn_pb2 import StartTurnRequest, Turn, TurnError, TurnEvent
-from triptych.errors import NotFound, Unavailable
-
-_log = structlog.get_logger("turns")
-
-
-@dataclass
-class _Live:
-    """A turn that this process runs, or will run when its conversation is free."""
-
-    record: TurnRecord
-    feed: Feed
-    task: asyncio.Task[None] | None = None
-    begun: bool = False
-    cancelling: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+from servicekit import ids
+from servicekit.principal import Tenant
+from triptych.agent.v1.turn_pb2 import ListTurnsRequest, StartTurnRequest, Turn, TurnEvent
+from triptych.errors import Unavailable
 
 
 @dataclass(frozen=True)
@@ -54,9 +38,8 @@ class TurnEngine:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._lanes = Lanes()
-        self._live: dict[str, _Live] = {}
-        self._resting = Resting()
         self.acknowledged = Acknowledged()
+        self._live = LiveTurns(parts, self._lanes, self.acknowledged)
 
     async def start(self, tenant: Tenant, request: StartTurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Accepts a turn, or finds the one of this `request_id`, and gives its events.
@@ -96,11 +79,9 @@ class TurnEngine:
                 self._lanes.leave(conversation_id)
         if not taken:
             return accepted.record.turn.id
-        live = _Live(accepted.record, Feed([accepted.event]))
+        live = self._live.launch(accepted.record, [accepted.event], accepted.claimed)
         # Before the turn begins: a model may have said all before its caller is back from here.
-        begun = _Begun(live.feed, live.feed.attach(0, deltas=request.deltas))
-        self._launch(live, accepted.claimed)
-        return begun
+        return _Begun(live.feed, live.feed.attach(0, deltas=request.deltas))
 
     async def follow(
         self, tenant: Tenant, turn_id: str, after_sequence: int, *, deltas: bool
@@ -109,8 +90,7 @@ class TurnEngine:
 
         Raises: NotFound; Elsewhere; Unavailable while nobody runs the turn, or if recall is away that has its words.
         """
-        live = self._live.get(turn_id)
-        if live is not None and live.record.tenant == tenant:
+        if (live := self._live.of(tenant, turn_id)) is not None:
             async for event in live.feed.read(live.feed.attach(after_sequence, deltas=deltas)):
                 yield event
             return
@@ -139,15 +119,16 @@ class TurnEngine:
             await live.over.wait()
         return record.turn
 
+    async def list_page(self, tenant: Tenant, request: ListTurnsRequest, window: Window) -> tuple[list[Turn], str]:
+        """With the end of one, or its absence from those that run, it waits as `get` does. Raises: InvalidArgument."""
+        found = await self._parts.store.read(lambda c: turns.list_page(c, tenant, request, window))
+        await self._live.told(tenant)
+        return found
+
     async def cancel(self, tenant: Tenant, turn_id: str) -> Turn:
         """Stops a turn; one that is over stays as it is. Raises: NotFound; Elsewhere."""
-        live = self._live.get(turn_id)
-        if live is not None and live.record.tenant == tenant and live.task is not None:
-            live.cancelling = True
-            # A task that is cancelled before it has begun never begins, and nothing would end the turn.
-            if live.begun:
-                live.task.cancel()
-            await live.over.wait()
+        if (live := self._live.of(tenant, turn_id)) is not None:
+            await live.cancel()
         turn = await self.get(tenant, turn_id)
         if turn.state in unfinished.LIVE:
             await self.refuse(tenant, turn)
@@ -183,22 +164,18 @@ class TurnEngine:
 
     async def take_up(self) -> int:
         """Takes up every turn that nobody runs: left by a process that is gone, or stopped here. Gives their number."""
-        here = self._live, self._resting
-        left = [each for each in await unrun.left(self._parts) if not any(each.turn_id in some for some in here)]
+        left = [each for each in await unrun.left(self._parts) if not self._live.leaves_alone(each.turn_id)]
         loaded = [found for each in left if (found := await unrun.load(self._parts, each)) is not None]
         # All at once, so that no new turn gets ahead of one of them.
         for record, journalled in loaded:
             if record.turn.id not in self._live:
                 self._lanes.take_place(record.turn.conversation_id)
-                self._launch(_Live(record, Feed(journalled)), None)
+                self._live.launch(record, journalled, None)
         return len(loaded)
 
     async def close(self) -> None:
         """Stops running turns where they are; the next start goes on with them."""
-        tasks = [live.task for live in self._live.values() if live.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._live.close()
         await self.acknowledged.mark(self._parts.store)
 
     async def _accept(
@@ -225,85 +202,3 @@ class TurnEngine:
             accepted = await self._parts.store.write(work, alone=tenant)
         failpoints.reach("accept:after")
         return accepted
-
-    def _launch(self, live: _Live, claimed: Claimed | None) -> None:
-        self._live[live.record.turn.id] = live
-        live.task = asyncio.get_running_loop().create_task(self._run(live, claimed))
-
-    async def _run(self, live: _Live, claimed: Claimed | None) -> None:
-        """Runs a turn in its lane. It outlives its caller, so it has no deadline but the model's."""
-        deadline.bind(None)
-        principal.bind(Principal(live.record.tenant))
-        live.begun = True
-        if live.cancelling and live.task is not None:
-            live.task.cancel()
-        turn = live.record.turn
-        try:
-            async with self._lanes.turn(turn.conversation_id, self._patience(live.record)):
-                await self._run_in_lane(live, claimed)
-        except WaitedTooLong as error:
-            turn.error.CopyFrom(TurnError(reason=error.reason, message=error.message))
-            await self._end_queued(live, turn_pb2.TURN_STATE_FAILED, turn_pb2.STOP_REASON_ERROR)
-        except asyncio.CancelledError:
-            if live.cancelling and live.record.live:
-                await self._end_queued(live, turn_pb2.TURN_STATE_CANCELLED, turn_pb2.STOP_REASON_CANCELLED)
-        except Elsewhere:
-            _log.info("another replica runs the turn", turn=turn.id)
-        except Exception as error:
-            self._resting.add(live.record)
-            _log.error("turn stopped", turn=turn.id, reason=rpc.to_error(error).reason_name)
-        finally:
-            live.feed.close()
-            self._live.pop(turn.id, None)
-            live.over.set()
-
-    async def _run_in_lane(self, live: _Live, claimed: Claimed | None) -> None:
-        tenant, turn_id = live.record.tenant, live.record.turn.id
-        if not live.record.live:
-            await self._settle_ended(live)
-            return
-        if claimed is None:
-            claimed = await self._claim(tenant, turn_id)
-        if claimed is None:
-            return
-        live.record = claimed.record
-        if claimed.lease.changed:
-            self._parts.windows.forget(claimed.lease.conversation_id)
-        runner = TurnRunner(self._parts, claimed, live.feed)
-        try:
-            await runner.run()
-        except asyncio.CancelledError:
-            if not live.cancelling:
-                raise
-            await runner.cancel()
-        live.feed.close()
-        self._live.pop(turn_id, None)
-        live.over.set()
-        await runner.settle()
-        failpoints.reach("settled")
-        self.acknowledged.add(tenant, turn_id)
-
-    async def _claim(self, tenant: Tenant, turn_id: str) -> Claimed | None:
-        process_id = self._parts.process_id
-        try:
-            return await self._parts.store.write(lambda c: turns.claim(c, tenant, turn_id, process_id), alone=tenant)
-        except NotFound:  # the agent was deleted while its turn waited
-            return None
-
-    async def _settle_ended(self, live: _Live) -> None:
-        """Brings the messages of a turn that has ended to recall: its process died, or it never began."""
-        if await unrun.tell_recall(self._parts, live.record, live.feed):
-            self.acknowledged.add(live.record.tenant, live.record.turn.id)
-
-    def _patience(self, record: TurnRecord) -> float | None:
-        """Seconds that a turn waits in its lane; None for one that nobody waits for."""
-        waits = record.turn.state == turn_pb2.TURN_STATE_QUEUED and not record.turn.background
-        return self._parts.limits.queue_seconds if waits else None
-
-    async def _end_queued(
-        self, live: _Live, state: turn_pb2.TurnState.ValueType, reason: turn_pb2.StopReason.ValueType
-    ) -> None:
-        """Ends a turn that has not begun. Its message still goes to recall."""
-        await unrun.end(self._parts, live.record, live.feed, state, reason)
-        live.over.set()
-        await self._settle_ended(live)

@@ -26,7 +26,7 @@ from triptych.type.v1 import type_pb2
 
 DEFAULT_MAX_STEPS = 50
 # How long the end of a turn is held back for a recall that is away; its messages get there later all the same.
-_PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 2.0
 
 
 class TurnRunner:
@@ -141,7 +141,7 @@ class TurnRunner:
         running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
         running.feed.send(last[:-1])
         try:
-            await running.recall.send(running.window, ended=True, seconds=_PATIENCE_SECONDS)
+            await running.recall.send(running.window, ended=True, seconds=PATIENCE_SECONDS)
         finally:
             running.feed.send(last[-1:])
 

@@ -41,8 +41,9 @@ async def left(parts: Parts) -> list[Unfinished]:
     """Turns that no other process runs that is there, or brings to recall; those that run here are among them."""
     me = parts.process_id
     found, elsewhere = await parts.store.read(lambda c: (unfinished.every(c), replicas.living(c, me)))
+    ours = [each for each in found if each.owner not in elsewhere]
     # What has ended under this process is on its way to recall.
-    return [each for each in found if each.owner not in elsewhere and (each.live or each.owner != me)]
+    return [each for each in ours if each.live or each.owner != me]
 
 
 async def load(parts: Parts, found: Unfinished) -> tuple[TurnRecord, list[TurnEvent]] | None:

@@ -11,7 +11,8 @@ from gateway.backends import Backends
 from gateway.store import Store
 from gateway.stores import batches
 from gateway.stores.batches import Item, State
-from servicekit import deadline, rpc
+from servicekit import deadline
+from servicekit.background import went_well
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import DeadlineExceeded, ResourceExhausted, TriptychError, Unavailable
@@ -61,17 +62,17 @@ class BatchRunner:
         deadline.bind(None)
         while True:
             self._wanted.clear()
-            try:
-                for tenant, batch_id in await self._store.read(batches.unfinished):
-                    if batch_id not in self._running:
-                        self._running[batch_id] = asyncio.create_task(self._run(tenant, batch_id))
-            except Exception as error:  # what nobody foresaw too: it must not end this for good
-                _log.warning("batches can't be read, will be tried again", reason=rpc.to_error(error).reason_name)
+            await went_well(self._take_up(), "batches can't be read, will be tried again")
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    async def _take_up(self) -> None:
+        for tenant, batch_id in await self._store.read(batches.unfinished):
+            if batch_id not in self._running:
+                self._running[batch_id] = asyncio.create_task(self._run(tenant, batch_id))
 
     async def _run(self, tenant: Tenant, batch_id: str) -> None:
         places = asyncio.Semaphore(_OF_BATCH)

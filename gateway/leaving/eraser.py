@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 import structlog
 from sqlalchemy import Connection
@@ -12,7 +11,8 @@ from gateway.backends import Backends
 from gateway.store import Store
 from gateway.stores import batches, erasures, groups, keys, requests, usage, users
 from gateway.usage.book import UsageBook
-from servicekit import deadline, rpc
+from servicekit import deadline
+from servicekit.background import went_well
 from servicekit.principal import Principal, Tenant
 from triptych.agent.v1 import upkeep_pb2
 from triptych.archival.v1 import archival_pb2
@@ -20,6 +20,7 @@ from triptych.recall.v1 import recall_pb2
 
 _log = structlog.get_logger("eraser")
 _RETRY_SECONDS = 10.0
+_LATER = "an erasure failed, will be tried again"
 _PATIENCE_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 
@@ -57,7 +58,7 @@ class Eraser:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            if await self._tried(self._erase_all()):
+            if await went_well(self._erase_all(), _LATER):
                 self._idle.set()
             else:
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wanted.set)
@@ -65,15 +66,7 @@ class Eraser:
     async def _erase_all(self) -> bool:
         """Whether all went well: one that fails holds up none behind it."""
         unfinished = await self._store.read(erasures.unfinished)
-        return all([await self._tried(self._erase(*each)) for each in unfinished])
-
-    async def _tried(self, work: Awaitable[bool | None]) -> bool:
-        """Whether it went well: it did not raise, nor say otherwise."""
-        try:
-            return await work is not False
-        except Exception as error:  # what nobody foresaw too: it must not end this for good
-            _log.warning("an erasure failed, will be tried again", reason=rpc.to_error(error).reason_name)
-            return False
+        return all([await went_well(self._erase(*each), _LATER) for each in unfinished])
 
     async def _erase(self, tenant: Tenant, erasure_id: str) -> None:
         """Each step can run again: under the same `request_id` a tier answers what it answered first."""

@@ -44,7 +44,7 @@ class MessageIndex(Protocol):
     def put_vectors(self, connection: Connection, waiting: Sequence[Waiting], vectors: Vectors) -> None: ...
 
     def forget_vectors(self, connection: Connection) -> None:
-        """All messages of all owners wait again."""
+        """All vectors of all owners go, and their messages wait again."""
         ...
 
     def compact(self, connection: Connection) -> None:

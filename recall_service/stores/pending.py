@@ -78,10 +78,10 @@ def vectors_since(connection: Connection, tenant: Tenant, agent_id: str, after: 
 
 
 def start_over(connection: Connection) -> None:
-    """All vectors go, and all messages wait again."""
+    """All vectors go, and their messages wait again."""
+    again = select(vectors.c.n, literal(_now())).where(vectors.c.n.not_in(select(pending.c.n)))
+    connection.execute(insert(pending).from_select(["n", "since"], again))
     connection.execute(delete(vectors))
-    connection.execute(delete(pending))
-    connection.execute(insert(pending).from_select(["n", "since"], select(messages.c.n, literal(_now()))))
 
 
 def _now() -> int:

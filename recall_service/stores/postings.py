@@ -183,6 +183,11 @@ class Postings:
 def newest(connection: Connection, match: str, after: int, most: int = -1) -> Numbers:
     """The newest messages that match, rising, of those behind number `after`; `most` of them, or all."""
     ((listed,),) = _NEWEST.all(connection, {"match": match, "after": after, "most": most})
+    return _rising(listed)
+
+
+def _rising(listed: str | None) -> Numbers:
+    """Of a list such as SQL's `group_concat` makes; None for none."""
     return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
 
 
@@ -198,7 +203,7 @@ def _members(connection: Connection, among: Among, after: int) -> Numbers:
         return newest(connection, f"scope : {among.word}", after)
     parameters = owner(among.tenant, agent_id=among.agent_id, roles=json.dumps(among.roles), after=after)
     ((listed,),) = (_OF_AGENT_BY_ROLE if among.agent_id else _OF_USER_BY_ROLE).all(connection, parameters)
-    return np.sort(np.fromstring(listed or "", dtype=np.int64, sep=","))
+    return _rising(listed)
 
 
 def _having(connection: Connection, among: Among, members: Numbers, word: str, after: int) -> Numbers:

@@ -263,10 +263,11 @@ class RecallReadingContract:
 
     async def test_another_embedding_model_means_that_all_wait_again(self, store: RecallStore) -> None:
         assert not await store.use_model("first", 4)
-        await store.append(ANN, batch("one", "two"))
+        await store.append(ANN, batch("one", "", "two"))
         await _embed(store, _axis(0), _axis(1))
         assert not await store.use_model("first", 4)
         assert await store.waiting(10) == []
+        await store.append(ANN, batch("three"))
         assert await store.use_model("second", 2)
         assert await _found(store, np.ones(2, dtype=np.float32)) == []
-        assert [each.text for each in await store.waiting(10)] == ["user: one", "user: two"]
+        assert [each.text for each in await store.waiting(10)] == ["user: one", "user: two", "user: three"]

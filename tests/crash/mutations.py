@@ -73,10 +73,9 @@ MUTATIONS = (
         "what a process has left is taken up, at the start and every second",
         (
             Change(
-                _ENGINE,
-                "        me = self._parts.process_id\n        found, elsewhere =",
-                "        if self._parts:\n            return 0\n"
-                "        me = self._parts.process_id\n        found, elsewhere =",
+                "agent_service/turns/unrun.py",
+                "    ours = [each for each in found if each.owner not in elsewhere]\n",
+                "    ours = list[Unfinished]()\n",
             ),
         ),
         places=("accept:after:n=1", "accept:after:n=2"),
@@ -317,5 +316,11 @@ MUTATIONS = (
             f"{_ZOMBIE}[finish:before:n=1]",
             f"{_LEASES}::test_who_had_the_lease_before_can_journal_nothing_and_end_nothing[sqlite]",
         ),
+    ),
+    Mutation(
+        "what the outbox has is brought to archival's index before it serves",
+        (Change("archival_service/opening.py", "        await keeper.heal(sql, index)\n", ""),),
+        tests=("tests/crash/test_archival_crash.py::test_what_died_there_is_healed_also_if_the_counts_are_the_same",),
+        control="tests/crash/test_archival_crash.py::test_what_was_acknowledged_outlives_a_kill",
     ),
 )

@@ -182,15 +182,23 @@ async def test_messages_reach_recall_though_it_was_away_when_the_turn_ended(tier
     assert await eventually(lambda: tiers.said(agent), lambda said: len(said) >= len(spoken)) == spoken
 
 
-async def test_who_asks_whether_a_turn_is_over_can_list_it_when_it_is(tiers: Tiers, model: ScriptedModel) -> None:
+@pytest.mark.parametrize("by_list", [False, True], ids=["get", "list of those that run"])
+async def test_who_asks_whether_a_turn_is_over_can_list_it_when_it_is(
+    tiers: Tiers, model: ScriptedModel, *, by_list: bool
+) -> None:
     agent = await tiers.new_agent()
     await tiers.finish(await tiers.begin(agent, "hello"))
     turn_id = await tiers.begin(agent, "[[wait]] slowly")
     assert await asyncio.to_thread(model.waiting.wait, _SECONDS)
     request = turn_pb2.GetTurnRequest(turn_id=turn_id)
 
-    async def state() -> turn_pb2.TurnState.ValueType:
-        return (await tiers.agent_peer.unary(tiers.turns.GetTurn, request, caller=ANN)).turn.state
+    running = turn_pb2.ListTurnsRequest(agent_id=agent.id, states=[turn_pb2.TURN_STATE_RUNNING])
+
+    async def is_over() -> bool:
+        if by_list:
+            return not (await tiers.agent_peer.unary(tiers.turns.ListTurns, running, caller=ANN)).turns
+        found = (await tiers.agent_peer.unary(tiers.turns.GetTurn, request, caller=ANN)).turn
+        return found.state == turn_pb2.TURN_STATE_COMPLETED
 
     recall, took_it = tiers.services["recall_service"].pid, asyncio.Event()
 
@@ -201,7 +209,7 @@ async def test_who_asks_whether_a_turn_is_over_can_list_it_when_it_is(tiers: Tie
     os.kill(recall, signal.SIGSTOP)
     asyncio.get_running_loop().call_later(0.5, go_on)
     model.release()
-    assert await eventually(state, lambda seen: seen != turn_pb2.TURN_STATE_RUNNING) == turn_pb2.TURN_STATE_COMPLETED
+    await eventually(is_over, bool)
     assert took_it.is_set()  # before that recall could not have listed it
     assert len(await tiers.said(agent)) == 4
 
@@ -217,8 +225,12 @@ async def test_messages_reach_recall_though_both_services_died_before_it_had_the
     model.release()
     assert (await tiers.finish(turn_id))[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
     tiers.kill("agent_service")
-    tiers.start("recall_service")
     tiers.start("agent_service")
+    # Nobody who asks of it waits until recall is back.
+    request = turn_pb2.GetTurnRequest(turn_id=turn_id)
+    ended = (await tiers.agent_peer.unary(tiers.turns.GetTurn, request, caller=ANN, seconds=_SECONDS)).turn
+    assert ended.state == turn_pb2.TURN_STATE_COMPLETED
+    tiers.start("recall_service")
     async with asyncio.timeout(_SECONDS):
         while len(await tiers.said(agent)) < 4:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from archival_service.stores import edge as edge_module
 from archival_service.stores.edge import EdgeIndex
 from archival_service.stores.shard import Shard
 from embedders.wordllama import WordLlamaEmbedder
+from servicekit import background
 from servicekit.principal import Tenant
 from tests.support.archival import Opened, insert_request, opened
 from tests.support.keys import new_user
@@ -191,7 +192,7 @@ async def test_a_process_that_fails_leaves_everything_as_it_was(
 ) -> None:
     failed = asyncio.Event()
     monkeypatch.setattr(promoting.sys, "executable", "/bin/false")
-    monkeypatch.setattr(promoting._log, "warning", lambda *_, **__: failed.set())
+    monkeypatch.setattr(background._log, "warning", lambda *_, **__: failed.set())
     await insert(archival, tenant, TEXTS)
     async with asyncio.timeout(_PATIENCE_SECONDS):
         await failed.wait()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-import agent_service.server
-from agent_service.turns.engine import TurnEngine
+from agent_service.stores.turns import TurnRecord
+from agent_service.turns import engine
+from agent_service.turns.live import LiveTurn, LiveTurns
 from tests.support import stack
 from tests.support.keys import ANN
 from tests.support.scripted_model import ScriptedModel
@@ -18,22 +19,29 @@ from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
 from triptych.agent.v1.turn_pb2_grpc import TurnServiceStub
 
 
-class Hasty(TurnEngine):
+class Hasty(LiveTurns):
     """Has its first turn cancelled by who comes just before the turn's own task."""
 
-    cancelled: asyncio.Task[turn_pb2.Turn] | None = None
+    cancelled: asyncio.Future[turn_pb2.Turn] | None = None
 
-    def _launch(self, live: Any, claimed: Any) -> None:
+    def launch(self, record: TurnRecord, *args: Any) -> LiveTurn:
         if Hasty.cancelled is None:
-            Hasty.cancelled = asyncio.ensure_future(self.cancel(live.record.tenant, live.record.turn.id))
-        super()._launch(live, claimed)
+            Hasty.cancelled = asyncio.ensure_future(self._cancel(record))
+        return super().launch(record, *args)
+
+    async def _cancel(self, record: TurnRecord) -> turn_pb2.Turn:
+        live = self.of(record.tenant, record.turn.id)
+        assert live is not None
+        assert not live.begun
+        await live.cancel()
+        return live.record.turn
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["alone", "behind another"])
 async def test_a_turn_that_is_cancelled_before_it_begins_ends(
     tmp_path: Path, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch, *, waits: bool
 ) -> None:
-    monkeypatch.setattr(agent_service.server, "TurnEngine", Hasty)
+    monkeypatch.setattr(engine, "LiveTurns", Hasty)
     services = ("recall_service", "archival_service", "agent_service")
     async with stack.running(tmp_path, *services, model_url=model.url) as running:
         peer = running.peer("agent_service")

@@ -8,7 +8,7 @@ import pytest
 
 from agent_service import clock
 from agent_service.store import Store, open_store
-from agent_service.stores import agents, attaching, attachments, blocks
+from agent_service.stores import agent_lists, agents, attaching, attachments, blocks
 from agent_service.stores.rows import Window
 from servicekit.paging import Page
 from tests.support.keys import ANN, BOB
@@ -50,9 +50,9 @@ async def test_an_agent_is_answered_as_it_is_read_afterwards(store: Store) -> No
     assert not made.HasField("last_turn_time")
     assert made == await store.read(lambda c: agents.get(c, TENANT, made.id))
     page = Window(Page(10, None, descending=True, binding=""))
-    listed = await store.read(lambda c: agents.list_page(c, TENANT, ListAgentsRequest(), page))
+    listed = await store.read(lambda c: agent_lists.list_page(c, TENANT, ListAgentsRequest(), page))
     assert list(listed.agents) == [made]
-    others = await store.read(lambda c: agents.list_page(c, BOB.tenant, ListAgentsRequest(), page))
+    others = await store.read(lambda c: agent_lists.list_page(c, BOB.tenant, ListAgentsRequest(), page))
     assert not others.agents
 
 
@@ -81,5 +81,5 @@ async def test_an_agent_whose_blocks_can_not_be_is_not_made(
 ) -> None:
     with pytest.raises(error):
         await store.write(lambda c: agents.create(c, TENANT, wanted(*labels), []))
-    assert await store.read(lambda c: agents.count(c, TENANT)) == 0
+    assert await store.read(lambda c: agent_lists.count(c, TENANT)) == 0
     assert await store.read(lambda c: blocks.count(c, TENANT)) == 0

@@ -23,3 +23,13 @@ def test_every_mutation_names_tests_that_are_there() -> None:
         for test in mutation.fails:
             file, _, name = test.partition("::")
             assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
+
+
+def test_every_mutation_still_finds_what_it_takes_out() -> None:
+    gone = [
+        (mutation.without, change.old)
+        for mutation in MUTATIONS
+        for change in mutation.changes
+        if (ROOT / change.file).read_text().count(change.old) != 1
+    ]
+    assert gone == []

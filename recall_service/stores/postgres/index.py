@@ -56,8 +56,8 @@ class PostgresIndex:
             outbox.remove(connection, vectors.put(connection, rows))
 
     def forget_vectors(self, connection: Connection) -> None:
-        vectors.remove_all(connection)
         outbox.start_over(connection)
+        vectors.remove_all(connection)
 
     def compact(self, connection: Connection) -> None:
         """A vacuum takes the dead entries of GIN too."""

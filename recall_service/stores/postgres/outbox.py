@@ -20,7 +20,10 @@ _ADD = Prepared(
 )
 _REMOVE = text("DELETE FROM pending WHERE n = ANY(:numbers)")
 _LOCK = text("SELECT n FROM pending WHERE n = ANY(:numbers) ORDER BY n FOR UPDATE")
-_START_OVER = text("INSERT INTO pending (agent_id, n) SELECT agent_id, n FROM messages")
+_START_OVER = text(
+    "INSERT INTO pending (agent_id, n) SELECT agent_id, n FROM message_vectors"
+    " WHERE n NOT IN (SELECT n FROM pending WHERE n IS NOT NULL)"
+)
 _CLAIM = text(
     """
     WITH mine AS (
@@ -58,5 +61,6 @@ def claim(connection: Connection, replica: str, most: int) -> list[Waiting]:
 
 
 def start_over(connection: Connection) -> None:
-    connection.execute(text("DELETE FROM pending"))
+    """All that have vectors wait again, and nobody has claimed any."""
+    connection.execute(text("UPDATE pending SET claimed_by = '', claimed_until = 0"))
     connection.execute(_START_OVER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from letta_client.types.agents import Message
 from triptych.cli.errors import CommandError
 
 T = TypeVar("T")
+WithId = TypeVar("WithId", Conversation, Passage)
 # How servers of other versions say that they don't have an endpoint.
 _ABSENT = (404, 405, 501)
 # How many conversations are listed at a time.
@@ -54,13 +55,8 @@ class Source:
 
     def conversations(self, agent_id: str) -> list[Conversation]:
         """Oldest first."""
-        found = self._optional(partial(self._page_of_conversations, agent_id, None))
-        while found and len(found) % _CONVERSATIONS == 0:
-            page = self._optional(partial(self._page_of_conversations, agent_id, found[-1].id))
-            if not page:
-                break
-            found += page
-        return found
+        listed = partial(self._client.conversations.list, agent_id=agent_id, order="asc", limit=_CONVERSATIONS)
+        return self._optional(lambda: list(_pages(lambda after: listed(after=after))))
 
     def messages(self, agent_id: str) -> Iterator[Message]:
         """In the order in which they were said; of no conversation that was made."""
@@ -75,10 +71,8 @@ class Source:
 
     def passages(self, agent_id: str) -> Iterator[Passage]:
         """Of all the agent's archives, oldest first."""
-        after: str | None = None
-        while page := self._call(partial(self._page_of_passages, agent_id, after)):
-            yield from page
-            after = page[-1].id
+        listed = partial(self._client.agents.passages.list, agent_id, ascending=True, limit=self._page_size)
+        return _pages(lambda after: self._call(lambda: listed(after=after)))
 
     def not_brought(self) -> dict[str, int]:
         """How many there are of what an import leaves there."""
@@ -95,14 +89,6 @@ class Source:
         """What an endpoint counts for which letta-client has no method; 0 if the server does not have it."""
         (count,) = self._optional(lambda: [self._client.get(path, cast_to=int)]) or [0]
         return count
-
-    def _page_of_conversations(self, agent_id: str, after: str | None) -> list[Conversation]:
-        listed = self._client.conversations.list
-        return listed(agent_id=agent_id, order="asc", after=after or letta_client.omit, limit=_CONVERSATIONS)
-
-    def _page_of_passages(self, agent_id: str, after: str | None) -> list[Passage]:
-        listed = self._client.agents.passages.list
-        return listed(agent_id, ascending=True, after=after or letta_client.omit, limit=self._page_size)
 
     def _all(self, listed: Callable[[], Iterable[T]]) -> Iterator[T]:
         """The items of all pages."""
@@ -138,3 +124,13 @@ class Source:
         if isinstance(error, letta_client.APIConnectionError):
             return CommandError(f"no Letta server answers at {self._url}")
         return CommandError(f"what {self._url} answered could not be read: {type(error).__name__}")
+
+
+def _pages(page: Callable[[str | letta_client.Omit], Sequence[WithId]]) -> Iterator[WithId]:
+    """The items of all pages of a list for which letta-client has no iterator. `page`: those after an id."""
+    after: str | letta_client.Omit = letta_client.omit
+    while found := page(after):
+        yield from found
+        if (last := found[-1].id) is None:  # of passages the type says that it can be: then nothing can be asked for
+            return
+        after = last
