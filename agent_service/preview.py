@@ -44,7 +44,7 @@ class Previewer:
         window, recall_count, archival_count = await asyncio.gather(
             parts.windows.look(caller, agent.id, conversation_id, view, builder.room(budget)),
             parts.tiers.count_messages(caller, agent.id),
-            parts.tiers.count_passages(caller, agent.archive_ids),
+            parts.tiers.count_passages(caller, agents.searched_archives(agent)),
         )
         built = builder.build(budget, window)
         facts = Renderer(agent.timezone).turn([Message(create_time=clock.timestamp(clock.now()))])

@@ -34,7 +34,7 @@ from servicekit import ids, structs
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent
-from triptych.errors import InvalidArgument, NotFound
+from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
 
 MAX_NAME = 500
 MAX_SYSTEM = 200_000
@@ -107,6 +107,18 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
 def own_archive_id(agent_id: str) -> str:
     """The archive that comes with an agent: its id derives from the agent's, so that no insert has to look it up."""
     return ids.derived("archive", agent_id)
+
+
+def searched_archives(agent: Agent) -> list[str]:
+    """Those that it searches. Never empty, which would be all of the user's."""
+    return list(agent.archive_ids) or [agent.id]  # which no archive has
+
+
+def saving_archive(agent: Agent) -> str:
+    """The one that it saves to. Raises: FailedPrecondition if all were taken from it."""
+    if not agent.archive_ids:
+        raise FailedPrecondition("the agent has no archive to save to: attach one")
+    return agent.archive_ids[0]
 
 
 def check(agent: Agent) -> None:

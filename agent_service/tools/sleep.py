@@ -10,6 +10,7 @@ from datetime import UTC
 from google.protobuf.struct_pb2 import Struct
 from pydantic import Field
 
+from agent_service.stores import agents
 from agent_service.tools import archival, dates, memory
 from agent_service.tools.base import BlockTool, CallContext, Edit, TierTool, Tool, ToolError
 from agent_service.tools.toolbox import Given, Toolbox
@@ -72,7 +73,7 @@ class Sources:
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
         request = InsertPassagesRequest(
-            archive_id=context.agent.archive_ids[0],
+            archive_id=agents.saving_archive(context.agent),
             request_id=context.key,
             fence=context.fence,
             passages=[Passage(id=passage_id(context.key), text=args.content, tags=args.tags or [], metadata=metadata)],
@@ -84,7 +85,7 @@ class Sources:
 
 async def _same(context: CallContext, content: str) -> str:
     """The id of another passage that says the same in the same words; '' if there is none."""
-    request = SearchPassagesRequest(archive_ids=context.agent.archive_ids, query=content[:1_000], limit=5)
+    request = SearchPassagesRequest(archive_ids=agents.searched_archives(context.agent), query=content[:1_000], limit=5)
     own = passage_id(context.key)
     for hit in await context.tiers.search_passages(context.caller, request):
         if hit.passage.id != own and _words(hit.passage.text) == _words(content):
@@ -98,7 +99,9 @@ def _words(text: str) -> list[str]:
 
 async def archival_search(context: CallContext, args: Search) -> str:
     """As the agent's own, with ids."""
-    request = SearchPassagesRequest(archive_ids=context.agent.archive_ids, query=args.query, limit=args.top_k)
+    request = SearchPassagesRequest(
+        archive_ids=agents.searched_archives(context.agent), query=args.query, limit=args.top_k
+    )
     hits = await context.tiers.search_passages(context.caller, request)
     if not hits:
         return "Nothing found in archival memory."

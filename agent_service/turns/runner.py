@@ -138,7 +138,6 @@ class TurnRunner:
         failpoints.reach("finish:before")
         await running.write(last)
         failpoints.reach("finish:committed")
-        running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
         running.feed.send(last[:-1])
         try:
             await running.recall.send(running.window, ended=True, seconds=PATIENCE_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from gateway import archives
 from gateway.backends import Backends
 from gateway.mcp.arguments import (
     ArchivalInsert,
@@ -54,7 +55,7 @@ class AgentMemory:
     async def archival_memory_insert(self, given: ArchivalInsert) -> Json:
         agent = await self._agent(given)
         request = archival_pb2.InsertPassagesRequest(
-            archive_id=agent.archive_ids[0],
+            archive_id=archives.saved_to(agent),
             request_id=str(uuid.uuid4()),
             passages=[archival_pb2.Passage(text=given.content, tags=given.tags)],
             create_archive_name=f"{agent.name}'s archive",
@@ -65,7 +66,7 @@ class AgentMemory:
     async def archival_memory_search(self, given: ArchivalSearch) -> Json:
         agent = await self._agent(given)
         request = archival_pb2.SearchPassagesRequest(
-            query=given.query, archive_ids=agent.archive_ids, tags=given.tags, limit=given.limit
+            query=given.query, archive_ids=archives.searched(agent), tags=given.tags, limit=given.limit
         )
         found = await self._back.archival_peer.unary(self._back.archival.SearchPassages, request)
         return {"passages": [_known(hit.passage) for hit in found.hits]}

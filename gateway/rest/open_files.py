@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from gateway import archives
 from gateway.rest import forms
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, request_id
@@ -23,7 +24,7 @@ async def list_files(agent_id: str, back: Back, listing: NewestFirst, is_open: b
     views = {view.document_id: view for view in agent.open_files}
     documents = [
         each
-        for each in await documents_of(back, list(agent.archive_ids), listing)
+        for each in await documents_of(back, archives.searched(agent), listing)
         if is_open in (None, each.id in views)
     ]
     folders = await _folder_names(back, {each.archive_id for each in documents})

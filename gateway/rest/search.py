@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Response
 
+from gateway import archives
 from gateway.rest import letta_messages, shapes
 from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, answer, moment, tag_match
@@ -52,7 +53,7 @@ async def search_passages(body: PassageSearch, back: Back) -> Response:
     archive_ids = [body.archive_id] if body.archive_id else []
     if body.agent_id:
         agent = await fetch_agent(back, body.agent_id)
-        archive_ids = [each for each in agent.archive_ids if each in archive_ids or not archive_ids]
+        archive_ids = archives.searched(agent, archive_ids or None)
     request = archival_pb2.SearchPassagesRequest(
         archive_ids=archive_ids,
         query=body.query or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -159,3 +160,25 @@ async def test_an_erasure_that_a_crash_cut_off_goes_on_and_its_receipt_is_whole(
         assert (erasure.removed["core.agents"], erasure.removed["recall.messages"]) == (1, 2)
         assert erasure.removed["archival.passages"] == 1
     assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".agents", ".messages", ".passages"))]
+
+
+async def test_a_request_whose_body_comes_after_the_erasure_writes_nothing(door: Door, tmp_path: Path) -> None:
+    async with door.client() as admin, door.http() as http:
+        bob = await admin.users.create("bob")
+        key = (await admin.keys.create("bob")).secret
+        begun, erased = asyncio.Event(), asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"messages": [{"content": "'
+            begun.set()
+            await erased.wait()
+            yield b'hello"}], "facts": ["a fact"]}'
+
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        sending = asyncio.create_task(http.post("/v1/memory/add", content=body(), headers=headers))
+        await begun.wait()
+        await asyncio.sleep(0.2)  # so that the gateway has the head
+        assert (await admin.users.delete("bob")).HasField("end_time")
+        erased.set()
+        assert (await sending).status_code == 401
+    assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".messages", ".passages"))]
