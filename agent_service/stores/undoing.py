@@ -55,7 +55,8 @@ def undo_turn(connection: Connection, tenant: Tenant, turn_id: str) -> list[Bloc
     Raises: FailedPrecondition if lines that it changed were edited since.
     """
     edited = revisions.of_turn(connection, tenant, turn_id)
-    changed = [undo(connection, tenant, block_id, revision) for block_id, revision in edited]
+    # Of an edit that left a block as it was there is nothing to take back.
+    changed = [undo(connection, tenant, *each) for each in edited if revisions.changed(connection, tenant, *each)]
     return list({block.id: block for block in changed}.values())
 
 
