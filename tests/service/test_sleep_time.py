@@ -293,6 +293,20 @@ async def test_all_that_it_wrote_is_undone_and_what_was_written_since_stays(
     assert (await world.block(agent)).startswith("Born 1990.")
 
 
+async def test_an_edit_that_changed_nothing_does_not_stand_in_the_way_of_an_undo(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    same = call("memory_replace", label="human", old_string="Name: Ann.", new_string="Name: Ann.", sources=[1])
+    model.asleep = f"{inserts('Likes tea.', 1)} {same} {saves('Drinks it black.', 1)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "tea, black")
+    turn = await world.slept(agent)
+    assert await world.block(agent) == "Name: Ann.\nLikes tea."
+    await world.undo(turn)
+    assert await world.block(agent) == "Name: Ann."
+    assert await world.facts(agent) == []
+
+
 async def test_only_a_sleep_time_turn_can_be_undone(world: SleepWorld, model: ScriptedModel) -> None:
     agent = await world.sleeper(every_turns=100)
     turn = (await world.send(agent, "hello"))[-1].done.turn
@@ -328,6 +342,31 @@ async def test_one_that_failed_is_tried_again_and_reads_the_same(world: SleepWor
     assert "user: hello" in read(asked_asleep(model)[-1])
     assert "user: again" in read(asked_asleep(model)[-1])
     assert await world.block(agent) == "Name: Ann.\nSaid hello."
+
+
+async def test_parts_that_failed_are_all_read_later_also_if_another_was_read_meanwhile(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    small = pb.ModelSettings(handle="openai/small", context_window=8_000)
+    agent = await world.sleeper(every_turns=6, model=small)
+    model.asleep = "[[wait]] [[status:400]]"
+    for number in range(6):
+        await world.send(agent, f"{number} {'word ' * 700}", request_id=str(number))
+
+    async def begun() -> int:
+        request = turn_pb2.ListTurnsRequest(agent_id=agent.id, conversation_id=conversation_of(agent.id))
+        return len((await world.peer.unary(world.turns.ListTurns, request, caller=ANN)).turns)
+
+    await eventually(begun, (3).__eq__)
+    model.asleep = END
+    model.release()
+    await world.slept(agent, 3)
+    states = [turn.state for turn in await world.sleeps(agent)]
+    assert states == [turn_pb2.TURN_STATE_FAILED, *[turn_pb2.TURN_STATE_COMPLETED] * 2]
+    read_before = len(asked_asleep(model))
+    world.due_now()
+    again = await eventually(lambda: transcripts(model), lambda told: len(told) >= read_before + 3)
+    assert again[read_before:] == again[:3]
 
 
 async def test_what_reaches_recall_late_is_read_then(

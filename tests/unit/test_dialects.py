@@ -190,7 +190,7 @@ def test_arguments_are_mended(written: str, settled: dict[str, Any]) -> None:
     assert json.loads(_settled(written)) == settled
 
 
-@pytest.mark.parametrize("written", ["[1]", "5", "null", "text", '"x"', "\x00", "[" * 100_000])
+@pytest.mark.parametrize("written", ["[1]", "5", "null", "text", '"x"', "\x00", "[" * 100_000, "{”```json[```"])
 def test_what_can_not_be_mended_is_valid_json_all_the_same(written: str) -> None:
     kept = json.loads(_settled(written))
     assert list(kept) == [arguments.UNREADABLE]
