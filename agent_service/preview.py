@@ -15,6 +15,7 @@ from agent_service.stores.views import View
 from agent_service.tools import owned
 from agent_service.tools.desk import Desk
 from agent_service.turns.parts import Parts
+from servicekit import archives
 from servicekit.principal import Principal
 from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse, Tool
 from triptych.errors import NotFound
@@ -44,7 +45,7 @@ class Previewer:
         window, recall_count, archival_count = await asyncio.gather(
             parts.windows.look(caller, agent.id, conversation_id, view, builder.room(budget)),
             parts.tiers.count_messages(caller, agent.id),
-            parts.tiers.count_passages(caller, agents.searched_archives(agent)),
+            parts.tiers.count_passages(caller, archives.searched(agent)),
         )
         built = builder.build(budget, window)
         facts = Renderer(agent.timezone).turn([Message(create_time=clock.timestamp(clock.now()))])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal, NamedTuple
 
-from gateway import archives
 from gateway.backends import Backends
-from servicekit import ids, principal
+from servicekit import archives, ids, principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2

@@ -34,7 +34,7 @@ from servicekit import ids, structs
 from servicekit.principal import Tenant
 from servicekit.sql import Prepared
 from triptych.agent.v1.agent_pb2 import Agent
-from triptych.errors import FailedPrecondition, InvalidArgument, NotFound
+from triptych.errors import InvalidArgument, NotFound
 
 MAX_NAME = 500
 MAX_SYSTEM = 200_000
@@ -73,8 +73,12 @@ UPDATABLE = frozenset(
 )
 
 
-def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Sequence[str]) -> Agent:
+def create(
+    connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Sequence[str], *, own_archive: bool = False
+) -> Agent:
     """Makes an agent with its own blocks, its default conversation and the id of the archive it will insert into.
+
+    `own_archive`: also if there are others, since it can't insert into the first of these.
 
     Raises: InvalidArgument; AlreadyExists for two blocks of one label; NotFound for one of `block_ids`.
     """
@@ -86,8 +90,8 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     agent.name = agent.name or agent.id
     check(agent)
     agent.default_conversation_id = ids.derived("conv", agent.id)
-    if not agent.archive_ids:
-        agent.archive_ids.append(own_archive_id(agent.id))
+    if own_archive or not agent.archive_ids:
+        agent.archive_ids.insert(0, own_archive_id(agent.id))
     at, columns = clock.now(), _columns(agent)
     _INSERT.run(connection, {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)
@@ -107,18 +111,6 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
 def own_archive_id(agent_id: str) -> str:
     """The archive that comes with an agent: its id derives from the agent's, so that no insert has to look it up."""
     return ids.derived("archive", agent_id)
-
-
-def searched_archives(agent: Agent) -> list[str]:
-    """Those that it searches. Never empty, which would be all of the user's."""
-    return list(agent.archive_ids) or [agent.id]  # which no archive has
-
-
-def saving_archive(agent: Agent) -> str:
-    """The one that it saves to. Raises: FailedPrecondition if all were taken from it."""
-    if not agent.archive_ids:
-        raise FailedPrecondition("the agent has no archive to save to: attach one")
-    return agent.archive_ids[0]
 
 
 def check(agent: Agent) -> None:

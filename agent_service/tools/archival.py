@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from agent_service.stores import agents
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
+from servicekit import archives
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,
@@ -40,7 +40,7 @@ class ArchivalSearch(Arguments):
 
 async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> str:
     request = InsertPassagesRequest(
-        archive_id=agents.saving_archive(context.agent),
+        archive_id=archives.saved_to(context.agent),
         request_id=context.key,
         fence=context.fence,
         passages=[Passage(text=args.content, tags=args.tags or [])],
@@ -52,7 +52,7 @@ async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> 
 
 async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
     request = SearchPassagesRequest(
-        archive_ids=agents.searched_archives(context.agent),
+        archive_ids=archives.searched(context.agent),
         query=args.query,
         tags=args.tags or [],
         tag_match=type_pb2.TAG_MATCH_ALL if args.tag_match_mode == "all" else type_pb2.TAG_MATCH_ANY,

@@ -10,11 +10,10 @@ from datetime import UTC
 from google.protobuf.struct_pb2 import Struct
 from pydantic import Field
 
-from agent_service.stores import agents
 from agent_service.tools import archival, dates, memory
 from agent_service.tools.base import BlockTool, CallContext, Edit, TierTool, Tool, ToolError
 from agent_service.tools.toolbox import Given, Toolbox
-from servicekit import ids
+from servicekit import archives, ids
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.archival.v1.archival_pb2 import InsertPassagesRequest, Passage, SearchPassagesRequest
@@ -73,7 +72,7 @@ class Sources:
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
         request = InsertPassagesRequest(
-            archive_id=agents.saving_archive(context.agent),
+            archive_id=archives.saved_to(context.agent),
             request_id=context.key,
             fence=context.fence,
             passages=[Passage(id=passage_id(context.key), text=args.content, tags=args.tags or [], metadata=metadata)],
@@ -85,7 +84,7 @@ class Sources:
 
 async def _same(context: CallContext, content: str) -> str:
     """The id of another passage that says the same in the same words; '' if there is none."""
-    request = SearchPassagesRequest(archive_ids=agents.searched_archives(context.agent), query=content[:1_000], limit=5)
+    request = SearchPassagesRequest(archive_ids=archives.searched(context.agent), query=content[:1_000], limit=5)
     own = passage_id(context.key)
     for hit in await context.tiers.search_passages(context.caller, request):
         if hit.passage.id != own and _words(hit.passage.text) == _words(content):
@@ -99,9 +98,7 @@ def _words(text: str) -> list[str]:
 
 async def archival_search(context: CallContext, args: Search) -> str:
     """As the agent's own, with ids."""
-    request = SearchPassagesRequest(
-        archive_ids=agents.searched_archives(context.agent), query=args.query, limit=args.top_k
-    )
+    request = SearchPassagesRequest(archive_ids=archives.searched(context.agent), query=args.query, limit=args.top_k)
     hits = await context.tiers.search_passages(context.caller, request)
     if not hits:
         return "Nothing found in archival memory."
