@@ -15,8 +15,8 @@ from agent_service.stores.views import View
 from agent_service.tools import owned
 from agent_service.tools.desk import Desk
 from agent_service.turns.parts import Parts
-from servicekit import archives
 from servicekit.principal import Principal
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse, Tool
 from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message

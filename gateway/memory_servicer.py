@@ -6,8 +6,9 @@ import asyncio
 from typing import Any, Literal, NamedTuple
 
 from gateway.backends import Backends
-from servicekit import archives, ids, principal
+from servicekit import ids, principal
 from servicekit.rpc import Context
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
-from servicekit import archives
+from triptych import archives
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,

@@ -13,7 +13,7 @@ from agent_service.tools import desk
 from agent_service.tools.archival import place
 from agent_service.tools.base import Arguments, CallContext, TierTool, ToolError
 from agent_service.tools.desk import MAX_CHARACTERS, Desk
-from servicekit import archives
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import FileView
 from triptych.archival.v1.archival_pb2 import Document, Passage, SearchPassagesRequest
 

@@ -13,7 +13,8 @@ from pydantic import Field
 from agent_service.tools import archival, dates, memory
 from agent_service.tools.base import BlockTool, CallContext, Edit, TierTool, Tool, ToolError
 from agent_service.tools.toolbox import Given, Toolbox
-from servicekit import archives, ids
+from servicekit import ids
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.archival.v1.archival_pb2 import InsertPassagesRequest, Passage, SearchPassagesRequest

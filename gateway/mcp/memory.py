@@ -19,7 +19,7 @@ from gateway.mcp.arguments import (
 from gateway.mcp.edits import Edit, edited
 from gateway.rest import forms
 from gateway.rest.openai.models import agent_of
-from servicekit import archives
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import Aborted, InvalidArgument, NotFound

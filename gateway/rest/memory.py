@@ -14,7 +14,7 @@ from gateway.rest.blocks import changed_block
 from gateway.rest.common import Back, OldestFirst, answer, answers, moment, struct, tag_match
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockUpdate, PassageCreate
-from servicekit import archives
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import NotFound

@@ -11,7 +11,7 @@ from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, request_id
 from gateway.rest.endpoints import Router
 from gateway.rest.folders import documents_of
-from servicekit import archives
+from triptych import archives
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.archival.v1 import archival_pb2
 

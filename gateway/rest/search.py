@@ -11,7 +11,7 @@ from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, answer, moment, tag_match
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import MessageSearch, PassageSearch
-from servicekit import archives
+from triptych import archives
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2
