@@ -9,17 +9,21 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.support.door import opened
+from tests.support.door import Door, opened
 from tests.support.scripted_model import ScriptedModel
 
 OTHER = "the zebra is purple"
 
 
 @pytest_asyncio.fixture
-async def http(
-    tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with opened(tmp_path, capsys, model_url=model.url) as door, door.http() as client:
+async def door(tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Door]:
+    async with opened(tmp_path, capsys, model_url=model.url) as opened_door:
+        yield opened_door
+
+
+@pytest_asyncio.fixture
+async def http(door: Door) -> AsyncIterator[httpx.AsyncClient]:
+    async with door.http() as client:
         yield client
 
 
@@ -68,6 +72,16 @@ async def test_an_agent_without_archives_is_told_that_it_can_save_nothing(http: 
     assert (await http.post("/v1/memory/search", json={"query": "hello"})).json()["messages"] == []
     run = await http.post(f"/v1/agents/{agent_id}/tools/archival_memory_insert/run", json={"args": {"content": "f"}})
     assert (run.status_code, run.json()["status"]) == (200, "error")
+
+
+async def test_so_it_is_in_the_sdk(door: Door, http: httpx.AsyncClient) -> None:
+    await _other(http)
+    async with door.client() as client:
+        agent = await client.agents.get(await _agent(http))
+        assert list(await client.archival.search(agent, OTHER)) == []
+        assert [each async for each in client.archival.list(agent)] == []
+        with pytest.raises(FailedPrecondition, match="no archive to save to"):
+            await client.archival.insert(agent, "a fact")
 
 
 async def test_an_archive_that_the_agent_does_not_have_is_not_searched_by_it(http: httpx.AsyncClient) -> None:
