@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.support.door import Door, opened
 from tests.support.scripted_model import ScriptedModel
+from triptych.errors import FailedPrecondition
 
 OTHER = "the zebra is purple"
 
@@ -68,7 +69,7 @@ async def test_an_agent_without_archives_is_told_that_it_can_save_nothing(http: 
         await http.post("/v1/memory/add", json=kept),
     ):
         assert answer.status_code == 422
-        assert "no archive to save to" in answer.text
+        assert "no archive is attached" in answer.text
     assert (await http.post("/v1/memory/search", json={"query": "hello"})).json()["messages"] == []
     run = await http.post(f"/v1/agents/{agent_id}/tools/archival_memory_insert/run", json={"args": {"content": "f"}})
     assert (run.status_code, run.json()["status"]) == (200, "error")
@@ -80,7 +81,7 @@ async def test_so_it_is_in_the_sdk(door: Door, http: httpx.AsyncClient) -> None:
         agent = await client.agents.get(await _agent(http))
         assert list(await client.archival.search(agent, OTHER)) == []
         assert [each async for each in client.archival.list(agent)] == []
-        with pytest.raises(FailedPrecondition, match="no archive to save to"):
+        with pytest.raises(FailedPrecondition, match="no archive is attached"):
             await client.archival.insert(agent, "a fact")
 
 
