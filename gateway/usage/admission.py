@@ -20,6 +20,8 @@ _TURNS = (
 # What has a model asked.
 _ASKING = (*_TURNS, "/triptych.agent.v1.AgentService/CompactConversation")
 _TURN_RETRY_SECONDS = 1.0
+# A rate may be as small as a number can be, a time to come back not as large.
+_LONGEST_RETRY_SECONDS = 24 * 3600.0
 # How names of methods begin by which more is kept afterwards.
 _KEEPING = ("Add", "Append", "Continue", "Create", "Fork", "Insert", "Run", "Start", "Undo", "Update", "Upsert")
 _SLOTS = 32
@@ -97,7 +99,7 @@ def _spend(account: Account) -> float:
     account.allowance = min(most, account.allowance + (now - account.grown_at) * rate)
     account.grown_at = now
     if account.allowance < 1.0:
-        return (1.0 - account.allowance) / rate
+        return min((1.0 - account.allowance) / rate, _LONGEST_RETRY_SECONDS)
     account.allowance -= 1.0
     return 0.0
 

@@ -49,6 +49,15 @@ async def test_too_many_requests_in_a_second_are_told_when_to_come_back(door: Do
         assert await other.agents.count() == 0
 
 
+async def test_the_smallest_rate_there_is_says_when_to_come_back_too(door: Door) -> None:
+    key = await _user(door, "bob", requests_per_second=1e-300)
+    async with door.client(key) as bob:
+        await bob.agents.count()
+        with pytest.raises(ResourceExhausted) as caught:
+            await bob.agents.count()
+        assert (caught.value.retry_seconds or 0) >= 3600
+
+
 async def test_tokens_of_a_turn_are_counted_and_a_day_has_so_many(door: Door) -> None:
     key = await _user(door, "bob", tokens_per_day=1)
     async with door.client(key) as bob, door.http(key) as http:
