@@ -100,12 +100,18 @@ class Tiers:
     async def search_passages(
         self, caller: Principal, request: archival.SearchPassagesRequest
     ) -> Sequence[archival.PassageHit]:
+        """None for no archives: an agent may have none, and to archival_service that means all of the user's."""
+        if not request.archive_ids:
+            return ()
         response = await self._archival_peer.unary(
             self._archival.SearchPassages, request, caller=caller, seconds=_SECONDS
         )
         return response.hits
 
     async def count_passages(self, caller: Principal, archive_ids: Sequence[str]) -> int:
+        """None for no archives."""
+        if not archive_ids:
+            return 0
         request = archival.CountPassagesRequest(archive_ids=archive_ids)
         response = await self._archival_peer.unary(
             self._archival.CountPassages, request, caller=caller, seconds=_SECONDS
@@ -126,7 +132,9 @@ class Tiers:
     async def list_documents(
         self, caller: Principal, archive_ids: Sequence[str], *, file_name: str = ""
     ) -> Sequence[archival.Document]:
-        """Newest first, a thousand at the most."""
+        """Newest first, a thousand at the most; none for no archives."""
+        if not archive_ids:
+            return ()
         request = archival.ListDocumentsRequest(
             archive_ids=archive_ids, file_name=file_name, page_size=1000, order=type_pb2.SORT_ORDER_DESCENDING
         )

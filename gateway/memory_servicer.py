@@ -10,7 +10,7 @@ from servicekit import ids, principal
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.errors import InvalidArgument
+from triptych.errors import FailedPrecondition, InvalidArgument
 from triptych.gateway.v1 import memory_pb2 as pb
 from triptych.gateway.v1.memory_pb2_grpc import MemoryServiceServicer
 from triptych.recall.v1 import recall_pb2
@@ -56,7 +56,7 @@ class MemoryServicer(MemoryServiceServicer):
             container = await self._container(request.agent_id)
             within = {"conversation_id": container.conversation(request.conversation_id)}
             return pb.SearchMemoryResponse(messages=await self._said(request, within))
-        archive_ids = (await self._container(request.agent_id)).archive_ids if request.agent_id else []
+        archive_ids = (await self._container(request.agent_id)).archive_ids if request.agent_id else None
         messages, facts = await asyncio.gather(
             self._said(request, {"agent_id": request.agent_id}), self._known(request, archive_ids)
         )
@@ -82,6 +82,9 @@ class MemoryServicer(MemoryServiceServicer):
         return list(stored.messages)
 
     async def _insert(self, container: Container, request: pb.AddMemoryRequest) -> list[archival_pb2.Passage]:
+        """Raises: FailedPrecondition if the agent has no archive."""
+        if not container.archive_ids:
+            raise FailedPrecondition("the agent has no archive: attach one first")
         insert = archival_pb2.InsertPassagesRequest(
             archive_id=container.archive_ids[0],
             request_id=request.request_id,
@@ -98,7 +101,12 @@ class MemoryServicer(MemoryServiceServicer):
         found = await self._back.recall_peer.unary(self._back.recall.SearchMessages, search)
         return list(found.hits)
 
-    async def _known(self, request: pb.SearchMemoryRequest, archive_ids: list[str]) -> list[archival_pb2.PassageHit]:
+    async def _known(
+        self, request: pb.SearchMemoryRequest, archive_ids: list[str] | None
+    ) -> list[archival_pb2.PassageHit]:
+        """`archive_ids`: None for all that the user has, which to archival_service is what no ids mean."""
+        if archive_ids is not None and not archive_ids:
+            return []
         search = archival_pb2.SearchPassagesRequest(
             query=request.query, mode=request.mode, limit=request.limit, archive_ids=archive_ids, **_times(request)
         )

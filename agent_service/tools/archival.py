@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from agent_service.tools import dates
-from agent_service.tools.base import Arguments, CallContext, TierTool
+from agent_service.tools.base import Arguments, CallContext, TierTool, ToolError
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,
@@ -39,7 +39,7 @@ class ArchivalSearch(Arguments):
 
 async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> str:
     request = InsertPassagesRequest(
-        archive_id=context.agent.archive_ids[0],
+        archive_id=first_archive(context),
         request_id=context.key,
         fence=context.fence,
         passages=[Passage(text=args.content, tags=args.tags or [])],
@@ -47,6 +47,13 @@ async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> 
     )
     await context.tiers.insert_passages(context.caller, request)
     return "Saved to archival memory."
+
+
+def first_archive(context: CallContext) -> str:
+    """The one that the agent saves to. Raises: ToolError if it has none."""
+    if not context.agent.archive_ids:
+        raise ToolError("There is no archival memory: no archive is attached. Save what matters to a memory block.")
+    return context.agent.archive_ids[0]
 
 
 async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:

@@ -72,7 +72,7 @@ class Sources:
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
         request = InsertPassagesRequest(
-            archive_id=context.agent.archive_ids[0],
+            archive_id=archival.first_archive(context),
             request_id=context.key,
             fence=context.fence,
             passages=[Passage(id=passage_id(context.key), text=args.content, tags=args.tags or [], metadata=metadata)],

@@ -178,6 +178,8 @@ async def _document(back: Back, folder_id: str, file_id: str) -> pb.Document:
 
 
 async def documents_of(back: Back, folder_ids: list[str], listing: Listing) -> list[pb.Document]:
+    if not folder_ids:  # to archival_service that means all that the user has
+        return []
     request = pb.ListDocumentsRequest(archive_ids=folder_ids, page_size=_PAGE, order=listing.order)
     found: list[pb.Document] = []
     while True:

@@ -16,7 +16,7 @@ from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockUpdate, PassageCreate
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
-from triptych.errors import NotFound
+from triptych.errors import FailedPrecondition, NotFound
 
 router = Router(prefix="/v1/agents/{agent_id}", tags=["memory"])
 
@@ -59,6 +59,8 @@ async def attach_or_detach(
 @router.post("/archival-memory")
 async def insert_passage(agent_id: str, body: PassageCreate, request: Request, back: Back) -> Response:
     agent = await fetch_agent(back, agent_id)
+    if not agent.archive_ids:
+        raise FailedPrecondition("the agent has no archive: attach one first")
     passage = archival_pb2.Passage(
         text=body.text,
         tags=body.tags or [],
@@ -78,6 +80,8 @@ async def insert_passage(agent_id: str, body: PassageCreate, request: Request, b
 @router.get("/archival-memory")
 async def list_passages(agent_id: str, back: Back, listing: OldestFirst, search: str | None = None) -> Response:
     agent = await fetch_agent(back, agent_id)
+    if not agent.archive_ids:  # to archival_service that means all that the user has
+        return answers([], shapes.passage)
     request = archival_pb2.ListPassagesRequest(archive_ids=agent.archive_ids, contains=search or "", **listing.paging)
     response = await back.archival_peer.unary(back.archival.ListPassages, request)
     return answers(response.passages, shapes.passage)
@@ -95,6 +99,8 @@ async def search_passages(
     end_datetime: str | None = None,
 ) -> Response:
     agent = await fetch_agent(back, agent_id)
+    if not agent.archive_ids:
+        return answer({"count": 0, "results": []})
     request = archival_pb2.SearchPassagesRequest(
         archive_ids=agent.archive_ids,
         query=query,
@@ -111,6 +117,8 @@ async def search_passages(
 @router.delete("/archival-memory/{passage_id}")
 async def delete_passage(agent_id: str, passage_id: str, back: Back) -> Response:
     agent = await fetch_agent(back, agent_id)
+    if not agent.archive_ids:
+        raise NotFound("passage", passage_id)
     request = archival_pb2.DeletePassageRequest(passage_id=passage_id, archive_ids=agent.archive_ids)
     await back.archival_peer.unary(back.archival.DeletePassage, request)
     return answer({"message": f"Memory id={passage_id} successfully deleted"})

@@ -53,6 +53,8 @@ async def search_passages(body: PassageSearch, back: Back) -> Response:
     if body.agent_id:
         agent = await fetch_agent(back, body.agent_id)
         archive_ids = [each for each in agent.archive_ids if each in archive_ids or not archive_ids]
+        if not archive_ids:  # to archival_service that means all that the user has
+            return answer([])
     request = archival_pb2.SearchPassagesRequest(
         archive_ids=archive_ids,
         query=body.query or "",
