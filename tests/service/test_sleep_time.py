@@ -189,6 +189,25 @@ async def test_it_is_off_unless_wanted_and_can_be_turned_off_before_it_began(
     assert "user: one" not in read(asked_asleep(model)[-1])
 
 
+async def test_what_is_said_while_it_is_off_is_not_read_though_a_turn_ran_when_it_was_turned_off(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = END
+    agent = await world.sleeper(every_turns=100)
+    running_turn = asyncio.create_task(world.send(agent, "[[wait]] hello"))
+    assert await asyncio.to_thread(model.waiting.wait, 20)
+    await world.set_sleep_time(agent, enabled=False)
+    model.release()
+    await running_turn
+    await world.send(agent, "between us")
+    await world.set_sleep_time(agent, enabled=True, every_turns=1)
+    await world.send(agent, "on again")
+    await world.slept(agent)
+    told = read(asked_asleep(model)[0])
+    assert "on again" in told
+    assert "between us" not in told
+
+
 async def test_what_it_says_is_in_no_conversation_and_no_search(world: SleepWorld, model: ScriptedModel) -> None:
     model.asleep = f"{END} [[say:quince]]"
     agent = await world.sleeper()
