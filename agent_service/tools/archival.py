@@ -56,8 +56,9 @@ def first_archive(context: CallContext) -> str:
     return context.agent.archive_ids[0]
 
 
-async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
-    request = SearchPassagesRequest(
+def search_request(context: CallContext, args: ArchivalSearch) -> SearchPassagesRequest:
+    """Raises: ToolError for dates that are none."""
+    return SearchPassagesRequest(
         archive_ids=context.agent.archive_ids,
         query=args.query,
         tags=args.tags or [],
@@ -66,7 +67,10 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
         end_time=dates.parse("end_datetime", args.end_datetime, end=True),
         limit=args.top_k,
     )
-    hits = await context.tiers.search_passages(context.caller, request)
+
+
+async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
+    hits = await context.tiers.search_passages(context.caller, search_request(context, args))
     if not hits:
         return "Nothing found in archival memory."
     return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)

@@ -255,6 +255,20 @@ async def test_a_fact_that_is_known_in_the_same_words_is_not_saved_again(
     assert "already, as passage-" in json.dumps(asked_asleep(model)[-1]["messages"])
 
 
+async def test_a_search_asleep_keeps_to_its_tags_and_times(world: SleepWorld, model: ScriptedModel) -> None:
+    seek = [
+        call("archival_memory_search", query="cat", tags=["pets"]),
+        call("archival_memory_search", query="cat", tags=["plants"]),
+        call("archival_memory_search", query="cat", end_datetime="2020-01-01"),
+    ]
+    model.asleep = f"{saves('Has a cat, Mo.', 1, tags=['pets'])} {' '.join(seek)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "my cat is Mo")
+    await world.slept(agent)
+    told = [m["content"] for m in asked_asleep(model)[-1]["messages"] if m["role"] == "tool"]
+    assert ["Has a cat, Mo." in each for each in told] == [False, True, False, False]
+
+
 async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: SleepWorld, model: ScriptedModel) -> None:
     agent = await world.sleeper()
     model.asleep = f"{saves('2025: Ann works at Alpha.', 1)} {END}"
