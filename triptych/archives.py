@@ -17,5 +17,5 @@ def searched(agent: Agent, among: Container[str] | None = None) -> list[str]:
 def saved_to(agent: Agent) -> str:
     """The one that it saves to. Raises: FailedPrecondition if all were taken from it."""
     if not agent.archive_ids:
-        raise FailedPrecondition("no archive is attached to the agent: attach one, or keep what matters in a memory block")
+        raise FailedPrecondition("no archive is attached: attach one, or keep what matters in a memory block")
     return agent.archive_ids[0]

@@ -189,6 +189,25 @@ async def test_it_is_off_unless_wanted_and_can_be_turned_off_before_it_began(
     assert "user: one" not in read(asked_asleep(model)[-1])
 
 
+async def test_what_is_said_while_it_is_off_is_not_read_though_a_turn_ran_when_it_was_turned_off(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = END
+    agent = await world.sleeper(every_turns=100)
+    running_turn = asyncio.create_task(world.send(agent, "[[wait]] hello"))
+    assert await asyncio.to_thread(model.waiting.wait, 20)
+    await world.set_sleep_time(agent, enabled=False)
+    model.release()
+    await running_turn
+    await world.send(agent, "between us")
+    await world.set_sleep_time(agent, enabled=True, every_turns=1)
+    await world.send(agent, "on again")
+    await world.slept(agent)
+    told = read(asked_asleep(model)[0])
+    assert "on again" in told
+    assert "between us" not in told
+
+
 async def test_what_it_says_is_in_no_conversation_and_no_search(world: SleepWorld, model: ScriptedModel) -> None:
     model.asleep = f"{END} [[say:quince]]"
     agent = await world.sleeper()
@@ -234,6 +253,20 @@ async def test_a_fact_that_is_known_in_the_same_words_is_not_saved_again(
     assert turn.state == turn_pb2.TURN_STATE_COMPLETED
     assert [fact.text for fact in await world.facts(agent)] == ["Ann likes tea.", "Ann likes green tea."]
     assert "already, as passage-" in json.dumps(asked_asleep(model)[-1]["messages"])
+
+
+async def test_a_search_asleep_keeps_to_its_tags_and_times(world: SleepWorld, model: ScriptedModel) -> None:
+    seek = [
+        call("archival_memory_search", query="cat", tags=["pets"]),
+        call("archival_memory_search", query="cat", tags=["plants"]),
+        call("archival_memory_search", query="cat", end_datetime="2020-01-01"),
+    ]
+    model.asleep = f"{saves('Has a cat, Mo.', 1, tags=['pets'])} {' '.join(seek)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "my cat is Mo")
+    await world.slept(agent)
+    told = [m["content"] for m in asked_asleep(model)[-1]["messages"] if m["role"] == "tool"]
+    assert ["Has a cat, Mo." in each for each in told] == [False, True, False, False]
 
 
 async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: SleepWorld, model: ScriptedModel) -> None:
