@@ -72,11 +72,21 @@ class Sources:
         metadata.update({SOURCE_IDS: source_ids, WRITTEN_BY: context.turn_id})
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
+        newest = await context.tiers.get_messages(context.caller, self.ids([max(args.sources)]))
         request = InsertPassagesRequest(
             archive_id=archives.saved_to(context.agent),
             request_id=context.key,
             fence=context.fence,
-            passages=[Passage(id=passage_id(context.key), text=args.content, tags=args.tags or [], metadata=metadata)],
+            passages=[
+                Passage(
+                    id=passage_id(context.key),
+                    text=args.content,
+                    tags=args.tags or [],
+                    metadata=metadata,
+                    # It was so when it was said, not when it was read.
+                    create_time=newest[0].create_time if newest else None,
+                )
+            ],
             create_archive_name=f"{context.agent.name}'s archive",
         )
         await context.tiers.insert_passages(context.caller, request)

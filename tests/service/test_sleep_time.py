@@ -269,6 +269,19 @@ async def test_a_search_asleep_keeps_to_its_tags_and_times(world: SleepWorld, mo
     assert ["Has a cat, Mo." in each for each in told] == [False, True, False, False]
 
 
+async def test_a_fact_is_of_the_time_of_the_newest_message_that_says_it(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = f"{saves('Has a cat, Mo.', 1)} {saves('Mo is three years old.', 1, 3)} {END}"
+    agent = await world.sleeper(every_turns=3)
+    for text in ("my cat is Mo", "he is three", "bye"):
+        await world.send(agent, text)
+    await world.slept(agent)
+    said = await world.messages(agent)
+    dated = {fact.text: fact.create_time for fact in await world.facts(agent)}
+    assert dated == {"Has a cat, Mo.": said[0].create_time, "Mo is three years old.": said[2].create_time}
+
+
 async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: SleepWorld, model: ScriptedModel) -> None:
     agent = await world.sleeper()
     model.asleep = f"{saves('2025: Ann works at Alpha.', 1)} {END}"
