@@ -154,6 +154,10 @@ async def test_while_a_turn_waits_the_next_is_refused_and_other_conversations_go
         await world.send(agent, "hello?")
     assert refused.value.reason == type_pb2.ERROR_REASON_TURN_WAITING
     assert refused.value.metadata["turn_id"] == turn_id
+    compact = pb.CompactConversationRequest(agent_id=agent.id, mode=pb.COMPACTION_MODE_ALL, request_id="c")
+    with pytest.raises(FailedPrecondition) as refused:  # at once: nobody knows how long it waits
+        await world.peer.unary(world.agents.CompactConversation, compact, caller=ANN, seconds=10)
+    assert refused.value.reason == type_pb2.ERROR_REASON_TURN_WAITING
     again = await world.send(agent, f"{INSERT} please")
     assert again[-1].HasField("approval_request"), "a replay only attaches"
     other = pb.CreateConversationRequest(conversation=pb.Conversation(agent_id=agent.id))
