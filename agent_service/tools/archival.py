@@ -50,8 +50,9 @@ async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> 
     return "Saved to archival memory."
 
 
-async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
-    request = SearchPassagesRequest(
+def search_request(context: CallContext, args: ArchivalSearch) -> SearchPassagesRequest:
+    """Raises: ToolError for dates that are none."""
+    return SearchPassagesRequest(
         archive_ids=archives.searched(context.agent),
         query=args.query,
         tags=args.tags or [],
@@ -60,7 +61,10 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
         end_time=dates.parse("end_datetime", args.end_datetime, end=True),
         limit=args.top_k,
     )
-    hits = await context.tiers.search_passages(context.caller, request)
+
+
+async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
+    hits = await context.tiers.search_passages(context.caller, search_request(context, args))
     if not hits:
         return "Nothing found in archival memory."
     return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)

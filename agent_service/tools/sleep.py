@@ -109,8 +109,7 @@ def _words(text: str) -> list[str]:
 
 async def archival_search(context: CallContext, args: Search) -> str:
     """As the agent's own, with ids."""
-    request = SearchPassagesRequest(archive_ids=archives.searched(context.agent), query=args.query, limit=args.top_k)
-    hits = await context.tiers.search_passages(context.caller, request)
+    hits = await context.tiers.search_passages(context.caller, archival.search_request(context, args))
     if not hits:
         return "Nothing found in archival memory."
     found = [

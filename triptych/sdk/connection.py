@@ -20,8 +20,8 @@ def find(address: str | None = None, api_key: str | None = None, data: str | Pat
     """(host:port, key): what was given, else TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else what `triptych up` left.
 
     `data`: the directory of `triptych up`; default TRIPTYCH_DATA, then ~/.triptych. If given, it comes before the
-    environment. The key that it left goes to its server alone. Raises: Unavailable if no server is known, Unauthenticated
-    if no key is.
+    environment. The key that it left goes to its server alone. Raises: Unavailable if no server is known,
+    Unauthenticated if no key is.
     """
     if data is None:
         address = address or os.environ.get("TRIPTYCH_ADDRESS")
