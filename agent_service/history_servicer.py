@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
+import asyncio
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection
 
-from agent_service import clock
+from agent_service import clock, comparing
 from agent_service.servicing import Servicing
 from agent_service.stores import agents, attachments, blocks, revisions, sleeps, turns, undoing
 from agent_service.tiers import Tiers
@@ -56,7 +56,8 @@ class HistoryServicer(Servicing):
             raise InvalidArgument.of("from_revision", "revisions count from 1")
         tenant = principal.tenant()
         older, newer = await self._store.read(lambda c: _compared(c, tenant, request))
-        return pb.DiffBlockRevisionsResponse(diff=_diff(older, newer), older=older, newer=newer)
+        diff = await asyncio.to_thread(_diff, older, newer)
+        return pb.DiffBlockRevisionsResponse(diff=diff, older=older, newer=newer)
 
     async def UndoBlockRevision(
         self, request: pb.UndoBlockRevisionRequest, context: Context
@@ -99,8 +100,7 @@ def _compared(
 
 def _diff(older: BlockRevision, newer: BlockRevision) -> str:
     names = (f"revision {older.revision}", f"revision {newer.revision}")
-    lines = difflib.unified_diff(older.value.split("\n"), newer.value.split("\n"), *names, lineterm="")
-    return "\n".join(lines)
+    return comparing.unified(older.value.split("\n"), newer.value.split("\n"), *names)
 
 
 def _at(time: Timestamp, *, given: bool) -> int:

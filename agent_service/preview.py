@@ -16,6 +16,7 @@ from agent_service.tools import owned
 from agent_service.tools.desk import Desk
 from agent_service.turns.parts import Parts
 from servicekit.principal import Principal
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Agent, PreviewContextRequest, PreviewContextResponse, Tool
 from triptych.errors import NotFound
 from triptych.recall.v1.recall_pb2 import Message
@@ -44,7 +45,7 @@ class Previewer:
         window, recall_count, archival_count = await asyncio.gather(
             parts.windows.look(caller, agent.id, conversation_id, view, builder.room(budget)),
             parts.tiers.count_messages(caller, agent.id),
-            parts.tiers.count_passages(caller, agent.archive_ids),
+            parts.tiers.count_passages(caller, archives.searched(agent)),
         )
         built = builder.build(budget, window)
         facts = Renderer(agent.timezone).turn([Message(create_time=clock.timestamp(clock.now()))])

@@ -18,7 +18,7 @@ from agent_service.store import Store
 from agent_service.stores import steps, turns
 from agent_service.stores.steps import Reference
 from agent_service.tiers import Tiers
-from agent_service.turns import journal
+from agent_service.turns import journal, sleeping
 from servicekit import ids
 from servicekit.principal import Principal
 from triptych.agent.v1.step_pb2 import GetStepContextResponse, Step
@@ -52,7 +52,8 @@ class Replayer:
             hashes = [*reference.prompt, *reference.tools, reference.summary]
             found = steps.texts(connection, caller.tenant, step, hashes)
             turn = turns.get(connection, caller.tenant, step.turn_id)
-            events = [] if turn.thinned else turns.events(connection, caller.tenant, step.turn_id)
+            elsewhere = turn.thinned and not sleeping.is_sleeping(turn.turn)
+            events = [] if elsewhere else turns.events(connection, caller.tenant, step.turn_id)
             return _Kept(step, reference, found, journal.messages(events))
 
         kept = await self._store.read(work)

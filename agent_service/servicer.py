@@ -72,10 +72,13 @@ class AgentServicer(
         base = registry.base_tools(wanted.agent_type) if request.include_base_tools else ()
         wanted.tools[:] = list(dict.fromkeys([*wanted.tools, *base]))
         _check_timezone(wanted.timezone)
+        caller, given = principal.current(), wanted.archive_ids
+        own_archive = bool(given) and await self._tiers.only_reads(caller, given[0])
 
         def work(connection: Connection, tenant: Tenant) -> pb.CreateAgentResponse:
             tools.require(connection, tenant, registry.others(wanted.tools))
-            return pb.CreateAgentResponse(agent=agents.create(connection, tenant, wanted, request.block_ids))
+            made = agents.create(connection, tenant, wanted, request.block_ids, own_archive=own_archive)
+            return pb.CreateAgentResponse(agent=made)
 
         made = await self._once(request, pb.CreateAgentResponse, work)
         metering.kept(request.ByteSize())

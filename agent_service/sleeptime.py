@@ -85,7 +85,8 @@ class SleepTime:
         request = StartTurnRequest(
             agent_id=due.agent_id,
             conversation_id=sleeps.conversation_of(due.agent_id),
-            request_id=f"sleep-time/{due.conversation_id}/{reading.through}/{due.failures}",
+            # Another for each turn: the id of one that failed would give that one again, and nothing would be read.
+            request_id=f"sleep-time/{due.conversation_id}/{due.runs}",
             messages=[InputMessage(text=transcript)],
             background=True,
         )

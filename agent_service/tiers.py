@@ -118,6 +118,15 @@ class Tiers:
         response = await self._archival_peer.unary(self._archival.GetArchive, request, caller=caller, seconds=_SECONDS)
         return response.archive
 
+    async def only_reads(self, caller: Principal, archive_id: str) -> bool:
+        """Whether the archive is the account's, which its users can't save to."""
+        if caller.tenant.is_account:
+            return False
+        try:
+            return (await self.get_archive(caller, archive_id)).shared
+        except NotFound:  # it comes into being with what is saved to it
+            return False
+
     async def get_document(self, caller: Principal, document_id: str) -> archival.Document:
         request = archival.GetDocumentRequest(document_id=document_id)
         response = await self._archival_peer.unary(self._archival.GetDocument, request, caller=caller, seconds=_SECONDS)

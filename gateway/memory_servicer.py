@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from gateway.backends import Backends
 from servicekit import ids, principal
 from servicekit.rpc import Context
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument
@@ -20,15 +21,14 @@ _LONGEST_NAME = 200
 
 
 class Container(NamedTuple):
-    """Where memory is kept: an agent's id in recall, the archives searched (the first takes new facts), its name."""
+    """Where memory is kept: by an agent, who need not exist, with its archives, of which new ones get a name."""
 
-    agent_id: str
-    archive_ids: list[str]
-    name: str
+    agent: agent_pb2.Agent
+    archive_name: str
 
     def conversation(self, given: str) -> str:
         """Derived, so that a program can name conversations as it likes and never writes into an agent's window."""
-        return ids.derived("conv", _NAME, *principal.tenant(), self.agent_id, given)
+        return ids.derived("conv", _NAME, *principal.tenant(), self.agent.id, given)
 
 
 class MemoryServicer(MemoryServiceServicer):
@@ -36,12 +36,14 @@ class MemoryServicer(MemoryServiceServicer):
         self._back = backends
 
     async def AddMemory(self, request: pb.AddMemoryRequest, context: Context | None) -> pb.AddMemoryResponse:
-        """Raises: InvalidArgument, NotFound for the agent."""
+        """Raises: InvalidArgument, NotFound for the agent, FailedPrecondition if it has no archive for facts."""
         said = any(message.text or message.image_urls for message in request.messages)
         if not (said or request.facts):
             raise InvalidArgument.of("messages", "give messages, or facts, or both")
         _check_name(request.conversation_id)
         container = await self._container(request.agent_id)
+        if request.facts:
+            archives.saved_to(container.agent)  # before anything is kept
         response = pb.AddMemoryResponse()
         if said:
             response.messages.extend(await self._append(container, request))
@@ -56,9 +58,9 @@ class MemoryServicer(MemoryServiceServicer):
             container = await self._container(request.agent_id)
             within = {"conversation_id": container.conversation(request.conversation_id)}
             return pb.SearchMemoryResponse(messages=await self._said(request, within))
-        archive_ids = (await self._container(request.agent_id)).archive_ids if request.agent_id else []
+        mine = archives.searched((await self._container(request.agent_id)).agent) if request.agent_id else []
         messages, facts = await asyncio.gather(
-            self._said(request, {"agent_id": request.agent_id}), self._known(request, archive_ids)
+            self._said(request, {"agent_id": request.agent_id}), self._known(request, mine)
         )
         return pb.SearchMemoryResponse(messages=messages, facts=facts)
 
@@ -66,14 +68,15 @@ class MemoryServicer(MemoryServiceServicer):
         """Raises: NotFound."""
         if not agent_id:
             own = principal.tenant()
-            return Container(ids.derived("agent", _NAME, *own), [ids.derived("archive", _NAME, *own)], _NAME)
+            archive_ids = [ids.derived("archive", _NAME, *own)]
+            return Container(agent_pb2.Agent(id=ids.derived("agent", _NAME, *own), archive_ids=archive_ids), _NAME)
         request = agent_pb2.GetAgentRequest(agent_id=agent_id)
         agent = (await self._back.agent_peer.unary(self._back.agents.GetAgent, request)).agent
-        return Container(agent.id, list(agent.archive_ids), f"{agent.name}'s archive")
+        return Container(agent, f"{agent.name}'s archive")
 
     async def _append(self, container: Container, request: pb.AddMemoryRequest) -> list[recall_pb2.Message]:
         append = recall_pb2.AppendMessagesRequest(
-            agent_id=container.agent_id,
+            agent_id=container.agent.id,
             conversation_id=container.conversation(request.conversation_id),
             request_id=request.request_id,
             messages=[_only_said(message) for message in request.messages if message.text or message.image_urls],
@@ -83,10 +86,10 @@ class MemoryServicer(MemoryServiceServicer):
 
     async def _insert(self, container: Container, request: pb.AddMemoryRequest) -> list[archival_pb2.Passage]:
         insert = archival_pb2.InsertPassagesRequest(
-            archive_id=container.archive_ids[0],
+            archive_id=archives.saved_to(container.agent),
             request_id=request.request_id,
             passages=[_only_known(fact) for fact in request.facts],
-            create_archive_name=container.name,
+            create_archive_name=container.archive_name,
         )
         stored = await self._back.archival_peer.unary(self._back.archival.InsertPassages, insert)
         return list(stored.passages)

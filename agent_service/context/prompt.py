@@ -6,7 +6,6 @@ It is kept as segments, one a block or file, so that of a prompt which is stored
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from xml.sax.saxutils import quoteattr
@@ -22,6 +21,7 @@ _CACHED_CHARACTERS = 32_000_000
 _LEAST_CHARACTERS = 100
 _DEFAULT_SEGMENT = f"{DEFAULT_INSTRUCTIONS}\n\n"
 _TOO_LONG = "this block is too long for the context. Move parts of it to archival memory."
+_TOO_WORDY = "this description is too long for the context."
 _TOO_LARGE = "there is no room for them. Open a smaller part."
 
 
@@ -90,18 +90,14 @@ def compiled(agent: Agent, most_tokens: int | None = None) -> Prompt:
 
 def core_memory(agent: Agent) -> str:
     """All of its blocks and open files as the model would see them; '' if there are none."""
-    return "".join(_memory(agent, _texts(agent)))
+    return "".join(_memory(agent, None))
 
 
-def _texts(agent: Agent) -> list[str]:
-    return [*(block.value for block in agent.blocks), *(view.text for view in agent.open_files)]
-
-
-def _memory(agent: Agent, shown: Sequence[str]) -> list[str]:
-    """`shown`: of each block, then of each file, what the model sees of it."""
-    made = [_block(block, value) for block, value in zip(agent.blocks, shown, strict=False)]
+def _memory(agent: Agent, most: int | None) -> list[str]:
+    """`most`: so many characters are shown of each value, description and file; None for all."""
+    made = [_block(block, most) for block in agent.blocks]
     parts = ["<memory_blocks>\n", *(f"{block}\n" for block in made), "</memory_blocks>"] if made else []
-    files = [_file(view, text) for view, text in zip(agent.open_files, shown[len(made) :], strict=True)]
+    files = [_file(view, most) for view in agent.open_files]
     if files:
         parts += [
             "\n\n<open_files>\n" if parts else "<open_files>\n",
@@ -111,39 +107,35 @@ def _memory(agent: Agent, shown: Sequence[str]) -> list[str]:
     return parts
 
 
-def _file(view: FileView, shown: str) -> str:
+def _file(view: FileView, most: int | None) -> str:
     part = quoteattr(f"{view.start}-{view.end} of {view.characters}")
-    return f"<file name={quoteattr(view.file_name)} characters={part}>\n{shown}\n</file>"
+    return f"<file name={quoteattr(view.file_name)} characters={part}>\n{_cut(view.text, most, _TOO_LARGE)}\n</file>"
 
 
-def _block(block: Block, shown: str) -> str:
+def _block(block: Block, most: int | None) -> str:
     access = ' access="read-only"' if block.read_only else ""
     head = f"<block label={quoteattr(block.label)} used={quoteattr(f'{len(block.value)}/{block.limit}')}{access}>"
-    description = f"<description>{block.description}</description>\n" if block.description else ""
-    return f"{head}\n{description}<value>\n{shown}\n</value>\n</block>"
+    described = _cut(block.description, most, _TOO_WORDY)
+    description = f"<description>{described}</description>\n" if described else ""
+    return f"{head}\n{description}<value>\n{_cut(block.value, most, _TOO_LONG)}\n</value>\n</block>"
 
 
-def _fitted(agent: Agent, most_tokens: int | None) -> list[str]:
-    """Each block's value and file's text, the longest cut to a length at which all of them together fit."""
-    values = _texts(agent)
-    if most_tokens is None or tokens.of_text("".join(_memory(agent, values))) <= most_tokens:
-        return values
-    least, most = _LEAST_CHARACTERS, max(map(len, values))
+def _fitted(agent: Agent, most_tokens: int | None) -> int | None:
+    """The length to which the longest values, descriptions and files are cut so that all of them together fit."""
+    if most_tokens is None or tokens.of_text("".join(_memory(agent, None))) <= most_tokens:
+        return None
+    texts = [text for block in agent.blocks for text in (block.value, block.description)]
+    least, most = _LEAST_CHARACTERS, max(map(len, [*texts, *(view.text for view in agent.open_files)]))
     while least < most:
         middle = (least + most + 1) // 2
-        if tokens.of_text("".join(_memory(agent, _cut_all(agent, values, middle)))) <= most_tokens:
+        if tokens.of_text("".join(_memory(agent, middle))) <= most_tokens:
             least = middle
         else:
             most = middle - 1
-    return _cut_all(agent, values, least)
+    return least
 
 
-def _cut_all(agent: Agent, values: Sequence[str], most: int) -> list[str]:
-    advice = [_TOO_LONG] * len(agent.blocks) + [_TOO_LARGE] * len(agent.open_files)
-    return [_cut(value, most, told) for value, told in zip(values, advice, strict=True)]
-
-
-def _cut(value: str, most: int, advice: str) -> str:
-    if len(value) <= most:
+def _cut(value: str, most: int | None, advice: str) -> str:
+    if most is None or len(value) <= most:
         return value
     return f"{value[:most]}\n[{len(value) - most:,} characters more are not shown: {advice}]"

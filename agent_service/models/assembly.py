@@ -60,7 +60,7 @@ class Assembly:
                     continue
                 self._finish_reason = str(choice.get("finish_reason") or self._finish_reason)[:100]
                 self._add_delta(choice.get("delta") or choice.get("message") or {})
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise garbage("a chunk of its stream is not in the OpenAI format") from None
 
     def _add_delta(self, delta: dict[str, Any]) -> None:

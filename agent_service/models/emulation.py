@@ -33,7 +33,7 @@ def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
     calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": tool.name}, "arguments": _required(tool.parameters)},
+            "properties": {"name": {"const": tool.name}, "arguments": _required(tool)},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
@@ -42,13 +42,12 @@ def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": {"anyOf": calls}}}
 
 
-def _required(parameters: dict[str, Any]) -> dict[str, Any]:
+def _required(tool: ToolSchema) -> dict[str, Any]:
     """The schema without optional arguments: a model that needs a grammar to write JSON fills them with noise."""
-    required = parameters.get("required", [])
     return {
         "type": "object",
-        "properties": {name: parameters["properties"][name] for name in required},
-        "required": required,
+        "properties": {name: tool.properties.get(name, {}) for name in tool.required},
+        "required": tool.required,
         "additionalProperties": False,
     }
 
@@ -69,13 +68,17 @@ def messages(history: Sequence[ChatMessage], tools: Sequence[ToolSchema]) -> lis
     """The history in words such a model knows: calls as the JSON it would have written, results as user messages."""
     told = [_plain(message) for message in history]
     if tools and told and told[0]["role"] == "system":
-        lines = "\n".join(f"- {tool.name}: {tool.description.splitlines()[0]}" for tool in tools)
+        lines = "\n".join(f"- {tool.name}: {_first_line(tool.description)}" for tool in tools)
         told[0] = {
             "role": "system",
             "content": f"{told[0]['content']}\n\nAnswer with one JSON object: "
             f'{{"name": "{REPLY}", "arguments": {{"text": "…"}}}} to speak, or a call of one of these:\n{lines}',
         }
     return told
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _plain(message: ChatMessage) -> ChatMessage:

@@ -174,9 +174,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = float(said)
     except ValueError:
         date = email.utils.parsedate_tz(said)
-        if date is None:
+        try:
+            seconds = email.utils.mktime_tz(date) - time.time() if date is not None else -1.0
+        except (ValueError, OverflowError):  # a year that there is none of
             return None
-        seconds = email.utils.mktime_tz(date) - time.time()
     return seconds if seconds >= 0 else None
 
 

@@ -78,5 +78,5 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
 def _properties(name: str, tools: Sequence[ToolSchema]) -> dict[str, Any]:
     for tool in tools:
         if tool.name == name:
-            return dict(tool.parameters.get("properties", {}))
+            return tool.properties
     return {}

@@ -14,6 +14,8 @@ _BEGUN_CLOSING = "</think>"
 _END_ALONE = re.compile(r"</think>[ \t]*(?:\n|\Z)")
 # So much of a text that begins like JSON or a fence shows whether it names a tool.
 _ENOUGH = 200
+# Behind more space than this nothing is expected: it would all be looked at again with each piece.
+_MOST_SPACE = 1_000
 
 
 class _Part(Enum):
@@ -61,7 +63,8 @@ class Thinking:
             if begun.startswith(opening):
                 self._held, self._closing, self._part = begun[len(opening) :], closing, _Part.THOUGHTS
                 return
-        if begun and not any(opening.startswith(begun) for opening, _ in _THINKING):
+        much_space = len(self._held) - len(begun) > _MOST_SPACE
+        if much_space or (begun and not any(opening.startswith(begun) for opening, _ in _THINKING)):
             self._part = _Part.TEXT
             if self._may_have_begun:
                 self._closing, self._part, self.begun_for_it = _BEGUN_CLOSING, _Part.THOUGHTS, True
@@ -104,7 +107,8 @@ class Holder:
             return self._later(piece) if self._names else piece
         text, self._held = self._held + piece, ""
         if not self._begun:
-            if self._may_be_bare(text.lstrip()):
+            begun = text.lstrip()
+            if len(text) - len(begun) <= _MOST_SPACE and self._may_be_bare(begun):
                 return self._later(text)
             self._begun = bool(text.strip())
         begins = [at for marker in MARKERS if (at := text.find(marker)) >= 0]

@@ -43,6 +43,19 @@ class ToolSchema:
     description: str
     parameters: dict[str, Any]
 
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The arguments' schemas. Others write `parameters`: what is no schema in it says nothing."""
+        given = self.parameters.get("properties")
+        named = given.items() if isinstance(given, dict) else ()
+        return {name: schema if isinstance(schema, dict) else {} for name, schema in named}
+
+    @property
+    def required(self) -> list[str]:
+        """Names of the arguments that must be given, not all of which `properties` needs to have."""
+        given = self.parameters.get("required")
+        return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+
     @cached_property
     def text(self) -> str:
         """All that a model reads of it, to be counted."""

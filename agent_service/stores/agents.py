@@ -73,8 +73,12 @@ UPDATABLE = frozenset(
 )
 
 
-def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Sequence[str]) -> Agent:
+def create(
+    connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Sequence[str], *, own_archive: bool = False
+) -> Agent:
     """Makes an agent with its own blocks, its default conversation and the id of the archive it will insert into.
+
+    `own_archive`: also if there are others, since it can't insert into the first of these.
 
     Raises: InvalidArgument; AlreadyExists for two blocks of one label; NotFound for one of `block_ids`.
     """
@@ -86,8 +90,8 @@ def create(connection: Connection, tenant: Tenant, wanted: Agent, block_ids: Seq
     agent.name = agent.name or agent.id
     check(agent)
     agent.default_conversation_id = ids.derived("conv", agent.id)
-    if not agent.archive_ids:
-        agent.archive_ids.append(own_archive_id(agent.id))
+    if own_archive or not agent.archive_ids:
+        agent.archive_ids.insert(0, own_archive_id(agent.id))
     at, columns = clock.now(), _columns(agent)
     _INSERT.run(connection, {**owner(tenant), "id": agent.id, "created_at": at, "updated_at": at, **columns})
     conversations.insert_row(connection, tenant, agent.default_conversation_id, agent.id, "", at)

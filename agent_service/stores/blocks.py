@@ -25,6 +25,7 @@ from triptych.type.v1 import type_pb2
 DEFAULT_LIMIT = 100_000
 MAX_LIMIT = 1_000_000
 MAX_LABEL = 200
+MAX_DESCRIPTION = 10_000
 MAX_TAGS = 100
 _INSERT = Prepared(insert(blocks))
 UPDATABLE = frozenset({"label", "value", "description", "limit", "read_only", "metadata", "tags"})
@@ -82,9 +83,11 @@ def _new_row(tenant: Tenant, block: Block, agent_id: str | None) -> dict[str, An
 
 
 def check(block: Block) -> None:
-    """Raises: InvalidArgument for a label, a limit, tags, metadata or a value that can't be kept."""
+    """Raises: InvalidArgument for a label, a description, a limit, tags, metadata or a value that can't be kept."""
     if not block.label or len(block.label) > MAX_LABEL or not block.label.isprintable():
         raise InvalidArgument.of("label", f"must be 1 to {MAX_LABEL} printable characters")
+    if len(block.description) > MAX_DESCRIPTION or "\0" in block.description:
+        raise InvalidArgument.of("description", f"must be at most {MAX_DESCRIPTION:,} characters, without NUL")
     if len(block.tags) > MAX_TAGS:
         raise InvalidArgument.of("tags", f"must be at most {MAX_TAGS}")
     if not 0 <= block.limit <= MAX_LIMIT:

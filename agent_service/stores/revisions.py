@@ -65,6 +65,12 @@ def get(connection: Connection, tenant: Tenant, block_id: str, revision: int) ->
     return _one(connection, tenant, block_id, query)
 
 
+def changed(connection: Connection, tenant: Tenant, block_id: str, revision: int) -> bool:
+    """Whether a revision, not the first, has another value than the one before it. Raises: NotFound."""
+    before = get(connection, tenant, block_id, revision - 1)
+    return get(connection, tenant, block_id, revision).value != before.value
+
+
 def as_of(connection: Connection, tenant: Tenant, block_id: str, at: int) -> BlockRevision:
     """What the block held at a time (microseconds). Raises: NotFound, also for a time before it was made."""
     query = _of_block(tenant, block_id).where(block_revisions.c.created_at <= at)

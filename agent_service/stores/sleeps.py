@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent_service import clock
 from agent_service.stores import conversations
@@ -30,7 +30,7 @@ TITLE = "Sleep-time memory"
 class Due:
     """A conversation to be read, from the message behind `read_through` on, and of those what was said `since`.
 
-    `turns`: how many have ended since it was read.
+    `turns`: how many have ended since it was read. `runs`: how many sleep-time turns have begun to read it.
     """
 
     tenant: Tenant
@@ -38,8 +38,8 @@ class Due:
     conversation_id: str
     since: int
     read_through: int
-    failures: int
     turns: int
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,13 @@ def note(connection: Connection, tenant: Tenant, agent: Agent, turn: Turn) -> No
 
 def due(connection: Connection, most: int) -> list[Due]:
     """Of all users, the longest due first."""
-    query = select(sleeps).where(sleeps.c.due_at <= clock.now()).order_by(sleeps.c.due_at).limit(most)
+    runs = (
+        select(func.count())
+        .select_from(sleep_runs)
+        .where(*(sleep_runs.c[name] == sleeps.c[name] for name in ("account_id", "user_id", "conversation_id")))
+        .scalar_subquery()
+    )
+    query = select(sleeps, runs.label("runs")).where(sleeps.c.due_at <= clock.now())
     return [
         Due(
             Tenant(row.account_id, row.user_id),
@@ -101,10 +107,10 @@ def due(connection: Connection, most: int) -> list[Due]:
             row.conversation_id,
             row.since,
             row.read_through,
-            row.failures,
             row.turns,
+            row.runs,
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query.order_by(sleeps.c.due_at).limit(most))
     ]
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from agent_service import comparing
 from agent_service.stores import blocks, revisions
 from agent_service.stores.revisions import Origin
 from servicekit.principal import Tenant
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.errors import FailedPrecondition
-
-# Lines of one text times those of another. It is done within a transaction, and takes a microsecond for each.
-_MOST_COMPARED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,8 @@ def undo_turn(connection: Connection, tenant: Tenant, turn_id: str) -> list[Bloc
     Raises: FailedPrecondition if lines that it changed were edited since.
     """
     edited = revisions.of_turn(connection, tenant, turn_id)
-    changed = [undo(connection, tenant, block_id, revision) for block_id, revision in edited]
+    # Of an edit that left a block as it was there is nothing to take back.
+    changed = [undo(connection, tenant, *each) for each in edited if revisions.changed(connection, tenant, *each)]
     return list({block.id: block for block in changed}.values())
 
 
@@ -77,19 +75,5 @@ def without(before: str, edited: str, current: str) -> str | None:
 
 
 def _hunks(old: list[str], new: list[str]) -> Iterator[_Hunk]:
-    """Of what differs, one hunk for all if it is more than can be compared line by line."""
-    same = _same(old, new)
-    behind = _same(old[same:][::-1], new[same:][::-1])
-    old, new = old[same : len(old) - behind], new[same : len(new) - behind]
-    if len(old) * len(new) > _MOST_COMPARED:
-        yield _Hunk(same, same + len(old), new)
-        return
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for kind, old_start, old_end, new_start, new_end in matcher.get_opcodes():
-        if kind != "equal":
-            yield _Hunk(same + old_start, same + old_end, new[new_start:new_end])
-
-
-def _same(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines they begin with alike."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    for change in comparing.changes(old, new):
+        yield _Hunk(change.start, change.end, new[change.new_start : change.new_end])

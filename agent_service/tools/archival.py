@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agent_service.tools import dates
 from agent_service.tools.base import Arguments, CallContext, TierTool
+from triptych import archives
 from triptych.archival.v1.archival_pb2 import (
     InsertPassagesRequest,
     Passage,
@@ -39,7 +40,7 @@ class ArchivalSearch(Arguments):
 
 async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> str:
     request = InsertPassagesRequest(
-        archive_id=context.agent.archive_ids[0],
+        archive_id=archives.saved_to(context.agent),
         request_id=context.key,
         fence=context.fence,
         passages=[Passage(text=args.content, tags=args.tags or [])],
@@ -49,9 +50,10 @@ async def archival_memory_insert(context: CallContext, args: ArchivalInsert) -> 
     return "Saved to archival memory."
 
 
-async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
-    request = SearchPassagesRequest(
-        archive_ids=context.agent.archive_ids,
+def search_request(context: CallContext, args: ArchivalSearch) -> SearchPassagesRequest:
+    """Raises: ToolError for dates that are none."""
+    return SearchPassagesRequest(
+        archive_ids=archives.searched(context.agent),
         query=args.query,
         tags=args.tags or [],
         tag_match=type_pb2.TAG_MATCH_ALL if args.tag_match_mode == "all" else type_pb2.TAG_MATCH_ANY,
@@ -59,7 +61,10 @@ async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> 
         end_time=dates.parse("end_datetime", args.end_datetime, end=True),
         limit=args.top_k,
     )
-    hits = await context.tiers.search_passages(context.caller, request)
+
+
+async def archival_memory_search(context: CallContext, args: ArchivalSearch) -> str:
+    hits = await context.tiers.search_passages(context.caller, search_request(context, args))
     if not hits:
         return "Nothing found in archival memory."
     return json.dumps([_shown(hit, context) for hit in hits], ensure_ascii=False)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from agent_service import characters
 from agent_service.tools import registry
 from agent_service.tools.base import ClientTool
 from agent_service.tools.python import source
@@ -16,7 +17,7 @@ from triptych.agent.v1 import turn_pb2
 from triptych.errors import InvalidArgument
 
 # What the OpenAI API takes as a function's name.
-NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_DESCRIPTION = 20_000
 MAX_SCHEMA = 50_000
 MAX_SCHEMA_DEPTH = 20
@@ -40,7 +41,7 @@ def check(tool: pb.Tool) -> None:
 
 def check_name(field: str, name: str) -> None:
     """Raises: InvalidArgument."""
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise InvalidArgument.of(field, "must be 1 to 64 letters, digits, underscores or hyphens")
     if name in registry.TOOLS:
         raise InvalidArgument.of(field, f"{name} is the name of a built-in tool")
@@ -97,7 +98,7 @@ def _json(field: str, text: str) -> dict[str, Any]:
         raise InvalidArgument.of(field, "is not valid JSON") from None
     if not isinstance(given, dict):
         raise InvalidArgument.of(field, "must be a JSON object")
-    return given
+    return dict(characters.whole_value(given)) if "\\u" in text else given
 
 
 def _object(field: str, parameters: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from agent_service.tools import desk
 from agent_service.tools.archival import place
 from agent_service.tools.base import Arguments, CallContext, TierTool, ToolError
 from agent_service.tools.desk import MAX_CHARACTERS, Desk
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import FileView
 from triptych.archival.v1.archival_pb2 import Document, Passage, SearchPassagesRequest
 
@@ -90,7 +91,7 @@ async def semantic_search_files(context: CallContext, args: SearchFiles) -> str:
     if not documents:
         return "There are no files."
     request = SearchPassagesRequest(
-        archive_ids=context.agent.archive_ids,
+        archive_ids=archives.searched(context.agent),
         query=args.query,
         limit=args.limit,
         document_ids=[document.id for document in documents],
@@ -105,12 +106,12 @@ async def semantic_search_files(context: CallContext, args: SearchFiles) -> str:
 
 
 async def _documents(context: CallContext) -> Sequence[Document]:
-    return await context.tiers.list_documents(context.caller, context.agent.archive_ids)
+    return await context.tiers.list_documents(context.caller, archives.searched(context.agent))
 
 
 async def _named(context: CallContext, file_name: str) -> Document:
     """Raises: ToolError that says which files there are."""
-    found = await context.tiers.list_documents(context.caller, context.agent.archive_ids, file_name=file_name)
+    found = await context.tiers.list_documents(context.caller, archives.searched(context.agent), file_name=file_name)
     if found:
         return found[0]
     names = [document.file_name for document in await _documents(context)]

@@ -14,6 +14,7 @@ from agent_service.tools import archival, dates, memory
 from agent_service.tools.base import BlockTool, CallContext, Edit, TierTool, Tool, ToolError
 from agent_service.tools.toolbox import Given, Toolbox
 from servicekit import ids
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Block
 from triptych.agent.v1.turn_pb2 import TurnEvent
 from triptych.archival.v1.archival_pb2 import InsertPassagesRequest, Passage, SearchPassagesRequest
@@ -71,11 +72,21 @@ class Sources:
         metadata.update({SOURCE_IDS: source_ids, WRITTEN_BY: context.turn_id})
         if args.replaces:
             metadata.update({archival.REPLACES: args.replaces[:50]})
+        newest = await context.tiers.get_messages(context.caller, self.ids([max(args.sources)]))
         request = InsertPassagesRequest(
-            archive_id=context.agent.archive_ids[0],
+            archive_id=archives.saved_to(context.agent),
             request_id=context.key,
             fence=context.fence,
-            passages=[Passage(id=passage_id(context.key), text=args.content, tags=args.tags or [], metadata=metadata)],
+            passages=[
+                Passage(
+                    id=passage_id(context.key),
+                    text=args.content,
+                    tags=args.tags or [],
+                    metadata=metadata,
+                    # It was so when it was said, not when it was read.
+                    create_time=newest[0].create_time if newest else None,
+                )
+            ],
             create_archive_name=f"{context.agent.name}'s archive",
         )
         await context.tiers.insert_passages(context.caller, request)
@@ -84,7 +95,7 @@ class Sources:
 
 async def _same(context: CallContext, content: str) -> str:
     """The id of another passage that says the same in the same words; '' if there is none."""
-    request = SearchPassagesRequest(archive_ids=context.agent.archive_ids, query=content[:1_000], limit=5)
+    request = SearchPassagesRequest(archive_ids=archives.searched(context.agent), query=content[:1_000], limit=5)
     own = passage_id(context.key)
     for hit in await context.tiers.search_passages(context.caller, request):
         if hit.passage.id != own and _words(hit.passage.text) == _words(content):
@@ -98,8 +109,7 @@ def _words(text: str) -> list[str]:
 
 async def archival_search(context: CallContext, args: Search) -> str:
     """As the agent's own, with ids."""
-    request = SearchPassagesRequest(archive_ids=context.agent.archive_ids, query=args.query, limit=args.top_k)
-    hits = await context.tiers.search_passages(context.caller, request)
+    hits = await context.tiers.search_passages(context.caller, archival.search_request(context, args))
     if not hits:
         return "Nothing found in archival memory."
     found = [

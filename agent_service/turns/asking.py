@@ -188,6 +188,7 @@ class Asker:
 
 
 def _add(running: Running, used: ModelUsage) -> None:
+    running.parts.meter.report(running.tenant, tokens=used.prompt + used.completion)
     usage = running.turn.usage
     usage.prompt_tokens += used.prompt
     usage.completion_tokens += used.completion

@@ -98,6 +98,7 @@ class BetweenTurns:
         leaving = window.leaving(history_target(agent, mode, before.history.tokens), None)
         if leaving:
             folded = await self._compactor.fold(caller.tenant, agent, window, leaving, budget, insist=True)
+            parts.meter.report(caller.tenant, tokens=folded.usage.prompt + folded.usage.completion)
         else:
             folded = Folded(replace(window), 0)
         after = builder.build(budget, folded.window)

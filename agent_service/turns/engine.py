@@ -154,8 +154,9 @@ class TurnEngine:
     async def between_turns(self, tenant: Tenant, conversation_id: str) -> AsyncIterator[None]:
         """Waits until the conversation's turns so far are over, and makes later ones wait.
 
-        Raises: NotFound, Aborted; Elsewhere.
+        Raises: NotFound, Aborted, FailedPrecondition TURN_WAITING; Elsewhere.
         """
+        self._parts.waits.check_free(tenant, conversation_id)
         me = self._parts.process_id
         await self._parts.store.read(lambda c: conversations.check_here(c, tenant, conversation_id, me))
         self._lanes.take_place(conversation_id)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from agent_service import clock, failpoints
-from agent_service.stores import sleeps
+from agent_service.stores import agents, sleeps
 from agent_service.stores.turns import Claimed
 from agent_service.turns import equipping, journal
 from agent_service.turns.asking import Asker
@@ -138,7 +140,6 @@ class TurnRunner:
         failpoints.reach("finish:before")
         await running.write(last)
         failpoints.reach("finish:committed")
-        running.parts.meter.report(running.tenant, tokens=turn.usage.total_tokens)
         running.feed.send(last[:-1])
         try:
             await running.recall.send(running.window, ended=True, seconds=PATIENCE_SECONDS)
@@ -149,11 +150,18 @@ class TurnRunner:
         """Has the turn counted, or its reading ended, with its last commit."""
         running = self._running
         tenant, turn, agent = running.tenant, running.turn, running.agent
+
+        def note(connection: Connection) -> None:
+            # It may have been turned off while the turn ran.
+            now = agents.get(connection, tenant, agent.id)
+            if now.sleep_time.enabled:
+                sleeps.note(connection, tenant, now, turn)
+
         if running.sleeping:
             failed = turn.state != turn_pb2.TURN_STATE_COMPLETED
             running.with_next_commit(lambda c: sleeps.end(c, tenant, turn.id, failed=failed))
         elif agent.sleep_time.enabled and not running.guest:
-            running.with_next_commit(lambda c: sleeps.note(c, tenant, agent, turn))
+            running.with_next_commit(note)
 
 
 _STATES = {

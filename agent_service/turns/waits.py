@@ -38,6 +38,7 @@ class Wait:
         """The turn no longer waits: who handed in an answer that was not journalled is told so."""
         if self.answer.done() and not self.accepted.done():
             self.accepted.set_exception(Aborted("the turn stopped before it took the answer: look at it again"))
+            self.accepted.exception()  # whoever waits for it gets it; if nobody does, that is no fault
 
     def _check(self, response: ApprovalResponse) -> None:
         client_side = {each.call.id: each.client_side for each in self.pending}

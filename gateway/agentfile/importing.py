@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
 
+import orjson
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -45,12 +47,12 @@ class Wishes:
 def parsed(content: bytes) -> schema.AgentFile:
     """Raises: InvalidArgument, which says where, and repeats nothing of what is there."""
     try:
-        return schema.AgentFile.model_validate(json.loads(content))
+        return schema.AgentFile.model_validate(orjson.loads(content.removeprefix(BOM_UTF8)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidArgument.of("file", f"is no agent file: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise InvalidArgument.of("file", "is no agent file: it is not JSON") from None
 
 
@@ -140,7 +142,7 @@ class Importer:
             tags=agent.tags or [],
             metadata=ParseDict(agent.metadata or {}, Struct()),
             tools=[name for name in names if name not in self.missing_tools],
-            tool_rules=[tool_rules.read(tool_rules.ToolRule.model_validate(rule)) for rule in agent.tool_rules or []],
+            tool_rules=[tool_rules.read(rule) for rule in agent.tool_rules or []],
             model=settings,
         )
 

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.rest.schemas import Int32
+from gateway.rest.tool_rules import ToolRule
+
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
@@ -65,7 +68,7 @@ class Block(Part):
     label: str = ""
     value: str = ""
     description: str | None = None
-    limit: int | None = None
+    limit: Int32 | None = None
     read_only: bool = False
     metadata: dict[str, JsonValue] | None = None
     tags: list[str] | None = None
@@ -80,7 +83,7 @@ class Tool(Part):
     source_code: str | None = None
     json_schema: dict[str, Any] | None = None
     tags: list[str] | None = None
-    return_char_limit: int | None = None
+    return_char_limit: Int32 | None = None
     default_requires_approval: bool | None = None
 
 
@@ -101,9 +104,9 @@ class Passage(Part):
 class Model(Part):
     model: str | None = None
     handle: str | None = None
-    context_window: int | None = None
+    context_window: Int32 | None = None
     temperature: float | None = None
-    max_tokens: int | None = None
+    max_tokens: Int32 | None = None
 
 
 class Agent(Part):
@@ -120,7 +123,7 @@ class Agent(Part):
     metadata: dict[str, JsonValue] | None = None
     block_ids: list[str] = Field(default_factory=list)
     tool_ids: list[str] = Field(default_factory=list)
-    tool_rules: list[dict[str, Any]] | None = None
+    tool_rules: list[ToolRule] | None = None
     messages: list[Message] = Field(default_factory=list)
     conversations: list[Conversation] = Field(default_factory=list)
     archive_ids: list[str] = Field(default_factory=list)

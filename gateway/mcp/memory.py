@@ -19,6 +19,7 @@ from gateway.mcp.arguments import (
 from gateway.mcp.edits import Edit, edited
 from gateway.rest import forms
 from gateway.rest.openai.models import agent_of
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import Aborted, InvalidArgument, NotFound
@@ -54,7 +55,7 @@ class AgentMemory:
     async def archival_memory_insert(self, given: ArchivalInsert) -> Json:
         agent = await self._agent(given)
         request = archival_pb2.InsertPassagesRequest(
-            archive_id=agent.archive_ids[0],
+            archive_id=archives.saved_to(agent),
             request_id=str(uuid.uuid4()),
             passages=[archival_pb2.Passage(text=given.content, tags=given.tags)],
             create_archive_name=f"{agent.name}'s archive",
@@ -65,7 +66,7 @@ class AgentMemory:
     async def archival_memory_search(self, given: ArchivalSearch) -> Json:
         agent = await self._agent(given)
         request = archival_pb2.SearchPassagesRequest(
-            query=given.query, archive_ids=agent.archive_ids, tags=given.tags, limit=given.limit
+            query=given.query, archive_ids=archives.searched(agent), tags=given.tags, limit=given.limit
         )
         found = await self._back.archival_peer.unary(self._back.archival.SearchPassages, request)
         return {"passages": [_known(hit.passage) for hit in found.hits]}

@@ -38,7 +38,7 @@ async def read(receive: Receive, content_type: str) -> Receive:
         more = message.get("more_body", False)
         if len(body) > MAX_MESSAGE_BYTES:
             raise TooLarge
-    if body and "json" in content_type:
+    if body and "json" in content_type.lower():
         _check_json(body)
     return giving(bytes(body), receive)
 

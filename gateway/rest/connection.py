@@ -22,6 +22,7 @@ class _Bounds:
     __slots__ = ("head_bytes", "in_head", "too_slow", "unread")
 
     def __init__(self) -> None:
+        # In a head; else in what a body has beside itself: sizes of chunks, and trailers.
         self.in_head, self.head_bytes = True, 0
         self.too_slow: asyncio.TimerHandle | None = None
         self.unread: asyncio.TimerHandle | None = None
@@ -53,25 +54,42 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        # Counted before it is parsed: what came earlier of this head was kept by the parser.
-        if self._bounds.in_head and self._bounds.head_bytes > MOST_HEAD_BYTES:
+        # Counted before it is parsed: what came earlier of this head, or trailer, was kept by the parser.
+        if self._bounds.head_bytes > MOST_HEAD_BYTES:
             self.send_400_response("The request's head is too large.")
             return
-        if self._bounds.in_head:
-            self._bounds.head_bytes += len(data)
-            if self._bounds.too_slow is None:
-                self._bounds.too_slow = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._bounds.head_bytes += len(data)
+        if self._bounds.in_head and self._bounds.too_slow is None:
+            self._close_later()
         super().data_received(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._bounds.in_head:  # else a trailer, which nobody may say anything by
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._bounds.in_head, self._bounds.head_bytes = False, 0
         self._stop_waiting()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._bounds.head_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         # What comes next on this connection is another request's head.
-        self._bounds.in_head = True
+        self._bounds.in_head, self._bounds.head_bytes = True, 0
+        self._stop_waiting()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        # Nobody waits any more for what is still to come of a request that is answered.
+        if not self._bounds.in_head and self.cycle.response_complete and self._bounds.too_slow is None:
+            self._close_later()
+        super().on_response_complete()
+
+    def _close_later(self) -> None:
+        self._bounds.too_slow = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _is_read(self) -> None:
         if self._bounds.unread is not None:

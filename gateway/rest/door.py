@@ -19,6 +19,7 @@ from gateway.rest import bodies, events
 from gateway.usage.admission import Admission
 from servicekit import deadline, logs, principal, rpc
 from servicekit.channel import MAX_MESSAGE_BYTES
+from servicekit.principal import Tenant
 from servicekit.watch import Watch
 from triptych.errors import InvalidArgument, TriptychError
 
@@ -76,6 +77,7 @@ class Door:
             if public:
                 await self._app(scope, body, noting_send)
                 return
+            await self._identify(headers)  # again: the key may have been revoked while the body was waited for
             async with self._watched(headers):
                 async with self._admission.slot(principal.tenant()):
                     await self._app(scope, body, noting_send)
@@ -125,9 +127,13 @@ class Door:
 
     async def _enter(self, headers: dict[str, str]) -> None:
         """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound, ResourceExhausted."""
+        await self._admission.request(await self._identify(headers))
+
+    async def _identify(self, headers: dict[str, str]) -> Tenant:
+        """Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound."""
         caller = (await self._authenticator.identify(_identifying(headers))).principal
         principal.bind(caller)
-        await self._admission.request(caller.tenant)
+        return caller.tenant
 
 
 def _identifying(headers: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from gateway.rest.blocks import changed_block
 from gateway.rest.common import Back, OldestFirst, answer, answers, moment, struct, tag_match
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import BlockUpdate, PassageCreate
+from triptych import archives
 from triptych.agent.v1 import agent_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import NotFound
@@ -66,7 +67,7 @@ async def insert_passage(agent_id: str, body: PassageCreate, request: Request, b
         create_time=moment("created_at", body.created_at),
     )
     insert = archival_pb2.InsertPassagesRequest(
-        archive_id=agent.archive_ids[0],
+        archive_id=archives.saved_to(agent),
         request_id=request.headers.get("idempotency-key") or str(uuid.uuid4()),
         passages=[passage],
         create_archive_name=f"{agent.name}'s archive",
@@ -78,7 +79,9 @@ async def insert_passage(agent_id: str, body: PassageCreate, request: Request, b
 @router.get("/archival-memory")
 async def list_passages(agent_id: str, back: Back, listing: OldestFirst, search: str | None = None) -> Response:
     agent = await fetch_agent(back, agent_id)
-    request = archival_pb2.ListPassagesRequest(archive_ids=agent.archive_ids, contains=search or "", **listing.paging)
+    request = archival_pb2.ListPassagesRequest(
+        archive_ids=archives.searched(agent), contains=search or "", **listing.paging
+    )
     response = await back.archival_peer.unary(back.archival.ListPassages, request)
     return answers(response.passages, shapes.passage)
 
@@ -96,7 +99,7 @@ async def search_passages(
 ) -> Response:
     agent = await fetch_agent(back, agent_id)
     request = archival_pb2.SearchPassagesRequest(
-        archive_ids=agent.archive_ids,
+        archive_ids=archives.searched(agent),
         query=query,
         tags=tags or [],
         tag_match=tag_match(tag_match_mode),
@@ -111,7 +114,7 @@ async def search_passages(
 @router.delete("/archival-memory/{passage_id}")
 async def delete_passage(agent_id: str, passage_id: str, back: Back) -> Response:
     agent = await fetch_agent(back, agent_id)
-    request = archival_pb2.DeletePassageRequest(passage_id=passage_id, archive_ids=agent.archive_ids)
+    request = archival_pb2.DeletePassageRequest(passage_id=passage_id, archive_ids=archives.searched(agent))
     await back.archival_peer.unary(back.archival.DeletePassage, request)
     return answer({"message": f"Memory id={passage_id} successfully deleted"})
 

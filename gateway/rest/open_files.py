@@ -11,6 +11,7 @@ from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, NewestFirst, answer, request_id
 from gateway.rest.endpoints import Router
 from gateway.rest.folders import documents_of
+from triptych import archives
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.archival.v1 import archival_pb2
 
@@ -23,7 +24,7 @@ async def list_files(agent_id: str, back: Back, listing: NewestFirst, is_open: b
     views = {view.document_id: view for view in agent.open_files}
     documents = [
         each
-        for each in await documents_of(back, list(agent.archive_ids), listing)
+        for each in await documents_of(back, archives.searched(agent), listing)
         if is_open in (None, each.id in views)
     ]
     folders = await _folder_names(back, {each.archive_id for each in documents})

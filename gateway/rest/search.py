@@ -11,6 +11,7 @@ from gateway.rest.agents import fetch_agent
 from gateway.rest.common import Back, answer, moment, tag_match
 from gateway.rest.endpoints import Router
 from gateway.rest.schemas import MessageSearch, PassageSearch
+from triptych import archives
 from triptych.archival.v1 import archival_pb2
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2
@@ -52,7 +53,7 @@ async def search_passages(body: PassageSearch, back: Back) -> Response:
     archive_ids = [body.archive_id] if body.archive_id else []
     if body.agent_id:
         agent = await fetch_agent(back, body.agent_id)
-        archive_ids = [each for each in agent.archive_ids if each in archive_ids or not archive_ids]
+        archive_ids = archives.searched(agent, archive_ids or None)
     request = archival_pb2.SearchPassagesRequest(
         archive_ids=archive_ids,
         query=body.query or "",

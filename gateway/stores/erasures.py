@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from gateway.stores.rows import now, timestamp
 from gateway.stores.tables import erasures
@@ -49,12 +49,33 @@ def unfinished(connection: Connection) -> list[tuple[Tenant, str]]:
     return [(Tenant(row.account_id, row.user_id), row.id) for row in rows]
 
 
+def unswept(connection: Connection, before: int) -> list[tuple[Tenant, str]]:
+    """As `unfinished`: those that ended before a time (microseconds) and were not swept yet."""
+    due = (erasures.c.ended_at < before) & erasures.c.swept_at.is_(None)
+    rows = connection.execute(select(erasures).where(due).order_by(erasures.c.created_at)).all()
+    return [(Tenant(row.account_id, row.user_id), row.id) for row in rows]
+
+
+def sweep(connection: Connection, tenant: Tenant, removed: Mapping[str, int]) -> None:
+    """Adds what was removed behind an erasure to what it removed, once."""
+    unswept_ = _of(tenant) & erasures.c.swept_at.is_(None)
+    before = connection.execute(select(erasures.c.removed).where(unswept_)).scalar_one_or_none()
+    if before is None:  # another gateway was faster
+        return
+    total = {kind: before.get(kind, 0) + removed.get(kind, 0) for kind in {**before, **removed}}
+    connection.execute(update(erasures).where(unswept_).values(removed=total, swept_at=now()))
+
+
 def note(connection: Connection, tenant: Tenant, removed: Mapping[str, int], *, ended: bool = False) -> None:
     """Sets how much of each kind was removed."""
-    mine = (erasures.c.account_id == tenant.account_id) & (erasures.c.user_id == tenant.user_id)
+    mine = _of(tenant)
     before = connection.execute(select(erasures.c.removed).where(mine)).scalar_one()
     values: dict[str, Any] = {"removed": {**before, **removed}}
     connection.execute(update(erasures).where(mine).values(values | ({"ended_at": now()} if ended else {})))
+
+
+def _of(tenant: Tenant) -> ColumnElement[bool]:
+    return (erasures.c.account_id == tenant.account_id) & (erasures.c.user_id == tenant.user_id)
 
 
 def _to_erasure(row: Any) -> pb.Erasure:

@@ -130,6 +130,8 @@ erasures = Table(
     Column("created_at", BigInteger, nullable=False),
     # Null while it is under way.
     Column("ended_at", BigInteger),
+    # Null until what calls that were under way have written behind it is removed too.
+    Column("swept_at", BigInteger),
     # Rows removed, by tier and kind.
     Column("removed", JSON, nullable=False),
     UniqueConstraint("account_id", "user_id", name="erasures_by_user"),

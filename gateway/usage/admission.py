@@ -12,10 +12,18 @@ from servicekit import scopes
 from servicekit.principal import Tenant
 from triptych.errors import ResourceExhausted
 
-_START_TURN = ("/triptych.agent.v1.TurnService/StartTurn", "/triptych.agent.v1.SharingService/StartSharedTurn")
+_TURNS = (
+    "/triptych.agent.v1.TurnService/StartTurn",
+    "/triptych.agent.v1.TurnService/ContinueTurn",
+    "/triptych.agent.v1.SharingService/StartSharedTurn",
+)
+# What has a model asked.
+_ASKING = (*_TURNS, "/triptych.agent.v1.AgentService/CompactConversation")
 _TURN_RETRY_SECONDS = 1.0
+# A rate may be as small as a number can be, a time to come back not as large.
+_LONGEST_RETRY_SECONDS = 24 * 3600.0
 # How names of methods begin by which more is kept afterwards.
-_KEEPING = ("Add", "Append", "Create", "Insert", "Start", "Update")
+_KEEPING = ("Add", "Append", "Continue", "Create", "Fork", "Insert", "Run", "Start", "Undo", "Update", "Upsert")
 _SLOTS = 32
 _SLOTS_ALONE = 16
 _SLOTS_SHARING = 1
@@ -52,7 +60,7 @@ class Admission:
         if _fills(method) and _may_be_full(account):
             account = await self._book.recounted(tenant)
         _check(account, method)
-        live = method in _START_TURN
+        live = method in _TURNS
         account.live_turns += live
         try:
             yield
@@ -75,11 +83,9 @@ def _check(account: Account, method: str) -> None:
     limits, used = account.limits, account.used
     if _fills(method) and limits.stored_bytes and used.kept_bytes >= limits.stored_bytes:
         raise _exhausted("stored_bytes", limits.stored_bytes, None)
-    if method not in _START_TURN:
-        return
-    if limits.tokens_per_day and used.tokens >= limits.tokens_per_day:
+    if method in _ASKING and limits.tokens_per_day and used.tokens >= limits.tokens_per_day:
         raise _exhausted("tokens_per_day", limits.tokens_per_day, seconds_left_today())
-    if limits.live_turns and account.live_turns >= limits.live_turns:
+    if method in _TURNS and limits.live_turns and account.live_turns >= limits.live_turns:
         raise _exhausted("live_turns", limits.live_turns, _TURN_RETRY_SECONDS)
 
 
@@ -93,7 +99,7 @@ def _spend(account: Account) -> float:
     account.allowance = min(most, account.allowance + (now - account.grown_at) * rate)
     account.grown_at = now
     if account.allowance < 1.0:
-        return (1.0 - account.allowance) / rate
+        return min((1.0 - account.allowance) / rate, _LONGEST_RETRY_SECONDS)
     account.allowance -= 1.0
     return 0.0
 

@@ -165,3 +165,19 @@ async def test_a_file_that_cant_be_brought_in_leaves_nothing(letta: AsyncLetta) 
 async def test_what_is_no_agent_file_is_refused(letta: AsyncLetta, content: bytes) -> None:
     with pytest.raises(letta_client.UnprocessableEntityError):
         await letta.agents.import_file(file=("agent.af", content))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "\ud800"},
+        {"tool_rules": [{}]},
+        {"tool_rules": [{"type": "exit_loop", "tool_name": 0}]},
+        {"llm_config": {"max_tokens": 2**70}},
+        {"llm_config": {"context_window": 2**31}},
+    ],
+)
+async def test_an_agent_with_a_wrong_value_is_refused(letta: AsyncLetta, wrong: dict[str, Any]) -> None:
+    file = json.dumps({"agents": [{"id": "agent-0", **wrong}]})
+    with pytest.raises(letta_client.UnprocessableEntityError):
+        await letta.agents.import_file(file=("agent.af", file))

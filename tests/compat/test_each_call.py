@@ -174,3 +174,27 @@ async def test_runs_are_listed_by_what_became_of_them(letta: AsyncLetta, model: 
     model.release()
     await eventually(lambda: of("completed"), lambda count: count == 2)
     assert [run.id async for run in letta.runs.list(active=True)] == []
+
+
+async def test_an_agent_without_archives_has_no_passages_and_reaches_no_others(letta: AsyncLetta) -> None:
+    other = await letta.agents.create(name="other")
+    (kept,) = await letta.agents.passages.create(other.id, text="The safe's number is 4711")
+    agent = await letta.agents.create(name="bare")
+    shown = await letta.agents.retrieve(agent.id)
+    for archive_id in shown.model_extra["archive_ids"]:
+        await letta.agents.archives.detach(archive_id, agent_id=agent.id)
+    call = '[[call:archival_memory_search {"query": "number of the safe"}]] go'
+    reply = await letta.agents.messages.create(agent.id, input=call)
+    assert "4711" not in str(reply.messages)
+    call = '[[call:archival_memory_insert {"content": "x"}]] go'
+    reply = await letta.agents.messages.create(agent.id, input=call)
+    assert "no archive is attached" in str(reply.messages)
+    assert await letta.agents.passages.list(agent.id) == []
+    assert (await letta.agents.passages.search(agent.id, query="safe")).count == 0
+    assert await letta.passages.search(query="safe", agent_id=agent.id) == []
+    assert [each async for each in letta.agents.files.list(agent.id)] == []
+    with pytest.raises(letta_client.NotFoundError):
+        await letta.agents.passages.delete(kept.id, agent_id=agent.id)
+    with pytest.raises(letta_client.APIStatusError, match="no archive"):
+        await letta.agents.passages.create(agent.id, text="x")
+    assert [each.text for each in await letta.agents.passages.list(other.id)] == [kept.text]

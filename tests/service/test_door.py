@@ -182,6 +182,30 @@ async def test_a_head_without_end_is_cut(door: Door) -> None:
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
 
 
+_CHUNKED = b"POST /v1/blocks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+_BLOCK = b'\r\n1c\r\n{"label":"x","value":"word"}\r\n0\r\n'
+
+
+async def test_a_key_behind_the_body_opens_nothing(door: Door) -> None:
+    trailer = f"Authorization: Bearer {FIRST_KEY}\r\n\r\n".encode()
+    answer = await _said(door, _CHUNKED + b"Connection: close\r\n" + _BLOCK + trailer)
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("piece", [b"x" * 10_000 + b"\r\nX-Trailer: ", b"x" * 10_000])
+async def test_trailers_without_end_are_cut(door: Door, piece: bytes) -> None:
+    answer = await _said(door, _CHUNKED + _BLOCK + b"X-Trailer: ", *([piece] * 64))
+    assert answer == b"" or b"HTTP/1.1 400" in answer
+
+
+async def test_the_rest_of_a_request_that_is_answered_is_not_waited_for(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    head = b"POST /v1/blocks HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    assert (await _said(door, head + b"x")).startswith(b"HTTP/1.1 401")
+
+
 async def test_a_head_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
     assert await _said(door) == b""

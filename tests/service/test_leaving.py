@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -12,10 +13,15 @@ from typing import Any
 
 import pytest
 
+from gateway.leaving import eraser
+from servicekit.principal import Principal, Tenant
 from tests.support.door import Door, opened
-from tests.support.recall import eventually
+from tests.support.recall import batch, eventually
 from tests.support.scripted_model import ScriptedModel
+from triptych.agent.v1 import agent_pb2
+from triptych.agent.v1.agent_pb2_grpc import AgentServiceStub
 from triptych.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
+from triptych.recall.v1.recall_pb2_grpc import RecallServiceStub
 
 WORDS = "Pavarotti sings"
 STORES = ("agent.db", "recall.db", "archival.db", "gateway.db")
@@ -159,3 +165,56 @@ async def test_an_erasure_that_a_crash_cut_off_goes_on_and_its_receipt_is_whole(
         assert (erasure.removed["core.agents"], erasure.removed["recall.messages"]) == (1, 2)
         assert erasure.removed["archival.passages"] == 1
     assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".agents", ".messages", ".passages"))]
+
+
+async def test_what_a_call_that_was_under_way_writes_behind_an_erasure_goes_too_and_is_counted(
+    tmp_path: Path, model: ScriptedModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eraser, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(eraser, "_GRACE_SECONDS", 1e6)
+    async with opened(tmp_path, capsys, model_url=model.url) as door, door.client() as admin:
+        await _user(door, "bob")
+        bob = await admin.users.get("bob")
+        erased = await admin.users.delete("bob")
+        assert erased.HasField("end_time")
+        late = Principal(Tenant("default", bob.id))
+        agents, recall = door.stack.peer("agent_service"), door.stack.peer("recall_service")
+        make = agent_pb2.CreateAgentRequest(agent=agent_pb2.Agent(name="late"))
+        made = (await agents.unary(AgentServiceStub(agents.channel).CreateAgent, make, caller=late)).agent
+        append = batch("late", agent=made.id, conversation=made.default_conversation_id)
+        await recall.unary(RecallServiceStub(recall.channel).AppendMessages, append, caller=late)
+        await asyncio.sleep(0.3)
+        assert (await admin.users.erasure(bob.id)).removed == erased.removed  # it may not be over yet
+        monkeypatch.setattr(eraser, "_GRACE_SECONDS", 0.0)
+
+        async def agents_removed() -> int:
+            return (await admin.users.erasure(bob.id)).removed["core.agents"]
+
+        assert await eventually(agents_removed, (1).__lt__) == 2
+        await asyncio.sleep(0.3)
+        receipt = await admin.users.erasure(bob.id)
+        assert receipt.removed["recall.messages"] == erased.removed["recall.messages"] + 1
+        assert (receipt.end_time, receipt.removed["access.users"]) == (erased.end_time, 1)
+    assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".agents", ".messages", ".passages"))]
+
+
+async def test_a_request_whose_body_comes_after_the_erasure_writes_nothing(door: Door, tmp_path: Path) -> None:
+    async with door.client() as admin, door.http() as http:
+        bob = await admin.users.create("bob")
+        key = (await admin.keys.create("bob")).secret
+        begun, erased = asyncio.Event(), asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"messages": [{"content": "'
+            begun.set()
+            await erased.wait()
+            yield b'hello"}], "facts": ["a fact"]}'
+
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        sending = asyncio.create_task(http.post("/v1/memory/add", content=body(), headers=headers))
+        await begun.wait()
+        await asyncio.sleep(0.2)  # so that the gateway has the head
+        assert (await admin.users.delete("bob")).HasField("end_time")
+        erased.set()
+        assert (await sending).status_code == 401
+    assert not [table for table in _rows(tmp_path, bob.id) if table.endswith((".messages", ".passages"))]

@@ -165,6 +165,22 @@ async def test_a_failed_turn_is_an_error_whole_or_streamed(client: openai.AsyncO
             pass
 
 
+async def test_a_turn_that_waits_for_an_approval_ends_its_answer_whole_or_streamed(
+    client: openai.AsyncOpenAI, agent: Agent, door: Door
+) -> None:
+    async with door.http() as http:
+        approval = f"/v1/agents/{agent.id}/tools/approval/memory_insert"
+        assert (await http.patch(approval, json={"requires_approval": True})).status_code == 200
+        text = '[[call:memory_insert {"label": "human", "new_str": "x"}]] hello'
+        whole = await client.chat.completions.create(model="ann", messages=[{"role": "user", "content": text}])
+        assert whole.choices[0].finish_reason == "stop"
+        await http.post(f"/v1/agents/{agent.id}/messages/cancel", json={})
+        stream = await client.chat.completions.create(
+            model="ann", messages=[{"role": "user", "content": text}], stream=True
+        )
+        assert [chunk.choices[0].finish_reason async for chunk in stream][-1] == "stop"
+
+
 async def test_both_lists_of_models_live_under_one_path(door: Door, agent: Agent, client: openai.AsyncOpenAI) -> None:
     assert [model.id for model in (await client.models.list()).data] == [agent.id]
     assert (await client.models.retrieve("ann")).id == agent.id

@@ -49,6 +49,15 @@ async def test_too_many_requests_in_a_second_are_told_when_to_come_back(door: Do
         assert await other.agents.count() == 0
 
 
+async def test_the_smallest_rate_there_is_says_when_to_come_back_too(door: Door) -> None:
+    key = await _user(door, "bob", requests_per_second=1e-300)
+    async with door.client(key) as bob:
+        await bob.agents.count()
+        with pytest.raises(ResourceExhausted) as caught:
+            await bob.agents.count()
+        assert (caught.value.retry_seconds or 0) >= 3600
+
+
 async def test_tokens_of_a_turn_are_counted_and_a_day_has_so_many(door: Door) -> None:
     key = await _user(door, "bob", tokens_per_day=1)
     async with door.client(key) as bob, door.http(key) as http:
@@ -88,6 +97,62 @@ async def test_turns_at_once_are_bounded_and_free_when_they_end(door: Door, mode
         async for _ in events:
             pass
         assert (await bob.turns.send(second.id, "hello")).text == "ok: hello"
+
+
+_LOOK = {"name": "look", "description": "d", "parameters": {"type": "object", "properties": {}}}
+
+
+async def _limited(door: Door, name: str, **limits: Any) -> None:
+    async with door.http() as http:
+        assert (await http.put(f"/v1/admin/users/{name}/limits", json={"limits": limits})).status_code == 200
+
+
+async def test_tokens_count_when_the_model_has_answered_and_none_are_left_to_go_on_with(door: Door) -> None:
+    key = await _user(door, "bob")
+    async with door.client(key) as bob, door.http(key) as http:
+        agent_id = (await http.post("/v1/agents", json={"name": "a"})).json()["id"]
+        asked = {"input": "[[call:look {}]] hello", "client_tools": [_LOOK]}
+        waits = (await http.post(f"/v1/agents/{agent_id}/messages", json=asked)).json()
+        assert waits["stop_reason"]["stop_reason"] == "requires_approval"
+        assert (await bob.users.usage()).tokens_today == waits["usage"]["total_tokens"] > 0
+        turn = await anext(aiter(bob.turns.list(agent_id=agent_id)))
+        await _limited(door, "bob", tokens_per_day=1)
+        with pytest.raises(ResourceExhausted):
+            await bob.turns.continue_turn(turn.id, returns={turn.pending_calls[0].call.id: "seen"})
+        await _limited(door, "bob")
+        await bob.turns.continue_turn(turn.id, returns={turn.pending_calls[0].call.id: "seen"})
+        assert (await bob.users.usage()).tokens_today == (await bob.turns.get(turn.id)).usage.total_tokens
+
+
+async def test_a_summary_that_is_asked_for_costs_tokens_too(door: Door) -> None:
+    key = await _user(door, "bob")
+    async with door.client(key) as bob, door.http(key) as http:
+        agent = await bob.agents.create("a")
+        for _ in range(3):
+            await bob.turns.send(agent.id, "hello " * 500)
+        before = (await bob.users.usage()).tokens_today
+        assert (await http.post(f"/v1/agents/{agent.id}/summarize", json={})).json()["summary"]
+        assert (await bob.users.usage()).tokens_today > before
+        await _limited(door, "bob", tokens_per_day=1)
+        assert (await http.post(f"/v1/agents/{agent.id}/summarize", json={})).status_code == 429
+
+
+async def test_who_has_stored_enough_stores_no_more_by_any_way(door: Door) -> None:
+    key = await _user(door, "bob")
+    async with door.http(key) as http:
+        agent_id = (await http.post("/v1/agents", json={"name": "a", "system": "s" * 2_000})).json()["id"]
+        made = await http.post("/v1/conversations", json={}, params={"agent_id": agent_id})
+        await _limited(door, "bob", stored_bytes=100)
+        tool = {"name": "t", "json_schema": {"name": "t", "parameters": {"type": "object"}}}
+        run = f"/v1/agents/{agent_id}/tools/archival_memory_insert/run"
+        for method, path, body in (
+            ("POST", f"/v1/conversations/{made.json()['id']}/fork", {}),
+            ("POST", run, {"args": {"content": "a fact"}}),
+            ("PUT", "/v1/tools", tool),
+            ("PUT", "/v1/identities", {"identifier_key": "k", "name": "n"}),
+        ):
+            assert (await http.request(method, path, json=body)).status_code == 429, path
+        assert (await http.delete(f"/v1/agents/{agent_id}")).status_code in (200, 204)
 
 
 async def test_who_has_stored_enough_stores_no_more_and_still_reads(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -73,6 +74,16 @@ def test_it_says_what_to_do_when_no_server_or_no_key_is_known(tmp_path: Path) ->
         connection.find(data=tmp_path)
     with pytest.raises(Unauthenticated, match="TRIPTYCH_API_KEY"):
         connection.find(address="x:1", data=tmp_path)
+
+
+def test_the_key_that_triptych_up_left_goes_to_its_server_alone(tmp_path: Path) -> None:
+    running = {"grpc_address": "127.0.0.1:7410", "api_key": "trip_first"}
+    (tmp_path / "ready.json").write_text(json.dumps(running))
+    assert connection.find(data=tmp_path) == ("127.0.0.1:7410", "trip_first")
+    assert connection.find(address="127.0.0.1:7410", data=tmp_path) == ("127.0.0.1:7410", "trip_first")
+    assert connection.find(api_key="mine", data=tmp_path) == ("127.0.0.1:7410", "mine")
+    with pytest.raises(Unauthenticated, match="TRIPTYCH_API_KEY"):
+        connection.find(address="elsewhere.example:7410", data=tmp_path)
 
 
 async def test_both_clients_have_the_same_methods() -> None:

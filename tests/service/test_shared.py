@@ -55,6 +55,19 @@ async def test_a_users_agent_searches_the_accounts_archive_beside_its_own(door: 
         assert FACT not in results(reply)[0].text
 
 
+async def test_an_agent_that_is_made_with_the_accounts_archive_saves_to_its_own(door: Door) -> None:
+    bob_key = await door.new_user("bob")
+    async with door.client(user=ACCOUNT) as account, door.client(bob_key) as bob:
+        archive = await account.archives.create("handbook")
+        agent = await bob.agents.create("a", archive_ids=[archive.id])
+        assert list(agent.archive_ids)[1:] == [archive.id]
+        await bob.turns.send(agent.id, '[[call:archival_memory_insert {"content": "Bob likes tea."}]] note')
+        assert [each.text async for each in bob.archives.passages([agent.archive_ids[0]])] == ["Bob likes tea."]
+        # Its own, which is still to be made, is another agent's to save to; and the account itself may save to its.
+        assert (await bob.agents.create("b", archive_ids=[agent.archive_ids[0]])).archive_ids == agent.archive_ids[:1]
+        assert (await account.agents.create("c", archive_ids=[archive.id])).archive_ids == [archive.id]
+
+
 async def test_an_agent_that_would_insert_into_the_accounts_archive_is_refused_and_told(door: Door) -> None:
     bob_key = await door.new_user("bob")
     async with door.client(user=ACCOUNT) as account, door.client(bob_key) as bob:

@@ -127,6 +127,19 @@ async def test_a_guests_turn_searches_its_own_conversation_and_the_archives_and_
         assert "tangerine" not in told
 
 
+async def test_a_guest_of_an_agent_without_archives_reaches_none_of_its_owners(
+    door: Door, model: ScriptedModel
+) -> None:
+    bob, bob_key = await _guest(door, "bob")
+    async with door.client() as owner, door.client(bob_key) as as_bob:
+        agent = await _shared(owner, bob)
+        await owner.archival.insert(await owner.agents.create("other"), "The safe's number is 4711.")
+        await owner.archives.detach(agent.id, agent.archive_ids[0])
+        await as_bob.shared_agents.send(agent.id, '[[call:archival_memory_search {"query": "number of the safe"}]]')
+        assert "4711" not in str(model.requests[-1]["messages"])
+        assert "Nothing found" in str(model.requests[-1]["messages"])
+
+
 async def test_a_revoked_share_ends_at_once_with_the_turn_that_runs(door: Door, model: ScriptedModel) -> None:
     bob, bob_key = await _guest(door, "bob")
     async with door.client() as owner, door.client(bob_key) as as_bob:

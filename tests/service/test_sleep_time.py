@@ -189,6 +189,25 @@ async def test_it_is_off_unless_wanted_and_can_be_turned_off_before_it_began(
     assert "user: one" not in read(asked_asleep(model)[-1])
 
 
+async def test_what_is_said_while_it_is_off_is_not_read_though_a_turn_ran_when_it_was_turned_off(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = END
+    agent = await world.sleeper(every_turns=100)
+    running_turn = asyncio.create_task(world.send(agent, "[[wait]] hello"))
+    assert await asyncio.to_thread(model.waiting.wait, 20)
+    await world.set_sleep_time(agent, enabled=False)
+    model.release()
+    await running_turn
+    await world.send(agent, "between us")
+    await world.set_sleep_time(agent, enabled=True, every_turns=1)
+    await world.send(agent, "on again")
+    await world.slept(agent)
+    told = read(asked_asleep(model)[0])
+    assert "on again" in told
+    assert "between us" not in told
+
+
 async def test_what_it_says_is_in_no_conversation_and_no_search(world: SleepWorld, model: ScriptedModel) -> None:
     model.asleep = f"{END} [[say:quince]]"
     agent = await world.sleeper()
@@ -234,6 +253,33 @@ async def test_a_fact_that_is_known_in_the_same_words_is_not_saved_again(
     assert turn.state == turn_pb2.TURN_STATE_COMPLETED
     assert [fact.text for fact in await world.facts(agent)] == ["Ann likes tea.", "Ann likes green tea."]
     assert "already, as passage-" in json.dumps(asked_asleep(model)[-1]["messages"])
+
+
+async def test_a_search_asleep_keeps_to_its_tags_and_times(world: SleepWorld, model: ScriptedModel) -> None:
+    seek = [
+        call("archival_memory_search", query="cat", tags=["pets"]),
+        call("archival_memory_search", query="cat", tags=["plants"]),
+        call("archival_memory_search", query="cat", end_datetime="2020-01-01"),
+    ]
+    model.asleep = f"{saves('Has a cat, Mo.', 1, tags=['pets'])} {' '.join(seek)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "my cat is Mo")
+    await world.slept(agent)
+    told = [m["content"] for m in asked_asleep(model)[-1]["messages"] if m["role"] == "tool"]
+    assert ["Has a cat, Mo." in each for each in told] == [False, True, False, False]
+
+
+async def test_a_fact_is_of_the_time_of_the_newest_message_that_says_it(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    model.asleep = f"{saves('Has a cat, Mo.', 1)} {saves('Mo is three years old.', 1, 3)} {END}"
+    agent = await world.sleeper(every_turns=3)
+    for text in ("my cat is Mo", "he is three", "bye"):
+        await world.send(agent, text)
+    await world.slept(agent)
+    said = await world.messages(agent)
+    dated = {fact.text: fact.create_time for fact in await world.facts(agent)}
+    assert dated == {"Has a cat, Mo.": said[0].create_time, "Mo is three years old.": said[2].create_time}
 
 
 async def test_a_newer_fact_outdates_an_older_which_stays_as_history(world: SleepWorld, model: ScriptedModel) -> None:
@@ -293,6 +339,20 @@ async def test_all_that_it_wrote_is_undone_and_what_was_written_since_stays(
     assert (await world.block(agent)).startswith("Born 1990.")
 
 
+async def test_an_edit_that_changed_nothing_does_not_stand_in_the_way_of_an_undo(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    same = call("memory_replace", label="human", old_string="Name: Ann.", new_string="Name: Ann.", sources=[1])
+    model.asleep = f"{inserts('Likes tea.', 1)} {same} {saves('Drinks it black.', 1)} {END}"
+    agent = await world.sleeper()
+    await world.send(agent, "tea, black")
+    turn = await world.slept(agent)
+    assert await world.block(agent) == "Name: Ann.\nLikes tea."
+    await world.undo(turn)
+    assert await world.block(agent) == "Name: Ann."
+    assert await world.facts(agent) == []
+
+
 async def test_only_a_sleep_time_turn_can_be_undone(world: SleepWorld, model: ScriptedModel) -> None:
     agent = await world.sleeper(every_turns=100)
     turn = (await world.send(agent, "hello"))[-1].done.turn
@@ -328,6 +388,31 @@ async def test_one_that_failed_is_tried_again_and_reads_the_same(world: SleepWor
     assert "user: hello" in read(asked_asleep(model)[-1])
     assert "user: again" in read(asked_asleep(model)[-1])
     assert await world.block(agent) == "Name: Ann.\nSaid hello."
+
+
+async def test_parts_that_failed_are_all_read_later_also_if_another_was_read_meanwhile(
+    world: SleepWorld, model: ScriptedModel
+) -> None:
+    small = pb.ModelSettings(handle="openai/small", context_window=8_000)
+    agent = await world.sleeper(every_turns=6, model=small)
+    model.asleep = "[[wait]] [[status:400]]"
+    for number in range(6):
+        await world.send(agent, f"{number} {'word ' * 700}", request_id=str(number))
+
+    async def begun() -> int:
+        request = turn_pb2.ListTurnsRequest(agent_id=agent.id, conversation_id=conversation_of(agent.id))
+        return len((await world.peer.unary(world.turns.ListTurns, request, caller=ANN)).turns)
+
+    await eventually(begun, (3).__eq__)
+    model.asleep = END
+    model.release()
+    await world.slept(agent, 3)
+    states = [turn.state for turn in await world.sleeps(agent)]
+    assert states == [turn_pb2.TURN_STATE_FAILED, *[turn_pb2.TURN_STATE_COMPLETED] * 2]
+    read_before = len(asked_asleep(model))
+    world.due_now()
+    again = await eventually(lambda: transcripts(model), lambda told: len(told) >= read_before + 3)
+    assert again[read_before:] == again[:3]
 
 
 async def test_what_reaches_recall_late_is_read_then(

@@ -16,7 +16,7 @@ import pytest
 from tests.service.test_agent_service import World
 from tests.support.keys import ANN, BOB
 from tests.support.recall import eventually
-from tests.support.scripted_model import ScriptedModel
+from tests.support.scripted_model import ScriptedModel, is_asleep
 from tests.support.stack import Stack, running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import step_pb2, turn_pb2
@@ -123,7 +123,7 @@ async def test_words_that_changed_in_recall_or_are_gone_are_so_here(world: ThinW
 
 
 async def test_what_a_sleep_time_turn_says_to_itself_stays(world: ThinWorld, model: ScriptedModel) -> None:
-    model.asleep = f"[[say:no {WORD} worth keeping]]"
+    model.asleep = f"{SAID} [[say:no {WORD} worth keeping]]".replace("conversation_search", "archival_memory_search")
     settings = pb.SleepTimeSettings(enabled=True, every_turns=1)
     request = pb.CreateAgentRequest(agent=pb.Agent(sleep_time=settings))
     agent = (await world.peer.unary(world.agents.CreateAgent, request, caller=ANN)).agent
@@ -138,6 +138,8 @@ async def test_what_a_sleep_time_turn_says_to_itself_stays(world: ThinWorld, mod
     await world.send(agent, "and again")
     await asyncio.sleep(0.5)
     assert any(f"no {WORD}" in event.message.text for event in await world.resume(turn.id))
+    first = next(request for request in model.requests if is_asleep(request))
+    assert json.loads(await world.request_of(turn.id)) == first
 
 
 async def test_a_turn_that_has_just_ended_is_resumed_without_recall(tmp_path: Path, model: ScriptedModel) -> None:

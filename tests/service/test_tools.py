@@ -79,6 +79,8 @@ async def test_limits_and_read_only_hold_for_every_command_and_a_refused_edit_le
         {"command": "rename", "old_path": "/memories/fixed", "new_path": "/memories/x"},
         {"command": "insert", "path": "/memories/fixed", "insert_text": "x"},
         {"command": "create", "path": "/memories/big", "file_text": "x" * 900_000},
+        {"command": "create", "path": "/memories/big", "file_text": "x", "description": "x" * 10_001},
+        {"command": "create", "path": "/memories/big", "file_text": "x", "description": "\0"},
     ]
     for number, command in enumerate(commands):
         events = await world.send(agent, f"[[call:memory {json.dumps(command)}]]", request_id=f"r{number}")

@@ -154,6 +154,10 @@ async def test_while_a_turn_waits_the_next_is_refused_and_other_conversations_go
         await world.send(agent, "hello?")
     assert refused.value.reason == type_pb2.ERROR_REASON_TURN_WAITING
     assert refused.value.metadata["turn_id"] == turn_id
+    compact = pb.CompactConversationRequest(agent_id=agent.id, mode=pb.COMPACTION_MODE_ALL, request_id="c")
+    with pytest.raises(FailedPrecondition) as refused:  # at once: nobody knows how long it waits
+        await world.peer.unary(world.agents.CompactConversation, compact, caller=ANN, seconds=10)
+    assert refused.value.reason == type_pb2.ERROR_REASON_TURN_WAITING
     again = await world.send(agent, f"{INSERT} please")
     assert again[-1].HasField("approval_request"), "a replay only attaches"
     other = pb.CreateConversationRequest(conversation=pb.Conversation(agent_id=agent.id))
@@ -235,8 +239,20 @@ async def test_the_client_tools_of_a_request_are_checked(world: ToolWorld) -> No
     for wrong in (
         turn_pb2.ClientTool(name="memory_insert"),
         turn_pb2.ClientTool(name="bad name"),
+        turn_pb2.ClientTool(name="bad_end\n"),
         turn_pb2.ClientTool(name="t", parameters="nonsense"),
         turn_pb2.ClientTool(name="t", parameters=json.dumps({"type": "array"})),
     ):
         with pytest.raises(InvalidArgument):
             await world.send(agent, "hello", client_tools=[wrong])
+
+
+async def test_half_a_character_in_a_schema_reaches_the_model_as_a_whole_one(
+    world: ToolWorld, model: ScriptedModel
+) -> None:
+    schema = '{"type": "object", "properties": {"a": {"description": "half \\ud83d"}}}'
+    tool = turn_pb2.ClientTool(name="t", description="d", parameters=schema)
+    events = await world.send(await world.agent_with(human="x"), "hello", client_tools=[tool])
+    assert events[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
+    (shown,) = model.requests[-1]["tools"]
+    assert shown["function"]["parameters"]["properties"]["a"]["description"] == "half \ufffd"

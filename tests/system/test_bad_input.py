@@ -121,6 +121,13 @@ def test_what_is_no_json_is_refused(http: httpx.Client, agent_id: str, content: 
     assert 400 <= answer.status_code < 500
 
 
+def test_half_a_surrogate_pair_is_refused_however_the_type_of_json_is_written(http: httpx.Client) -> None:
+    for content_type in ("application/json", "application/JSON", "Application/vnd.api+Json", ""):
+        headers = {"content-type": content_type} if content_type else {}
+        answer = http.post("/v1/agents", content=b'{"name": "\\ud800"}', headers=headers)
+        assert answer.status_code in (400, 422), content_type
+
+
 def test_a_write_over_a_limit_is_422_to_clients(http: httpx.Client, agent_id: str) -> None:
     answer = http.patch(f"/v1/agents/{agent_id}/core-memory/blocks/human", json={"value": "x" * 21})
     assert answer.status_code == 422

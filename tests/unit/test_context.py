@@ -117,6 +117,14 @@ def said(role: type_pb2.Role.ValueType, text: str, minute: int, turn: str) -> Me
     return Message(role=role, text=text, turn_id=turn, create_time=Timestamp(seconds=1_773_500_940 + 60 * minute))
 
 
+def test_a_description_too_long_for_the_window_is_shown_in_part() -> None:
+    agent = Agent(blocks=[Block(label="human", value="Name: Ann.", limit=100, description="word " * 10_000)])
+    shown = compiled(agent, 500)
+    assert shown.memory_tokens <= 500
+    assert "Name: Ann." in shown.text
+    assert "this description is too long" in shown.text
+
+
 def test_a_turn_is_told_its_time_where_the_last_time_told_has_gone_stale() -> None:
     user, assistant = type_pb2.ROLE_USER, type_pb2.ROLE_ASSISTANT
     messages = [

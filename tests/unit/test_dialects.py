@@ -190,7 +190,7 @@ def test_arguments_are_mended(written: str, settled: dict[str, Any]) -> None:
     assert json.loads(_settled(written)) == settled
 
 
-@pytest.mark.parametrize("written", ["[1]", "5", "null", "text", '"x"', "\x00", "[" * 100_000])
+@pytest.mark.parametrize("written", ["[1]", "5", "null", "text", '"x"', "\x00", "[" * 100_000, "{”```json[```"])
 def test_what_can_not_be_mended_is_valid_json_all_the_same(written: str) -> None:
     kept = json.loads(_settled(written))
     assert list(kept) == [arguments.UNREADABLE]
@@ -338,3 +338,10 @@ def test_prompted_calls_are_told_as_they_are_read() -> None:
     answer = read(called["content"])
     assert (answer.text, answer.tool_calls[0].name) == ("Let me see.", "save")
     assert returned == {"role": "user", "content": "<tool_response>\nsaved\n</tool_response>"}
+
+
+def test_space_without_end_is_not_held_back() -> None:
+    holder, splitter = Holder(["find"]), Thinking()
+    assert (holder.feed("  "), splitter.feed("  ")) == ("", ("", ""))
+    assert (holder.feed(" " * 1_000), splitter.feed(" " * 1_000)) == (" " * 1_002, ("", " " * 1_002))
+    assert (holder.feed("\n"), holder.feed("find(")) == ("", "")

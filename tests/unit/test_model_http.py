@@ -125,6 +125,14 @@ async def test_what_the_endpoint_says_of_trying_again_is_heeded() -> None:
         assert served.requests == 1
 
 
+@pytest.mark.parametrize("year", ["99999", "9" * 30])
+async def test_a_date_to_try_again_that_there_is_none_of_says_nothing(year: str) -> None:
+    strange = answer(b"slow", "429 Slow", more=f"retry-after: Fri, 31 Dec {year} 23:59:59 GMT\r\n")
+    async with endpoint(strange, answer(b'{"a": 1}')) as (served, http):
+        assert await http.get("/models") == {"a": 1}
+        assert served.requests == 2
+
+
 async def test_a_refusal_is_told_in_the_endpoints_words_and_not_tried_again() -> None:
     async with endpoint(answer(b'{"error": "no such model"}', "404 Not Found")) as (served, http):
         with pytest.raises(failures.Refused, match="no such model"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent_service.models import arguments, emulation
+from agent_service.models import arguments, dialects, emulation
 from agent_service.models.assembly import Assembly
 from agent_service.models.failures import CutOff
 from agent_service.models.types import Deltas, ModelAnswer, ToolSchema
@@ -121,7 +121,11 @@ def test_a_content_of_parts_is_text_and_thoughts() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["x", 5, None, {"choices": "x"}, {"choices": [{"delta": "x"}]}, {"choices": [{"delta": {"content": 5}}]}]
+    "bad",
+    [
+        *("x", 5, None, {"choices": "x"}, {"choices": [{"delta": "x"}]}, {"choices": [{"delta": {"content": 5}}]}),
+        {"usage": {"prompt_tokens": 10**400}},
+    ],
 )
 def test_what_is_not_in_the_format_is_garbage(bad: Any) -> None:
     with pytest.raises(Unavailable, match="can't be read"):
@@ -190,6 +194,18 @@ def test_an_emulated_tool_has_its_required_arguments_alone() -> None:
     tool = ToolSchema("f", "F.", {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]})
     (_, call) = emulation.response_format([tool])["json_schema"]["schema"]["anyOf"]
     assert call["properties"]["arguments"]["properties"] == {"a": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"required": ["a"]}, {"properties": None, "required": None}, {"properties": {"a": True}}]
+)
+def test_a_strange_schema_of_others_breaks_no_request_and_no_answer(parameters: dict[str, Any]) -> None:
+    tool = ToolSchema("f", "", {"type": "object", **parameters})
+    emulation.response_format([tool])
+    emulation.messages([{"role": "system", "content": "Be kind."}], [tool])
+    printed = "<tool_call><function=f><parameter=a>5</parameter></function></tool_call>"
+    (call,) = dialects.read(ModelAnswer(printed), [tool]).tool_calls
+    assert json.loads(call.arguments) == {"a": "5"}
 
 
 def test_emulation_tells_calls_and_results_in_words() -> None:

@@ -86,6 +86,16 @@ async def test_what_it_starts_dies_with_it() -> None:
     assert "60.25" not in commands()
 
 
+@pytest.mark.parametrize("written", ["5", "[" * 100_000, "nonsense"])
+async def test_an_answer_that_is_none_is_a_tool_error(written: str) -> None:
+    body = (
+        f"import os\nfor number in range(3, 20):\n  try:\n    os.write(number, b{written!r})\n"
+        "  except OSError:\n    pass\nos._exit(0)"
+    )
+    with pytest.raises(ToolError, match="it crashed"):
+        await ran(body)
+
+
 def commands() -> str:
     """The command lines of all processes."""
     files = (Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit())

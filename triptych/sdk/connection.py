@@ -20,7 +20,8 @@ def find(address: str | None = None, api_key: str | None = None, data: str | Pat
     """(host:port, key): what was given, else TRIPTYCH_ADDRESS and TRIPTYCH_API_KEY, else what `triptych up` left.
 
     `data`: the directory of `triptych up`; default TRIPTYCH_DATA, then ~/.triptych. If given, it comes before the
-    environment. Raises: Unavailable if no server is known, Unauthenticated if no key is.
+    environment. The key that it left goes to its server alone. Raises: Unavailable if no server is known,
+    Unauthenticated if no key is.
     """
     if data is None:
         address = address or os.environ.get("TRIPTYCH_ADDRESS")
@@ -29,7 +30,8 @@ def find(address: str | None = None, api_key: str | None = None, data: str | Pat
         ready = Path(data or os.environ.get("TRIPTYCH_DATA") or _DEFAULT_DATA).expanduser() / "ready.json"
         try:
             running = json.loads(ready.read_text())
-            address, api_key = address or running["grpc_address"], api_key or running["api_key"]
+            if address in (None, "", running["grpc_address"]):
+                address, api_key = running["grpc_address"], api_key or running["api_key"]
         except (OSError, ValueError, KeyError):
             if not address:
                 raise Unavailable(

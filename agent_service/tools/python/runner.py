@@ -112,8 +112,10 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 def _read(raw: bytes) -> str:
     try:
         answer = json.loads(raw)
-    except ValueError:
-        raise ToolError("The tool's process was ended: it met a limit (CPU, memory, files), or it crashed.") from None
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):  # the tool itself may write there, too
+        raise ToolError("The tool's process was ended: it met a limit (CPU, memory, files), or it crashed.")
     if "error" in answer:
         raise ToolError(str(answer["error"]))
     return str(answer.get("result", ""))

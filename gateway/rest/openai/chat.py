@@ -15,7 +15,7 @@ from gateway.rest.openai.chunks import completion, stream
 from gateway.rest.openai.form import PREFIX
 from gateway.rest.openai.models import agent_of
 from gateway.rest.openai.schemas import ChatCompletionCreate, ChatMessage
-from gateway.rest.turns import run_to_end
+from gateway.rest.turns import begun, run_to_end
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
@@ -32,11 +32,10 @@ async def create_chat_completion(body: ChatCompletionCreate, request: Request, b
     start = _start(await agent_of(back, body.model), body, request.headers.get("idempotency-key"))
     if not body.stream:
         return answer(completion(await run_to_end(back, start), body.model))
-    events = back.agent_peer.stream(back.turns.StartTurn, start)
     # Waited for before anything is answered, so that a missing agent or a bad request is an answer with its status.
-    accepted = (await anext(events)).event
+    events = await begun(back, start)
     usage = body.stream_options is not None and body.stream_options.include_usage
-    chunks = stream(accepted, events, body.model, usage=usage)
+    chunks = stream(events.first.event, events.later, body.model, usage=usage)
     return EventStream(chunks)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.rest.openai.form import error
-from gateway.rest.turns import Finished, TurnFailed
+from gateway.rest.turns import Finished, Started, TurnFailed
 from triptych.agent.v1 import turn_pb2 as pb
 from triptych.errors import TriptychError, Unavailable
 from triptych.recall.v1.recall_pb2 import Message
@@ -41,7 +41,7 @@ def completion(finished: Finished, model: str) -> dict[str, Any]:
 
 
 async def stream(
-    accepted: pb.TurnEvent, events: AsyncIterator[pb.StartTurnResponse], model: str, *, usage: bool
+    accepted: pb.TurnEvent, events: AsyncIterator[Started], model: str, *, usage: bool
 ) -> AsyncGenerator[bytes, None]:
     """The turn as server-sent events. `usage`: with a chunk of the turn's tokens, the last.
 
@@ -54,8 +54,9 @@ async def stream(
             event = response.event
             for delta in chunks.deltas(event):
                 yield chunks.line(delta=delta)
-            if event.HasField("done"):
-                for line in _end(chunks, event.done.turn, usage=usage):
+            kind = event.WhichOneof("event")
+            if kind in ("done", "approval_request"):  # a turn that waits has said all that it can for now
+                for line in _end(chunks, getattr(event, kind).turn, usage=usage):
                     yield line
                 return
         raise Unavailable("the server is stopping; the turn goes on: send the same Idempotency-Key again")

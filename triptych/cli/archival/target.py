@@ -6,6 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 
+from triptych import archives
 from triptych.cli.errors import CommandError
 from triptych.cli.which import agent_id
 from triptych.client import Triptych
@@ -25,13 +26,14 @@ class Target:
 def resolve(triptych: Triptych, archive: str, agent: str) -> Target:
     """By an archive's id, or name (a new one if there is none), or by the agent whose own it is.
 
-    Raises: CommandError for both at once, or for a name that several have; NotFound (agent).
+    Raises: CommandError for both at once, or for a name that several have; NotFound for the agent, FailedPrecondition
+    if it has none.
     """
     if archive and agent:
         raise CommandError("--archive and --agent are two places: give one of them")
     if agent:
         owner = triptych.agents.get(agent_id(triptych, agent))
-        return Target(owner.archive_ids[0], f"{owner.name}'s archive")
+        return Target(archives.saved_to(owner), f"{owner.name}'s archive")
     if _ID.fullmatch(archive):
         return Target(archive, "")
     name = archive or DEFAULT_NAME

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
 from triptych.recall.v1 import recall_pb2 as recall
@@ -139,12 +140,12 @@ class AsyncArchival:
     ) -> archival.Passage:
         """Saves a fact into the agent's archive.
 
-        Raises: InvalidArgument, Unavailable EMBEDDER_UNAVAILABLE.
+        Raises: InvalidArgument, FailedPrecondition if it has none, Unavailable EMBEDDER_UNAVAILABLE.
 
             await client.archival.insert(agent, "Eva lives in Lisbon.", tags=["family"])
         """
         request = archival.InsertPassagesRequest(
-            archive_id=agent.archive_ids[0],
+            archive_id=archives.saved_to(agent),
             request_id=request_id or str(uuid.uuid4()),
             passages=[archival.Passage(text=text, tags=tags)],
             create_archive_name=f"{agent.name}'s archive",
@@ -162,13 +163,15 @@ class AsyncArchival:
             for hit in await client.archival.search(agent, "Where does Eva live?"):
                 print(hit.score, hit.passage.text)
         """
-        request = archival.SearchPassagesRequest(archive_ids=agent.archive_ids, query=query, tags=tags, limit=limit)
+        request = archival.SearchPassagesRequest(
+            archive_ids=archives.searched(agent), query=query, tags=tags, limit=limit
+        )
         response = await self._transport.unary(_ARCHIVAL + "SearchPassages", request, archival.SearchPassagesResponse)
         return response.hits
 
     async def list(self, agent: Agent) -> AsyncIterator[archival.Passage]:
         """All passages of the agent's archives, oldest first."""
-        request = archival.ListPassagesRequest(archive_ids=agent.archive_ids, page_size=200)
+        request = archival.ListPassagesRequest(archive_ids=archives.searched(agent), page_size=200)
         while True:
             page = await self._transport.unary(_ARCHIVAL + "ListPassages", request, archival.ListPassagesResponse)
             for passage in page.passages:

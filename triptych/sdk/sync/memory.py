@@ -8,6 +8,7 @@ from collections.abc import Iterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from triptych import archives
 from triptych.agent.v1.agent_pb2 import Agent
 from triptych.archival.v1 import archival_pb2 as archival
 from triptych.recall.v1 import recall_pb2 as recall
@@ -140,12 +141,12 @@ class Archival:
     ) -> archival.Passage:
         """Saves a fact into the agent's archive.
 
-        Raises: InvalidArgument, Unavailable EMBEDDER_UNAVAILABLE.
+        Raises: InvalidArgument, FailedPrecondition if it has none, Unavailable EMBEDDER_UNAVAILABLE.
 
             client.archival.insert(agent, "Eva lives in Lisbon.", tags=["family"])
         """
         request = archival.InsertPassagesRequest(
-            archive_id=agent.archive_ids[0],
+            archive_id=archives.saved_to(agent),
             request_id=request_id or str(uuid.uuid4()),
             passages=[archival.Passage(text=text, tags=tags)],
             create_archive_name=f"{agent.name}'s archive",
@@ -163,13 +164,15 @@ class Archival:
             for hit in client.archival.search(agent, "Where does Eva live?"):
                 print(hit.score, hit.passage.text)
         """
-        request = archival.SearchPassagesRequest(archive_ids=agent.archive_ids, query=query, tags=tags, limit=limit)
+        request = archival.SearchPassagesRequest(
+            archive_ids=archives.searched(agent), query=query, tags=tags, limit=limit
+        )
         response = self._transport.unary(_ARCHIVAL + "SearchPassages", request, archival.SearchPassagesResponse)
         return response.hits
 
     def list(self, agent: Agent) -> Iterator[archival.Passage]:
         """All passages of the agent's archives, oldest first."""
-        request = archival.ListPassagesRequest(archive_ids=agent.archive_ids, page_size=200)
+        request = archival.ListPassagesRequest(archive_ids=archives.searched(agent), page_size=200)
         while True:
             page = self._transport.unary(_ARCHIVAL + "ListPassages", request, archival.ListPassagesResponse)
             for passage in page.passages:
