@@ -76,7 +76,7 @@ async def serve(env: Environment, stack: AsyncExitStack) -> None:
     groups = Groups(store, backends)
     stack.push_async_callback(groups.detached.close)
     guard = _guard(authenticator, admission, audit, metrics)
-    sessions = Sessions(backends, guard.authenticate)
+    sessions = Sessions(backends, guard.authenticate, audit.rpc)
     servicer = GatewayServicer(
         Parts(store, secret, authenticator, book, audit, eraser, Exporter(backends, store), sessions)
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+
+import grpc
 
 from gateway.backends import Backends
 from gateway.session.calls import Turns, Wanted, wanted
 from gateway.session.credit import Credit
-from servicekit import principal, rpc
+from servicekit import principal, resources, rpc
 from servicekit.rpc import Authenticate, Context, Metadata
 from triptych.errors import InvalidArgument, ResourceExhausted, TriptychError
 from triptych.gateway.v1 import gateway_pb2 as pb
@@ -18,25 +20,30 @@ _MOST_CALLS = 1000
 _LONGEST_ID = 100
 # Responses that wait for the connection; each call adds one at a time, and waits for its place.
 _OUTBOX = 16
+# Is told each call's method, how it ended, and which resources it names.
+Ended = Callable[[str, str, Sequence[str]], None]
 
 
 class Sessions:
-    """`authenticate` is asked again with every call, so that a key which was revoked begins nothing more."""
+    """`authenticate` is asked again with every call, so that a key which was revoked begins nothing more.
 
-    def __init__(self, backends: Backends, authenticate: Authenticate) -> None:
-        self._turns, self._authenticate = Turns(backends), authenticate
+    `ended`: is told of each call what the guard tells of a call that came by itself.
+    """
+
+    def __init__(self, backends: Backends, authenticate: Authenticate, ended: Ended) -> None:
+        self._turns, self._authenticate, self._ended = Turns(backends), authenticate, ended
 
     async def serve(self, requests: AsyncIterator[pb.SessionRequest], context: Context) -> AsyncIterator[bytes]:
         """Encoded SessionResponses. Raises: InvalidArgument for a request that no call can be made of."""
-        session = _Session(self._turns, self._authenticate, dict(context.invocation_metadata() or ()))
+        session = _Session(self._turns, self._authenticate, self._ended, dict(context.invocation_metadata() or ()))
         async with aclosing(session.run(requests)) as responses:
             async for response in responses:
                 yield response
 
 
 class _Session:
-    def __init__(self, turns: Turns, authenticate: Authenticate, metadata: Metadata) -> None:
-        self._turns, self._authenticate, self._metadata = turns, authenticate, metadata
+    def __init__(self, turns: Turns, authenticate: Authenticate, ended: Ended, metadata: Metadata) -> None:
+        self._turns, self._authenticate, self._ended, self._metadata = turns, authenticate, ended, metadata
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTBOX)
         self._credits: dict[str, Credit] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -96,10 +103,15 @@ class _Session:
 
     async def _call(self, call_id: str, call: Wanted, credit: Credit) -> None:
         problem: TriptychError | None = None
+        code = grpc.StatusCode.CANCELLED  # if it is detached, or the session ends
         try:
             await self._forward(call_id, call, credit)
+            code = grpc.StatusCode.OK
         except Exception as error:  # whatever it is ends this call and no other; `to_error` logs the unexpected
             problem = rpc.to_error(error)
+            code = problem.code
+        finally:
+            self._ended(call.method, code.name, list(resources.named(call.request)))
         del self._tasks[call_id], self._credits[call_id]
         await self._outbox.put(_ended(call_id, problem))
 

@@ -131,9 +131,18 @@ class Slots:
                 return
             if self._busy[tenant] >= each or tenant in self._resting:
                 continue
-            queue = self._waiting.pop(tenant)
+            place = self._next(tenant)
+            if place is not None:
+                self._take(tenant)
+                place.set_result(None)
+
+    def _next(self, tenant: Tenant) -> asyncio.Future[None] | None:
+        """The first of its calls that was not cancelled, if there is one; the user stands last of all then."""
+        queue = self._waiting.pop(tenant)
+        while queue:
             place = queue.popleft()
-            if queue:
-                self._waiting[tenant] = queue
-            self._take(tenant)
-            place.set_result(None)
+            if not place.done():
+                if queue:
+                    self._waiting[tenant] = queue
+                return place
+        return None

@@ -59,6 +59,24 @@ async def test_writes_by_both_ways_in_are_noted_with_who_and_what_and_no_words(d
     assert "Pavarotti" not in str(events)
 
 
+async def test_what_a_session_does_is_noted_as_what_is_done_without_one(door: Door) -> None:
+    missing = "agent-00000000-0000-0000-0000-000000000000"
+    async with door.client() as client:
+        agent = await client.agents.create("Pavarotti")
+        async with client.session() as session:
+            await session.send(agent.id, "Pavarotti")
+            with pytest.raises(NotFound):
+                await session.send(missing, "Pavarotti")
+        noted = [event for event in await _events(door) if event.action.startswith("TurnService/")]
+    assert [(event.action, event.outcome) for event in noted] == [
+        ("TurnService/StartTurn", "OK"),
+        ("TurnService/StartTurn", "NOT_FOUND"),
+    ]
+    assert agent.id in noted[0].resources
+    assert list(noted[1].resources) == [missing]
+    assert "Pavarotti" not in str(noted)
+
+
 async def test_what_admins_do_names_whom_they_did_it_to(door: Door) -> None:
     """By name too: a name is no id, and what it stands for may be gone by the time the log is read."""
     async with door.client() as admin, door.http() as http:

@@ -29,6 +29,14 @@ def template(route: str) -> Any:
     return {"path": path, "query": row.query, "body": row.body}
 
 
+def path_of(route: str, filled: Any) -> str:
+    """Where a request goes whose template was filled."""
+    path = route.split(" ", 1)[1]
+    for name, value in filled["path"].items():
+        path = path.replace(f"{{{name}}}", quote(value, safe="") or "none")
+    return path
+
+
 def _uncovered(route: str) -> str:
     method, path = route.split(" ", 1)
     known = ROWS[route].path if route in ROWS else {}
@@ -66,10 +74,8 @@ def test_every_route_is_in_the_matrix() -> None:
 async def _answer(world: World, route: str, template: Any, asked: str = "") -> tuple[int, bytes]:
     """The status, and the headers and body without what differs by chance. Nothing of the others may be in it."""
     filled = await world.fill("ann", template)
-    method, path = route.split(" ", 1)
-    for name, value in filled["path"].items():
-        path = path.replace(f"{{{name}}}", quote(value, safe="") or "none")
-    response = await world.http.request(method, path, params=filled["query"], json=filled["body"])
+    method = route.split(" ", 1)[0]
+    response = await world.http.request(method, path_of(route, filled), params=filled["query"], json=filled["body"])
     headers = sorted(f"{name}: {value}" for name, value in response.headers.items() if name != "date")
     raw = "\n".join(headers).encode() + b"\n" + response.content
     check_no_leak(world, raw, asked)

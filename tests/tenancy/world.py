@@ -213,7 +213,10 @@ OF_ACCOUNT = ("me", "user", "key", "erased", *SHARED)
 
 
 class World:
-    """`ids[user][kind]`: the standing resources. Ann is an admin and asks; Bob and Cyd own what she must not see."""
+    """`ids[user][kind]`: the standing resources. Ann is an admin and asks; Bob and Cyd own what she must not see.
+
+    Dan is of Ann's account, and no admin.
+    """
 
     def __init__(self, door: Door, channel: grpc.aio.Channel) -> None:
         self._door, self._channel = door, channel
@@ -233,6 +236,9 @@ class World:
         await world.ask("ann", "GatewayService/CreateUser", {"name": "bob"})
         key = {"kind": "KEY_KIND_ADMIN", "user_id": "bob"}
         world._keys["bob"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
+        await world.ask("ann", "GatewayService/CreateUser", {"name": "dan"})
+        key = {"kind": "KEY_KIND_USER", "user_id": "dan"}
+        world._keys["dan"] = (await world.ask("ann", "GatewayService/CreateKey", key)).secret
         tools = await world.ask("ann", "AgentService/ListTools", {})
         for user in CANARIES:
             me = await world.ask(user, "GatewayService/WhoAmI", {})
@@ -252,6 +258,9 @@ class World:
             for kind in MAKING_BY_REST:
                 world.ids[user][kind] = await world.make_by_rest(user, kind)
         return world
+
+    def http_of(self, user: str) -> httpx.AsyncClient:
+        return self._door.http(self._keys[user])
 
     async def make_by_rest(self, user: str, kind: str) -> str:
         path, template = MAKING_BY_REST[kind]

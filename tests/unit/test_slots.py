@@ -147,3 +147,18 @@ async def test_nobody_rests_where_all_have_calls_waiting() -> None:
     await calls.end(4)
     await asyncio.gather(*tasks)
     assert calls.begun == [ANN, BOB, ANN, BOB]
+
+
+async def test_calls_that_are_cancelled_all_at_once_leave_no_hole() -> None:
+    calls = Calls(Slots(2, alone=2, sharing=1, waiting=100, rest=0))
+    # A caller's connection breaks: those that run end before those that wait know that they are cancelled too.
+    tasks = [calls.start(ANN) for _ in range(6)]
+    await settled()
+    for task in tasks[:5]:
+        task.cancel()
+    ended = await asyncio.gather(*tasks[:5], return_exceptions=True)
+    assert [type(each) for each in ended] == [asyncio.CancelledError] * 5
+    more = [calls.start(ANN) for _ in range(2)]
+    await calls.end(3)
+    async with asyncio.timeout(5):
+        await asyncio.gather(tasks[5], *more)
