@@ -151,6 +151,19 @@ def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong
     assert "can't be reached" in ill.stdout
 
 
+def test_doctor_sees_damaged_stores_and_keys(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "agent.db").write_text("hi")
+    (tmp_path / "recall.db").touch()
+    (tmp_path / "keys" / "gateway.pem").touch()
+    ill = run("doctor", "--data", str(tmp_path))
+    assert ill.returncode == 1
+    wrong = [line for line in ill.stdout.splitlines() if line.startswith("FAIL")]
+    assert any("agent.db can't be read as a store" in line for line in wrong)
+    assert any("gateway.pem is damaged" in line for line in wrong)
+    assert not any("recall.db" in line for line in wrong)
+
+
 def test_keys_are_revoked_at_once(settled: tuple[Up, str]) -> None:
     system, _ = settled
     key = system.new_user("carol")
