@@ -21,6 +21,8 @@ from servicekit import ids
 REPLY = "reply"
 # What a call begins with, as far as its arguments.
 _BEGUN = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:')
+# How a schema refers to what it defines.
+_DEFINED = "#/$defs/"
 # So many calls in a row that nobody can read, and the model is to answer in words.
 _MOST_BROKEN = 2
 
@@ -39,17 +41,39 @@ def response_format(tools: Sequence[ToolSchema]) -> dict[str, Any]:
         }
         for tool in (reply, *tools)
     ]
-    return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": {"anyOf": calls}}}
+    defined = {name: schema for tool in tools for name, schema in _defined(tool).items()}
+    schema = {"anyOf": calls, **({"$defs": defined} if defined else {})}
+    return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": schema}}
 
 
 def _required(tool: ToolSchema) -> dict[str, Any]:
     """The schema without optional arguments: a model that needs a grammar to write JSON fills them with noise."""
     return {
         "type": "object",
-        "properties": {name: tool.properties.get(name, {}) for name in tool.required},
+        "properties": {name: _pointing(tool.properties.get(name, {}), tool) for name in tool.required},
         "required": tool.required,
         "additionalProperties": False,
     }
+
+
+def _defined(tool: ToolSchema) -> dict[str, Any]:
+    """What its schema refers to, by names that are its own among those of all tools."""
+    given = tool.parameters.get("$defs")
+    named = given.items() if isinstance(given, dict) else ()
+    return {f"{tool.name}.{name}": _pointing(schema, tool) for name, schema in named}
+
+
+def _pointing(schema: Any, tool: ToolSchema) -> Any:
+    """The same schema, whose references point to `_defined`."""
+    if isinstance(schema, list):
+        return [_pointing(each, tool) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    pointing = {key: _pointing(value, tool) for key, value in schema.items()}
+    target = schema.get("$ref")
+    if isinstance(target, str) and target.startswith(_DEFINED):
+        pointing["$ref"] = f"{_DEFINED}{tool.name}.{target.removeprefix(_DEFINED)}"
+    return pointing
 
 
 def is_stuck(history: Sequence[ChatMessage]) -> bool:

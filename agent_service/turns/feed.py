@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from triptych.agent.v1.turn_pb2 import TurnEvent
+from triptych.agent.v1.turn_pb2 import TextDelta, TurnEvent
 from triptych.errors import ResourceExhausted
 
 # A reader that is this many events behind is detached; it can resume where it was.
@@ -30,6 +30,10 @@ class Reader:
     def is_behind(self) -> bool:
         return bool(self._came)
 
+    def begin_with(self, events: Iterable[TurnEvent]) -> None:
+        """What comes behind the backlog, and before all that is put here."""
+        self._came.extend(events)
+
     def put(self, event: TurnEvent | None) -> bool:
         """False, and the end behind what came without a gap, if the reader is too far behind."""
         if len(self._came) >= _BUFFER:
@@ -52,10 +56,15 @@ class Reader:
 
 
 class Feed:
-    """Journalled events are kept and given to every reader from where it wants; deltas only to those reading now."""
+    """Journalled events are kept and given to every reader from where it wants.
+
+    Deltas only to those reading now; who comes in the middle of a message gets in one what there was of it.
+    """
 
     def __init__(self, journalled: Sequence[TurnEvent]) -> None:
         self.journalled = list(journalled)
+        # Of the message under way, by kind: its first delta, and the texts of all of them.
+        self._under_way: dict[str | None, tuple[TurnEvent, list[str]]] = {}
         self._readers: set[Reader] = set()
         self._closed = False
 
@@ -66,6 +75,7 @@ class Feed:
     def record(self, events: Sequence[TurnEvent]) -> None:
         """Events that are in the journal now, to be sent a little later."""
         self.journalled.extend(events)
+        self._under_way.clear()
 
     def send(self, events: Sequence[TurnEvent]) -> None:
         """Gives recorded events, or deltas, to those who read."""
@@ -74,6 +84,8 @@ class Feed:
                 self._put(reader, event)
 
     def send_delta(self, event: TurnEvent) -> None:
+        _, texts = self._under_way.setdefault(event.WhichOneof("event"), (event, []))
+        texts.append(_delta(event).text)
         for reader in list(self._readers):
             if reader.deltas:
                 self._put(reader, event)
@@ -96,6 +108,8 @@ class Feed:
         """Who from now on misses nothing; `read` it, or it is detached when it is too far behind."""
         backlog = [event for event in self.journalled if event.sequence > after_sequence]
         reader = Reader(backlog, after_sequence, deltas=deltas)
+        if deltas:
+            reader.begin_with(_whole(first, texts) for first, texts in self._under_way.values())
         if not self._closed:
             self._readers.add(reader)
         return reader
@@ -124,3 +138,15 @@ class Feed:
     def _put(self, reader: Reader, event: TurnEvent | None) -> None:
         if not reader.put(event):
             self._readers.discard(reader)
+
+
+def _delta(event: TurnEvent) -> TextDelta:
+    return event.reasoning_delta if event.HasField("reasoning_delta") else event.text_delta
+
+
+def _whole(first: TurnEvent, texts: Sequence[str]) -> TurnEvent:
+    """All the deltas of one kind as one."""
+    whole = TurnEvent()
+    whole.CopyFrom(first)
+    _delta(whole).text = "".join(texts)
+    return whole

@@ -20,6 +20,9 @@ _KEYS_LAST_SECONDS = 3600.0
 # A token that names an unknown key may have been signed by a new one: look, but not at every forger's asking.
 _LOOK_AGAIN_SECONDS = 30.0
 _FETCH_SECONDS = 10.0
+# Where the keys could not be had they are not asked for by every token that comes meanwhile.
+_RETRY_SECONDS = 2.0
+_AWAY = "the identity provider's keys can't be read: retry later"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Oidc:
     def __init__(self, settings: OidcSettings) -> None:
         self._settings = settings
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched = float("-inf")
+        self._fetched = self._failed = float("-inf")
         self._fetching = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
@@ -87,12 +90,27 @@ class Oidc:
         return Claims(self._settings.account_id, user, self._settings.create, float(claims["exp"]) + _LEEWAY_SECONDS)
 
     async def _key(self, key_id: str | None) -> jwt.PyJWK | None:
-        async with self._fetching:
-            age = time.monotonic() - self._fetched
-            if age > _KEYS_LAST_SECONDS or (key_id not in self._keys and age > _LOOK_AGAIN_SECONDS):
-                self._keys = _by_id(await self._fetch())
-                self._fetched = time.monotonic()
+        """Waits for the provider only if it has to: what is known serves while others wait. Raises: Unavailable."""
+        if self._has_to_look(key_id):
+            async with self._fetching:
+                if self._has_to_look(key_id):  # still: others have waited too
+                    await self._look()
         return self._keys.get(key_id)
+
+    def _has_to_look(self, key_id: str | None) -> bool:
+        age = time.monotonic() - self._fetched
+        return age > _KEYS_LAST_SECONDS or (key_id not in self._keys and age > _LOOK_AGAIN_SECONDS)
+
+    async def _look(self) -> None:
+        """Raises: Unavailable."""
+        if time.monotonic() - self._failed < _RETRY_SECONDS:
+            raise Unavailable(_AWAY)
+        try:
+            self._keys = _by_id(await self._fetch())
+        except Unavailable:
+            self._failed = time.monotonic()
+            raise
+        self._fetched = time.monotonic()
 
     async def _fetch(self) -> Any:
         import httpx  # which is large, and in most gateways nobody needs it
@@ -104,7 +122,7 @@ class Oidc:
             async with httpx.AsyncClient(timeout=_FETCH_SECONDS) as client:
                 return (await client.get(where)).raise_for_status().json()
         except (OSError, ValueError, httpx.HTTPError) as error:
-            raise Unavailable("the identity provider's keys can't be read: retry later") from error
+            raise Unavailable(_AWAY) from error
 
 
 def _by_id(document: Any) -> dict[str | None, jwt.PyJWK]:

@@ -7,6 +7,7 @@ import time
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
 from google.protobuf.json_format import MessageToDict
@@ -14,9 +15,9 @@ from google.protobuf.message import Message
 
 from gateway.backends import Backends
 from gateway.store import Store
-from gateway.stores import groups
+from gateway.stores import batches, groups
 from servicekit.principal import Principal
-from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, turn_pb2
+from triptych.agent.v1 import agent_pb2, identity_pb2, provider_pb2, sharing_pb2, step_pb2, turn_pb2
 from triptych.archival.v1 import archival_pb2
 from triptych.gateway.v1.gateway_pb2 import User
 from triptych.recall.v1 import recall_pb2
@@ -58,6 +59,7 @@ class Exporter:
         providers = provider_pb2.ListProvidersRequest(page_size=_PAGE)
         identities = identity_pb2.ListIdentitiesRequest(page_size=_PAGE)
         turns = turn_pb2.ListTurnsRequest(page_size=_PAGE)
+        steps = step_pb2.ListStepsRequest(page_size=_PAGE)
         messages = recall_pb2.ListMessagesRequest(page_size=_PAGE)
         archives = archival_pb2.ListArchivesRequest(page_size=_PAGE)
         documents = archival_pb2.ListDocumentsRequest(page_size=_PAGE)
@@ -74,6 +76,8 @@ class Exporter:
             ("identities", _all(core, back.identities.ListIdentities, identities, "identities", caller)),
             ("conversations", self._conversations(caller)),
             ("turns", _all(core, back.turns.ListTurns, turns, "turns", caller)),
+            ("steps", _all(core, back.steps.ListSteps, steps, "steps", caller)),
+            ("batches", self._batches(caller)),
             ("messages", _all(recall, back.recall.ListMessages, messages, "messages", caller)),
             ("archives", _all(archival, back.archival.ListArchives, archives, "archives", caller)),
             ("documents", _all(archival, back.archival.ListDocuments, documents, "documents", caller)),
@@ -105,6 +109,17 @@ class Exporter:
         for group in await self._store.read(lambda c: groups.all_of(c, caller.tenant)):
             yield asdict(group)
 
+    async def _batches(self, caller: Principal) -> AsyncIterator[Json]:
+        """Each with its turns, and with what is asked in those that have not begun."""
+        tenant, last = caller.tenant, ""
+        listed = partial(batches.list_next, tenant=tenant, size=_PAGE, before_id="", descending=False)
+        while page := await self._store.read(partial(listed, after_id=last)):
+            for batch in page:
+                items = await self._store.read(partial(batches.items, tenant=tenant, batch_id=batch.id))
+                times = {"created_at": batch.created_at, "ended_at": batch.ended_at}
+                yield {"id": batch.id, **times, "cancelled": batch.cancelled, "turns": [_item(each) for each in items]}
+            last = page[-1].id
+
     async def _conversations(self, caller: Principal) -> AsyncIterator[Message]:
         back = self._backends
         request = agent_pb2.ListAgentsRequest(page_size=_PAGE)
@@ -130,6 +145,11 @@ async def _own(tools: AsyncIterator[Message]) -> AsyncIterator[Message]:
     async for tool in tools:
         if cast(agent_pb2.Tool, tool).tool_type != agent_pb2.TOOL_TYPE_BUILTIN:
             yield tool
+
+
+def _item(item: batches.Item) -> Json:
+    asked = {"asked": _json(item.start)} if item.start is not None else {}
+    return {"agent_id": item.agent_id, "turn_id": item.turn_id, "state": item.state.name, **asked}
 
 
 def _line(item: Message | Json) -> bytes:

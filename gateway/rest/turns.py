@@ -111,14 +111,16 @@ async def opened(events: AsyncGenerator[Started]) -> Events:
 
 async def rejoined(back: Backends, turn_id: str, after_sequence: int) -> Events:
     """The events of a turn behind that one, and what is still to come. Raises: NotFound."""
+    # Not the first event: that may be long in coming, and the program waits to hear that it is heard.
+    turn = (await back.agent_peer.unary(back.turns.GetTurn, pb.GetTurnRequest(turn_id=turn_id))).turn
     request = pb.ResumeTurnRequest(turn_id=turn_id, after_sequence=after_sequence, deltas=True)
     events = back.agent_peer.stream(back.turns.ResumeTurn, request)
-    return Events(await anext(events, pb.ResumeTurnResponse()), events)
+    return Events(pb.ResumeTurnResponse(event=pb.TurnEvent(turn_id=turn.id)), events)
 
 
 @dataclass
 class Events:
-    """`first`: the one that says that the turn is accepted. `later`: the others, as they come."""
+    """`first`: the one that says that the turn is accepted, or found. `later`: the others, as they come."""
 
     first: Started
     later: AsyncGenerator[Started]

@@ -7,20 +7,31 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
+from servicekit.sql.database import StoreError
+
 
 def migrate(connection: Connection, location: str) -> None:
-    """Runs the migrations at `location` that the store has not had, in one transaction, which it commits."""
+    """Runs the migrations at `location` that the store has not had, in one transaction, which it commits.
+
+    Raises: StoreError for a store that has had others.
+    """
     if _is_newest(connection, location):
         connection.rollback()
         return
     # Only now: Alembic takes a fifth of a second and 15 MB, and most starts have nothing for it to do.
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", location)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            f"the store has a schema that this version does not know, perhaps that of a newer one: {error}"
+        ) from error
     connection.commit()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import threading
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.auth import oidc
 from tests.support.door import Door, opened
-from triptych.errors import NotFound, PermissionDenied, Unauthenticated
+from triptych.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
 from triptych.gateway.v1 import gateway_pb2 as pb
 
 ISSUER, AUDIENCE = "https://id.example", "triptych"
@@ -157,3 +158,34 @@ async def test_users_are_not_made_unless_it_is_allowed_and_the_claim_that_names_
                 await ann.users.me()
             made = await admin.users.create("ann")
             assert (await ann.users.me()).user.id == made.id
+
+
+async def test_tokens_that_no_provider_answers_for_hold_up_no_other(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, silent = 0, asyncio.Event()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            silent.set()
+            await asyncio.Event().wait()
+        body = provider.file.read_bytes()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+    mine = oidc.Oidc(oidc.OidcSettings(ISSUER, AUDIENCE, url, "sub", "default", create=True))
+    assert (await mine.verify(provider.token())).user == "ann@example"
+    monkeypatch.setattr(oidc, "_LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(oidc, "_FETCH_SECONDS", 0.5)
+    forged = [asyncio.create_task(mine.verify(provider.token(kid=f"unknown {number}"))) for number in range(20)]
+    await silent.wait()
+    assert (await mine.verify(provider.token())).user == "ann@example"
+    assert not any(task.done() for task in forged)
+    results = await asyncio.gather(*forged, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 20
+    assert asked == 2
+    server.close()

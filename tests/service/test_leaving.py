@@ -113,6 +113,20 @@ async def _more(door: Door, key: str) -> None:
         assert sent.status_code == 200
 
 
+async def test_an_export_has_batches_and_what_the_user_said_of_steps(door: Door) -> None:
+    key = await _user(door, "bob")
+    await _more(door, key)
+    async with door.client(key) as bob, door.http(key) as http:
+        step_id = (await http.get("/v1/steps")).json()[0]["id"]
+        assert (await http.patch(f"/v1/steps/{step_id}/feedback", json={"feedback": "positive"})).status_code == 200
+        files = _files(b"".join([piece async for piece in bob.users.export()]))
+    assert len(files["steps"]) == len(files["turns"])
+    assert ["positive" in str(each).lower() for each in files["steps"] if each["id"] == step_id] == [True]
+    (batch,) = files["batches"]
+    assert [turn["state"] for turn in batch["turns"]] == ["COMPLETED"]
+    assert batch["turns"][0]["turn_id"] in [each["id"] for each in files["turns"]]
+
+
 async def test_an_erased_user_is_gone_from_all_tiers_and_others_are_not(door: Door, tmp_path: Path) -> None:
     bob_key, carol_key = await _user(door, "bob"), await _user(door, "carol")
     await _more(door, bob_key)

@@ -224,6 +224,15 @@ async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
         open_database(f"sqlite:///{tmp_path}/damaged.db", MIGRATIONS)
 
 
+async def test_a_store_of_a_newer_version_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    dsn = f"sqlite:///{tmp_path / 'agents.db'}"
+    database = open_database(dsn, "agent_service:migrations")
+    await database.write(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(StoreError, match="perhaps that of a newer one"):
+        open_database(dsn, "agent_service:migrations")
+
+
 async def test_a_second_owner_is_refused(sqlite: Database, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="in use by another process"):
         open_database(f"sqlite:///{tmp_path / 'x.db'}", MIGRATIONS)

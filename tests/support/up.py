@@ -85,6 +85,7 @@ def run(*arguments: str, stdin: str = "", environ: dict[str, str] | None = None)
         input=stdin,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=120,
     )
 

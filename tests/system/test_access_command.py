@@ -61,6 +61,8 @@ def test_a_user_is_disabled_exported_and_erased(system: Up, tmp_path: Path) -> N
     _run(system, "users", "export", "uma", str(archive))
     with zipfile.ZipFile(archive) as opened:
         assert json.loads(opened.read("agents.ndjson"))["name"] == "umas"
+    assert run("users", "export", "ima", str(archive), "--data", str(system.data)).returncode == 1
+    assert zipfile.is_zipfile(archive)
     said = _run(system, "users", "delete", "uma", "--yes")
     assert "core.agents: 1" in said
     assert said.strip().endswith("done")

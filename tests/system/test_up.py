@@ -112,6 +112,20 @@ def test_what_a_user_got_wrong_is_said_in_one_line(arguments: list[str], environ
     assert "Traceback" not in ended.stderr
 
 
+def test_text_that_is_not_utf8_is_said_to_be_that(settled: tuple[Up, str]) -> None:
+    system, _ = settled
+    ended = run("chat", "--data", str(system.data), stdin="\udcff hi\n")
+    assert (ended.returncode, ended.stderr) == (1, "triptych: there is text that is not UTF-8\n")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"grpc_address": "127.0.0.1:9"}'])
+def test_a_damaged_ready_json_names_no_server(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ready.json").write_text(content)
+    ended = run("agents", "list", "--data", str(tmp_path))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("triptych: no server found")
+
+
 @pytest.mark.parametrize("command", [[], ["up"], ["chat"], ["doctor"], ["agents"], ["users"], ["keys", "create"]])
 def test_every_command_has_help(command: list[str]) -> None:
     ended = run(*command, "--help")
@@ -149,6 +163,19 @@ def test_doctor_finds_nothing_wrong_with_a_running_system_and_says_what_is_wrong
     ill = run("doctor", "--data", str(system.data), environ={"TRIPTYCH_MODEL_BASE_URL": "http://127.0.0.1:9/v1"})
     assert ill.returncode == 1
     assert "can't be reached" in ill.stdout
+
+
+def test_doctor_sees_damaged_stores_and_keys(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "agent.db").write_text("hi")
+    (tmp_path / "recall.db").touch()
+    (tmp_path / "keys" / "gateway.pem").touch()
+    ill = run("doctor", "--data", str(tmp_path))
+    assert ill.returncode == 1
+    wrong = [line for line in ill.stdout.splitlines() if line.startswith("FAIL")]
+    assert any("agent.db can't be read as a store" in line for line in wrong)
+    assert any("gateway.pem is damaged" in line for line in wrong)
+    assert not any("recall.db" in line for line in wrong)
 
 
 def test_keys_are_revoked_at_once(settled: tuple[Up, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from agent_service.models import arguments, dialects, emulation
@@ -194,6 +195,16 @@ def test_an_emulated_tool_has_its_required_arguments_alone() -> None:
     tool = ToolSchema("f", "F.", {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]})
     (_, call) = emulation.response_format([tool])["json_schema"]["schema"]["anyOf"]
     assert call["properties"]["arguments"]["properties"] == {"a": {"type": "string"}}
+
+
+def test_what_an_emulated_tools_arguments_refer_to_is_there() -> None:
+    place = {"type": "object", "properties": {"inside": {"$ref": "#/$defs/Place"}, "name": {"type": "string"}}}
+    parameters = {"properties": {"to": {"$ref": "#/$defs/Place"}}, "required": ["to"], "$defs": {"Place": place}}
+    tools = [ToolSchema(name, "", {"type": "object", **parameters}) for name in ("go", "look")]
+    schema = emulation.response_format(tools)["json_schema"]["schema"]
+    jsonschema.validate({"name": "go", "arguments": {"to": {"inside": {"name": "x"}}}}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"name": "look", "arguments": {"to": {"inside": {"name": 5}}}}, schema)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,9 @@ def main() -> None:
     except TriptychError as error:
         print(f"triptych: {error.message}", file=sys.stderr)
         sys.exit(1)
+    except UnicodeEncodeError as error:  # of what was given, or of where it is to be shown
+        print(f"triptych: there is text that is not {error.encoding.upper()}", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:  # of a file that was named
         print(": ".join(["triptych", *filter(None, [error.filename]), error.strerror or str(error)]), file=sys.stderr)
         sys.exit(1)

@@ -6,8 +6,10 @@ import importlib.util
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +64,8 @@ def examine(data: Path) -> Iterator[Finding]:
     directory = DataDir(data)
     yield _directory(directory)
     yield _disk(directory.path)
+    yield from _keys(directory.path)
+    yield from _stores(directory.path)
     running = directory.read_ready()
     if running is not None:
         yield _server(directory.path)
@@ -110,6 +114,28 @@ def _disk(path: Path) -> Finding:
     free = shutil.disk_usage(there).free / 2**30
     verdict = Verdict.OK if free >= _FREE_GIB else Verdict.WARN
     return Finding(verdict, f"{free:.1f} GiB free" + ("" if verdict is Verdict.OK else ": make room"))
+
+
+def _keys(path: Path) -> Iterator[Finding]:
+    """Those that are damaged. Others' keys and secrets are kept by them, so they are not simply made anew."""
+    for file in sorted((path / "keys").glob("*")):
+        content = file.read_text(errors="replace") if os.access(file, os.R_OK) else ""
+        if not content.strip() or (file.suffix == ".pem" and "-----END" not in content):
+            yield Finding(Verdict.FAIL, f"{file} is damaged, or not yours to read: restore it from a backup")
+
+
+def _stores(path: Path) -> Iterator[Finding]:
+    """Each that is there, by a look at its beginning."""
+    for file in sorted(path.glob("*.db")):
+        if file.stat().st_size == 0:  # one that is still to be made
+            continue
+        try:
+            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+                store.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.Error as error:
+            yield Finding(Verdict.FAIL, f"{file} can't be read as a store ({error}): restore it from a backup")
+        else:
+            yield Finding(Verdict.OK, f"{file.name} can be read")
 
 
 def _server(path: Path) -> Finding:

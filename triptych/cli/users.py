@@ -61,9 +61,12 @@ def export(
     api_key: ApiKey = None,
 ) -> None:
     """Write all of a user's data to one zip archive of NDJSON files."""
-    with client(data, address, api_key) as triptych, file.open("wb") as archive:
-        for piece in triptych.users.export(user):
-            archive.write(piece)
+    with client(data, address, api_key) as triptych:
+        pieces = triptych.users.export(user)
+        first = next(pieces)  # before the file is opened: one that is there outlives a mistyped name
+        with file.open("wb") as archive:
+            archive.write(first)
+            archive.writelines(pieces)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def find(address: str | None = None, api_key: str | None = None, data: str | Pat
             running = json.loads(ready.read_text())
             if address in (None, "", running["grpc_address"]):
                 address, api_key = running["grpc_address"], api_key or running["api_key"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             if not address:
                 raise Unavailable(
                     f"no server found: there is no {ready}. Run `triptych up`, or give an address and a key "
