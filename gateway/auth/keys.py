@@ -45,6 +45,8 @@ class Authenticator:
         # (bearer, user acted for) → until when it is believed, by time.time(), and who it is
         self._known: LRUCache[tuple[str, str], tuple[float, Identity]] = LRUCache(_CACHE_SIZE)
         self._used: dict[str, int] = {}
+        # Counts what was changed: a look-up that began before a change may have found what is no more.
+        self._changes = 0
 
     async def authenticate(self, metadata: Metadata, method: str) -> Principal:
         """For gRPC. Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound for the user acted for."""
@@ -57,8 +59,10 @@ class Authenticator:
         bearer, acts_for = self._bearer(metadata), str(metadata.get(USER_HEADER, ""))
         known = self._known.get((bearer, acts_for))
         if known is None or known[0] < time.time():
+            changes = self._changes
             known = await self._look_up(bearer, acts_for)
-            self._known[bearer, acts_for] = known
+            if changes == self._changes:
+                self._known[bearer, acts_for] = known
         found = known[1]
         if found.key_id:
             self._used[found.key_id] = time.time_ns() // 1000
@@ -68,6 +72,7 @@ class Authenticator:
     def forget(self) -> None:
         """Looks everybody up again: a key or a user was changed."""
         self._known.clear()
+        self._changes += 1
 
     async def note_uses(self) -> None:
         """Writes down when keys were last used, in one transaction for all of them."""
