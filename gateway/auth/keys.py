@@ -21,6 +21,8 @@ from triptych.errors import InvalidArgument, NotFound, PermissionDenied, Unauthe
 from triptych.gateway.v1 import gateway_pb2 as pb
 
 USER_HEADER = "triptych-user"
+# By gRPC, whose other metadata is ASCII: the same in UTF-8.
+_USER_BYTES = f"{USER_HEADER}-bin"
 # How long a look-up is believed. This process forgets at once what it changes itself; where others write to the store
 # too, what they revoke is refused after the second of the two at the latest.
 _FRESH_SECONDS = 5.0
@@ -56,7 +58,7 @@ class Authenticator:
 
     async def identify(self, metadata: Metadata) -> Identity:
         """Who calls; it is bound to the task. Raises: as `authenticate`."""
-        bearer, acts_for = self._bearer(metadata), str(metadata.get(USER_HEADER, ""))
+        bearer, acts_for = self._bearer(metadata), _acts_for(metadata)
         known = self._known.get((bearer, acts_for))
         if known is None or known[0] < time.time():
             changes = self._changes
@@ -138,6 +140,19 @@ class Authenticator:
 
 def _tenant(user: pb.User) -> Tenant:
     return Tenant(user.account_id, user.id)
+
+
+def _acts_for(metadata: Metadata) -> str:
+    """Raises: InvalidArgument."""
+    named, encoded = str(metadata.get(USER_HEADER, "")), metadata.get(_USER_BYTES, b"")
+    if not isinstance(encoded, bytes) or not encoded:
+        return named
+    if named:
+        raise InvalidArgument.of(_USER_BYTES, f"can't be given beside {USER_HEADER}")
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument.of(_USER_BYTES, "must be UTF-8") from None
 
 
 def _refuse_acting(acts_for: str) -> None:

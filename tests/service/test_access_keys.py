@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 from sqlalchemy import Connection
 
@@ -25,6 +26,7 @@ from triptych.errors import (
     Unauthenticated,
 )
 from triptych.gateway.v1 import gateway_pb2 as pb
+from triptych.gateway.v1 import gateway_pb2_grpc
 
 
 @pytest.fixture
@@ -152,6 +154,26 @@ async def test_an_application_makes_its_users_by_naming_them(door: Door) -> None
         async with door.client(key, user="end-user-1") as one:
             with pytest.raises(PermissionDenied, match="disabled"):
                 await one.users.me()
+
+
+async def test_an_application_acts_for_a_user_of_any_name_by_each_way_in(door: Door) -> None:
+    async with door.client() as admin:
+        key = (await admin.keys.create(kind=pb.KEY_KIND_APPLICATION)).secret
+    async with door.client(key, user="Анна") as anna:
+        me = await anna.users.me()
+        assert me.user.name == "Анна"
+    async with door.http(key) as http:
+        mine = (await http.get("/v1/me", headers={b"triptych-user": "Анна".encode()})).json()
+        assert mine["user"]["id"] == me.user.id
+    async with door.client(key, user="Анна\x00") as nobody:
+        with pytest.raises(InvalidArgument):
+            await nobody.users.me()
+    async with grpc.aio.insecure_channel(door.address) as channel:
+        who = gateway_pb2_grpc.GatewayServiceStub(channel).WhoAmI
+        for more in [("triptych-user-bin", b"\xff")], [("triptych-user-bin", b"ann"), ("triptych-user", "bob")]:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await who(pb.WhoAmIRequest(), metadata=[("authorization", f"Bearer {key}"), *more])
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_disabled_users_keys_are_refused_at_once_and_work_again_later(door: Door) -> None:
