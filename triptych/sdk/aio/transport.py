@@ -57,7 +57,7 @@ class AsyncTransport:
             self._channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._metadata = (("authorization", f"Bearer {api_key}"), *((("triptych-user", user),) if user else ()))
+        self._metadata = (("authorization", f"Bearer {api_key}"), *_acting_for(user))
         self.timeout_seconds = timeout_seconds
 
     async def unary(self, path: str, request: Message, response_type: type[Response]) -> Response:
@@ -113,3 +113,10 @@ class AsyncTransport:
 def _answered(error: Any) -> bool:
     """Whether a server said this, and not the connection: our servers' errors all have details."""
     return any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
+
+
+def _acting_for(user: str | None) -> tuple[tuple[str, str | bytes], ...]:
+    """Metadata is ASCII, and names need not be."""
+    if not user:
+        return ()
+    return (("triptych-user", user),) if user.isascii() else (("triptych-user-bin", user.encode()),)
