@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from triptych.errors import PermissionDenied, TriptychError, Unauthenticated
 
+_log = structlog.get_logger("watch")
 EVERY_SECONDS = 2.0
 
 
@@ -37,8 +40,8 @@ class Watch:
             if self._watched is not None:
                 self._watched.cancel()
             return
-        except TriptychError:  # whether it may is not known now
-            pass
+        except Exception as error:  # whether it may is not known now: it is asked again
+            _log.warning("a caller can't be looked at", reason=type(error).__name__)
         self._timer, self._asking = self._later(), None
 
     def stop(self) -> None:

@@ -21,6 +21,8 @@ from triptych.errors import InvalidArgument, NotFound, PermissionDenied, Unauthe
 from triptych.gateway.v1 import gateway_pb2 as pb
 
 USER_HEADER = "triptych-user"
+# By gRPC, whose other metadata is ASCII: the same in UTF-8.
+_USER_BYTES = f"{USER_HEADER}-bin"
 # How long a look-up is believed. This process forgets at once what it changes itself; where others write to the store
 # too, what they revoke is refused after the second of the two at the latest.
 _FRESH_SECONDS = 5.0
@@ -45,6 +47,8 @@ class Authenticator:
         # (bearer, user acted for) → until when it is believed, by time.time(), and who it is
         self._known: LRUCache[tuple[str, str], tuple[float, Identity]] = LRUCache(_CACHE_SIZE)
         self._used: dict[str, int] = {}
+        # Counts what was changed: a look-up that began before a change may have found what is no more.
+        self._changes = 0
 
     async def authenticate(self, metadata: Metadata, method: str) -> Principal:
         """For gRPC. Raises: Unauthenticated, PermissionDenied, InvalidArgument, NotFound for the user acted for."""
@@ -54,11 +58,13 @@ class Authenticator:
 
     async def identify(self, metadata: Metadata) -> Identity:
         """Who calls; it is bound to the task. Raises: as `authenticate`."""
-        bearer, acts_for = self._bearer(metadata), str(metadata.get(USER_HEADER, ""))
+        bearer, acts_for = self._bearer(metadata), _acts_for(metadata)
         known = self._known.get((bearer, acts_for))
         if known is None or known[0] < time.time():
+            changes = self._changes
             known = await self._look_up(bearer, acts_for)
-            self._known[bearer, acts_for] = known
+            if changes == self._changes:
+                self._known[bearer, acts_for] = known
         found = known[1]
         if found.key_id:
             self._used[found.key_id] = time.time_ns() // 1000
@@ -68,6 +74,7 @@ class Authenticator:
     def forget(self) -> None:
         """Looks everybody up again: a key or a user was changed."""
         self._known.clear()
+        self._changes += 1
 
     async def note_uses(self) -> None:
         """Writes down when keys were last used, in one transaction for all of them."""
@@ -133,6 +140,19 @@ class Authenticator:
 
 def _tenant(user: pb.User) -> Tenant:
     return Tenant(user.account_id, user.id)
+
+
+def _acts_for(metadata: Metadata) -> str:
+    """Raises: InvalidArgument."""
+    named, encoded = str(metadata.get(USER_HEADER, "")), metadata.get(_USER_BYTES, b"")
+    if not isinstance(encoded, bytes) or not encoded:
+        return named
+    if named:
+        raise InvalidArgument.of(_USER_BYTES, f"can't be given beside {USER_HEADER}")
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument.of(_USER_BYTES, "must be UTF-8") from None
 
 
 def _refuse_acting(acts_for: str) -> None:

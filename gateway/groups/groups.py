@@ -24,6 +24,7 @@ from triptych.errors import InvalidArgument, NotFound
 
 MAX_MEMBERS = 50
 MAX_TURNS = 1_000
+_MAX_DESCRIPTION = 10_000
 ROUND_ROBIN, SUPERVISOR, SLEEPTIME = "round_robin", "supervisor", "sleeptime"
 
 
@@ -47,6 +48,7 @@ class Groups:
     ) -> Group:
         """Raises: PermissionDenied; InvalidArgument; NotFound for an agent; FailedPrecondition for too many groups."""
         scopes.check(principal.current(), "CreateGroup")
+        _check(settings)
         tenant, group_id = principal.tenant(), ids.derived("group", *principal.tenant(), request_id)
         members, manager = await self._joined(group_id, manager_type, agent_ids, manager_agent_id, new=True)
         group = Group(group_id, 0, manager_type, settings, members, manager)
@@ -87,6 +89,7 @@ class Groups:
     ) -> Group:
         """Raises: PermissionDenied, InvalidArgument, NotFound (the group, an agent)."""
         scopes.check(principal.current(), "UpdateGroup")
+        _check(settings)
         tenant, group = principal.tenant(), await self.get(group_id)
         wanted = [member.agent_id for member in group.members] if agent_ids is None else agent_ids
         manager_id = manager_agent_id or (group.manager.agent_id if group.manager else "")
@@ -178,3 +181,10 @@ class Groups:
         request = agent_pb2.CreateConversationRequest(conversation=wanted, request_id=request_id)
         made = (await back.agent_peer.unary(back.agents.CreateConversation, request)).conversation
         return Member(agent_id, made.id)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Raises: InvalidArgument."""
+    description = settings.get("description") or ""
+    if len(description) > _MAX_DESCRIPTION or "\0" in description:
+        raise InvalidArgument.of("description", f"must be at most {_MAX_DESCRIPTION:,} characters, without NUL")

@@ -13,9 +13,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gateway.groups.groups import SUPERVISOR, Groups
 from gateway.stores import groups as store
 from gateway.stores.groups import Group, GroupTurn, Member
+from gateway.stores.requests import Once
 from servicekit import ids, principal
 from triptych.agent.v1 import agent_pb2
 from triptych.agent.v1 import turn_pb2 as pb
@@ -50,7 +53,8 @@ class Run:
     async def events(self) -> AsyncIterator[pb.TurnEvent]:
         """Those of all turns; at the end one `done` for all of them.
 
-        Raises: NotFound for an agent that is gone; what StartTurn raises. A turn that fails ends the run.
+        Raises: NotFound for an agent that is gone; FailedPrecondition REQUEST_ID_REUSED; what StartTurn raises. A turn
+        that fails ends the run.
         """
         async with self.groups.lock(self.group.id):
             await self._begin()
@@ -77,9 +81,14 @@ class Run:
         for member in (*self.group.members, *filter(None, [self.group.manager])):
             asked = agent_pb2.GetAgentRequest(agent_id=member.agent_id)
             self.names[member.agent_id] = (await back.agent_peer.unary(back.agents.GetAgent, asked)).agent.name
-        self.sequence = await self.groups.store.write(
-            lambda c: store.begin(c, tenant, self.group.id, request_id, inputs), alone=tenant
-        )
+        said = pb.StartTurnRequest(messages=self.start.messages).SerializeToString(deterministic=True)
+        once = Once(tenant, "SendGroupMessage", ids.derived("message", self.group.id, request_id), said)
+
+        def begin(connection: Connection) -> int:
+            once.first(connection)
+            return store.begin(connection, tenant, self.group.id, request_id, inputs)
+
+        self.sequence = await self.groups.store.write(begin, alone=tenant)
         turns = await self.groups.turns(self.group.id)
         self.turns = [turn for turn in turns if turn.sequence <= self.sequence]
 

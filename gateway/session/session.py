@@ -112,8 +112,9 @@ class _Session:
             code = problem.code
         finally:
             self._ended(call.method, code.name, list(resources.named(call.request)))
-        del self._tasks[call_id], self._credits[call_id]
+        # Only then is it over: the end of all calls must not overtake it.
         await self._outbox.put(_ended(call_id, problem))
+        del self._tasks[call_id], self._credits[call_id]
 
     async def _forward(self, call_id: str, call: Wanted, credit: Credit) -> None:
         principal.bind(await self._authenticate(self._metadata, call.method))

@@ -147,12 +147,16 @@ def rotate(
 ) -> pb.Key:
     """The old secret is valid for the overlap; one that was already the older of two ends now.
 
-    Raises: NotFound; InvalidArgument; AlreadyExists for a replayed `request_id`; FailedPrecondition for a revoked key.
+    Raises: NotFound; InvalidArgument; AlreadyExists for a replayed `request_id`; FailedPrecondition for a key that is
+    revoked or has expired.
     """
     if not 0 <= request.overlap_seconds <= _MOST_OVERLAP_SECONDS:
         raise InvalidArgument.of("overlap_seconds", f"must be 0 to {_MOST_OVERLAP_SECONDS:,}")
-    if get(connection, account_id, request.key_id).HasField("revoke_time"):
+    key = get(connection, account_id, request.key_id)
+    if key.HasField("revoke_time"):
         raise FailedPrecondition("the key was revoked: make another")
+    if key.HasField("expire_time") and microseconds(key.expire_time) <= now():
+        raise FailedPrecondition("the key has expired: make another")
     row = connection.execute(select(keys).where(keys.c.id == request.key_id)).one()
     if request.request_id and row.rotation_request_id == request.request_id:
         raise AlreadyExists("this request_id has rotated the key already; its secret can't be shown again")

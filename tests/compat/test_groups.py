@@ -122,6 +122,9 @@ async def test_a_message_sent_again_runs_nothing_again(
     assert len(model.requests) == calls
     assert [each.id for each in second.messages] == [each.id for each in first.messages]
     assert second.usage == first.usage
+    with pytest.raises(letta_client.UnprocessableEntityError, match="used before"):
+        await _said(letta, group.id, f"{text} elsewhere", **once)
+    assert len(model.requests) == calls
     assert len(await _listed(letta, group.id)) == len({each["id"] for each in await _listed(letta, group.id)})
 
 

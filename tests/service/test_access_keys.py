@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
+from sqlalchemy import Connection
 
+from gateway.stores import users
 from tests.support.door import FIRST_KEY, Door, opened
 from triptych import AsyncTriptych
 from triptych.errors import (
@@ -21,6 +26,7 @@ from triptych.errors import (
     Unauthenticated,
 )
 from triptych.gateway.v1 import gateway_pb2 as pb
+from triptych.gateway.v1 import gateway_pb2_grpc
 
 
 @pytest.fixture
@@ -60,6 +66,40 @@ async def test_an_expired_key_is_refused_though_it_was_believed_a_moment_ago(doo
             await bob.users.me()
             with pytest.raises(Unauthenticated):
                 await _asked_until(bob, ends.timestamp() + 5)
+
+
+async def test_an_expired_key_is_not_rotated_to_a_secret_that_opens_nothing(door: Door) -> None:
+    async with door.client() as admin:
+        await admin.users.create("bob")
+        made = await admin.keys.create("bob", expires=datetime.now(UTC) + timedelta(seconds=0.2))
+        await asyncio.sleep(0.3)
+        with pytest.raises(FailedPrecondition, match="expired"):
+            await admin.keys.rotate(made.key.id)
+
+
+async def test_a_key_that_is_revoked_while_it_is_looked_up_opens_nothing_afterwards(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, found, get = threading.Event(), threading.Event(), users.get
+    async with door.client() as admin:
+        bobs = await admin.users.create("bob")
+        made = await admin.keys.create("bob")
+
+        def slow(connection: Connection, account_id: str, id_or_name: str) -> pb.User:
+            if id_or_name == bobs.id:
+                looking.set()
+                found.wait(20)
+            return get(connection, account_id, id_or_name)
+
+        monkeypatch.setattr(users, "get", slow)
+        async with door.client(made.secret) as bob:
+            under_way = asyncio.create_task(bob.users.me())
+            assert await asyncio.to_thread(looking.wait, 20)
+            await admin.keys.revoke(made.key.id)
+            found.set()
+            await asyncio.wait([under_way])
+            with pytest.raises(Unauthenticated):
+                await bob.users.me()
 
 
 async def test_a_read_only_key_reads_and_does_not_write(door: Door) -> None:
@@ -114,6 +154,26 @@ async def test_an_application_makes_its_users_by_naming_them(door: Door) -> None
         async with door.client(key, user="end-user-1") as one:
             with pytest.raises(PermissionDenied, match="disabled"):
                 await one.users.me()
+
+
+async def test_an_application_acts_for_a_user_of_any_name_by_each_way_in(door: Door) -> None:
+    async with door.client() as admin:
+        key = (await admin.keys.create(kind=pb.KEY_KIND_APPLICATION)).secret
+    async with door.client(key, user="Анна") as anna:
+        me = await anna.users.me()
+        assert me.user.name == "Анна"
+    async with door.http(key) as http:
+        mine = (await http.get("/v1/me", headers={b"triptych-user": "Анна".encode()})).json()
+        assert mine["user"]["id"] == me.user.id
+    async with door.client(key, user="Анна\x00") as nobody:
+        with pytest.raises(InvalidArgument):
+            await nobody.users.me()
+    async with grpc.aio.insecure_channel(door.address) as channel:
+        who = gateway_pb2_grpc.GatewayServiceStub(channel).WhoAmI
+        for more in [("triptych-user-bin", b"\xff")], [("triptych-user-bin", b"ann"), ("triptych-user", "bob")]:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await who(pb.WhoAmIRequest(), metadata=[("authorization", f"Bearer {key}"), *more])
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_disabled_users_keys_are_refused_at_once_and_work_again_later(door: Door) -> None:

@@ -86,6 +86,13 @@ def test_the_key_that_triptych_up_left_goes_to_its_server_alone(tmp_path: Path) 
         connection.find(address="elsewhere.example:7410", data=tmp_path)
 
 
+@pytest.mark.parametrize("client", [Triptych, AsyncTriptych])
+@pytest.mark.parametrize("key", ["trip_x\n", "trip_\N{LATIN SMALL LETTER E WITH ACUTE}", "trip_\0"])
+async def test_what_can_not_be_a_key_is_refused_at_once(client: Any, key: str) -> None:
+    with pytest.raises(Unauthenticated, match="characters that no key has"):
+        client("127.0.0.1:9", key)
+
+
 async def test_both_clients_have_the_same_methods() -> None:
     client, twin = Triptych("x:1", "k"), AsyncTriptych("x:1", "k")
     for resource in ("agents", "blocks", "turns", "recall", "archival", "memory", "users", "keys"):

@@ -105,6 +105,12 @@ async def test_groups_are_changed_reset_listed_and_deleted_once(client: AsyncTri
     wanted = group_pb2.Group(id=group.id, agent_ids=[agents[1].id], max_turns=1, description="not written")
     changed = await client.groups.update(wanted, "agent_ids", "max_turns", request_id="u")
     assert (list(changed.agent_ids), changed.max_turns, changed.description) == ([agents[1].id], 1, "")
+    for bad in ("x" * 10_001, "a\0b"):
+        changed.description = bad
+        with pytest.raises(InvalidArgument, match="description"):
+            await client.groups.update(changed, "description")
+        with pytest.raises(InvalidArgument, match="description"):
+            await client.groups.create(_ids(agents), description=bad)
     changed.description = "new"
     await client.groups.update(changed, "description")
     late = await client.groups.update(wanted, "agent_ids", "max_turns", request_id="u")

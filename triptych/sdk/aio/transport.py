@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from triptych.errors import Unavailable, from_rpc_error
+from triptych.errors import Unauthenticated, Unavailable, from_rpc_error
 from triptych.sdk.aio.pause import pause
 
 Response = TypeVar("Response", bound=Message)
@@ -48,16 +48,18 @@ _PAUSE_SECONDS = 0.25
 class AsyncTransport:
     """`secure`, or an address `https://host:port`: TLS with the system's certificates.
 
-    `timeout_seconds`: of a call that is not a stream.
+    `timeout_seconds`: of a call that is not a stream. Raises: Unauthenticated for what can't be a key.
     """
 
     def __init__(self, address: str, api_key: str, user: str | None, secure: bool, timeout_seconds: float) -> None:
+        if not (api_key.isascii() and api_key.isprintable()):  # which no header can have
+            raise Unauthenticated("the API key has characters that no key has: give it as it was shown")
         if secure or address.startswith(_TLS):
             address = address.removeprefix(_TLS)
             self._channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._metadata = (("authorization", f"Bearer {api_key}"), *((("triptych-user", user),) if user else ()))
+        self._metadata = (("authorization", f"Bearer {api_key}"), *_acting_for(user))
         self.timeout_seconds = timeout_seconds
 
     async def unary(self, path: str, request: Message, response_type: type[Response]) -> Response:
@@ -113,3 +115,10 @@ class AsyncTransport:
 def _answered(error: Any) -> bool:
     """Whether a server said this, and not the connection: our servers' errors all have details."""
     return any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
+
+
+def _acting_for(user: str | None) -> tuple[tuple[str, str | bytes], ...]:
+    """Metadata is ASCII, and names need not be."""
+    if not user:
+        return ()
+    return (("triptych-user", user),) if user.isascii() else (("triptych-user-bin", user.encode()),)
