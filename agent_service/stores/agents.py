@@ -122,6 +122,8 @@ def check(agent: Agent) -> None:
     for field in ("tags", "identity_ids"):
         if len(getattr(agent, field)) > MAX_TAGS:
             raise InvalidArgument.of(field, f"must be at most {MAX_TAGS}")
+    if any("\0" in tag for tag in agent.tags):  # PostgreSQL finds none in a list that has one with it
+        raise InvalidArgument.of("tags", "must not contain NUL characters")
     if agent.model.context_window < 0 or agent.model.max_output_tokens < 0:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
     if not math.isfinite(agent.model.temperature):
