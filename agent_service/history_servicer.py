@@ -19,6 +19,9 @@ from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1.agent_pb2 import BlockRevision
 from triptych.errors import FailedPrecondition, InvalidArgument
 
+# Seconds since 1970: google.protobuf.Timestamp ends there.
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
+
 
 class HistoryServicer(Servicing):
     _tiers: Tiers
@@ -107,4 +110,6 @@ def _at(time: Timestamp, *, given: bool) -> int:
     """Microseconds. Raises: InvalidArgument."""
     if not given:
         raise InvalidArgument.of("time", "must be given")
+    if not _YEAR_1 <= time.seconds < _YEAR_10000:  # beyond these it is no time, and no number that a store has
+        raise InvalidArgument.of("time", "must be a time from year 1 to 9999")
     return clock.microseconds(time)

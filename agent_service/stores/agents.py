@@ -113,15 +113,22 @@ def own_archive_id(agent_id: str) -> str:
     return ids.derived("archive", agent_id)
 
 
+def _check_lists(agent: Agent) -> None:
+    """Raises: InvalidArgument."""
+    for field in ("tags", "identity_ids"):
+        if len(getattr(agent, field)) > MAX_TAGS:
+            raise InvalidArgument.of(field, f"must be at most {MAX_TAGS}")
+    if any("\0" in tag for tag in agent.tags):  # PostgreSQL can't list tags where one has it
+        raise InvalidArgument.of("tags", "must not contain NUL characters")
+
+
 def check(agent: Agent) -> None:
     """Raises: InvalidArgument for what can't be kept."""
     if len(agent.name) > MAX_NAME or "\0" in agent.name:
         raise InvalidArgument.of("name", f"must be at most {MAX_NAME} characters, without NUL")
     if len(agent.system) > MAX_SYSTEM:
         raise InvalidArgument.of("system", f"must be at most {MAX_SYSTEM:,} characters")
-    for field in ("tags", "identity_ids"):
-        if len(getattr(agent, field)) > MAX_TAGS:
-            raise InvalidArgument.of(field, f"must be at most {MAX_TAGS}")
+    _check_lists(agent)
     if agent.model.context_window < 0 or agent.model.max_output_tokens < 0:
         raise InvalidArgument.of("model", "context_window and max_output_tokens must not be negative")
     if not math.isfinite(agent.model.temperature):

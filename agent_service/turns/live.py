@@ -175,7 +175,16 @@ class LiveTurns:
     async def _end_queued(
         self, live: LiveTurn, state: turn_pb2.TurnState.ValueType, reason: turn_pb2.StopReason.ValueType
     ) -> None:
-        """Ends a turn that has not begun. Its message still goes to recall."""
-        await unrun.end(self._parts, live.record, live.feed, state, reason)
+        """Ends a turn that has not begun. Its message still goes to recall, but not into the turn that is running."""
+        conversation_id = live.record.turn.conversation_id
+        self._lanes.take_place(conversation_id)  # it has just left one
+        try:
+            await unrun.end(self._parts, live.record, live.feed, state, reason)
+        except BaseException:
+            self._lanes.leave(conversation_id)
+            raise
         live.over.set()
-        await self._settle_ended(live)
+        giving_up = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, live.let_go)
+        async with self._lanes.turn(conversation_id):
+            await self._settle_ended(live)
+        giving_up.cancel()

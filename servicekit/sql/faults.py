@@ -44,6 +44,15 @@ def translated(error: Exception) -> Exception:
     return fault
 
 
+def unreached(error: DBAPIError) -> Unavailable:
+    """For a connection that could not be made: the driver says neither what that was nor that it was lost."""
+    problem = _POSTGRES["08"]
+    _log.error("the store failed", problem=problem, error=str(error.orig))
+    fault = Unavailable(f"{problem}: retry later")
+    fault.__cause__ = error
+    return fault
+
+
 def _words(error: Exception) -> str | None:
     told = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(told, sqlite3.Error):

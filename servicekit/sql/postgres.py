@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from servicekit.sql.database import Part, T, Work
-from servicekit.sql.faults import translated
+from servicekit.sql.faults import translated, unreached
 from servicekit.sql.locks import number
 from servicekit.sql.migrations import migrate
 from servicekit.sql.postgres_presence import PostgresPresence
@@ -93,7 +93,7 @@ class PostgresDatabase:
 def _run(engine: Engine, work: Work[T]) -> T:
     """Runs it in a transaction; again if it lost a race or its connection before the commit."""
     for attempt in range(_ATTEMPTS):
-        with engine.connect() as connection:
+        with _connected(engine) as connection:
             try:
                 result = work(connection)
             except DBAPIError as error:
@@ -104,6 +104,14 @@ def _run(engine: Engine, work: Work[T]) -> T:
             _commit(connection)
             return result
     raise AssertionError("the last attempt returns or raises")
+
+
+def _connected(engine: Engine) -> Connection:
+    """Raises: Unavailable."""
+    try:
+        return engine.connect()
+    except DBAPIError as error:
+        raise unreached(error) from error
 
 
 def _commit(connection: Connection) -> None:

@@ -139,6 +139,8 @@ async def test_errors_are_of_openais_form(client: openai.AsyncOpenAI, agent: Age
         await ask(model="ann", messages=hello, tools=[{"type": "function", "function": {"name": "f"}}])
     assert bad.value.param == "tools"
     with pytest.raises(openai.BadRequestError):
+        await ask(model="ann", messages=hello, modalities=["text", "audio"])
+    with pytest.raises(openai.BadRequestError):
         await ask(model="ann", messages=[{"role": "system", "content": "only this"}])
     with pytest.raises(openai.BadRequestError):
         await client.post("/chat/completions", body={"model": 1}, cast_to=object)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from gateway.store import MIGRATIONS
 from servicekit.sql import Database, Part, Prepared, StoreError, open_database, sent_together
@@ -159,6 +159,26 @@ async def test_a_connection_that_was_lost_before_the_commit_is_made_anew(
     assert await database.read(values) == [7]
     await database.close()
     await other.close()
+
+
+async def test_a_server_that_went_away_is_asked_again_when_it_is_back(postgres_server: str, postgres_dsn: str) -> None:
+    database = open_database(postgres_dsn, MIGRATIONS)
+    presence = database.presence("here")
+    name = make_url(postgres_dsn).database
+    engine = create_engine(make_url(postgres_server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        server.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        ended = text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name")
+        server.execute(ended, {"name": name})
+        for asked in (database.read(values), database.write(lambda c: insert(1, c), alone="ann"), presence.check()):
+            with pytest.raises(Unavailable, match="can't be reached"):
+                await asked
+        server.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    engine.dispose()
+    assert await presence.check()
+    assert await database.read(lambda c: c.execute(text("SELECT 1")).scalar_one()) == 1
+    await presence.close()
+    await database.close()
 
 
 async def test_a_server_that_is_away_is_named_without_its_password(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.service.test_agent_service import results
 from tests.service.test_tools import ToolWorld
@@ -14,7 +15,7 @@ from tests.support.scripted_model import ScriptedModel
 from tests.support.stack import running
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1 import turn_pb2
-from triptych.errors import AlreadyExists
+from triptych.errors import AlreadyExists, InvalidArgument
 from triptych.type.v1 import type_pb2
 
 
@@ -46,3 +47,19 @@ async def test_tools_edits_and_waits_are_kept(tmp_path: Path, dsn: str, model: S
         assert ended[-1].done.turn.state == turn_pb2.TURN_STATE_COMPLETED
         await world.unary("DeleteTool", pb.DeleteToolRequest(tool_id=tools[0].id))
         assert list((await world.get_agent(agent.id)).tools) == ["memory"]
+
+
+async def test_what_a_store_could_not_look_for_is_refused(tmp_path: Path, dsn: str, model: ScriptedModel) -> None:
+    async with running(tmp_path, *SERVICES, model_url=model.url, more={"TRIPTYCH_AGENT_DSN": dsn}) as stack:
+        world = ToolWorld(stack)
+        agent = await world.agent_with(human="x")
+        for tags in (["a\0b"], ["fine", "\0"]):
+            changed = pb.Agent(id=agent.id, tags=tags)
+            with pytest.raises(InvalidArgument, match="tags"):
+                await world.unary("UpdateAgent", pb.UpdateAgentRequest(agent=changed, update_mask={"paths": ["tags"]}))
+        assert not (await world.unary("ListAgentTags", pb.ListAgentTagsRequest())).tags
+        for time in (Timestamp(seconds=2**62), Timestamp(seconds=-(2**62))):
+            with pytest.raises(InvalidArgument, match="time"):
+                await world.unary("GetBlockAsOf", pb.GetBlockAsOfRequest(block_id=agent.blocks[0].id, time=time))
+            with pytest.raises(InvalidArgument, match="time"):
+                await world.unary("GetCoreMemoryAsOf", pb.GetCoreMemoryAsOfRequest(agent_id=agent.id, time=time))

@@ -39,6 +39,7 @@ class ChatCompletionCreate(Body):
     tools: list[Any] | None = None
     functions: list[Any] | None = None
     response_format: dict[str, Any] | None = None
+    modalities: list[Literal["text"]] | None = None
 
     @field_validator("tools", "functions")
     @classmethod
