@@ -12,15 +12,12 @@ from agent_service.servicing import Servicing
 from agent_service.stores import agents, attachments, blocks, revisions, sleeps, turns, undoing
 from agent_service.tiers import Tiers
 from agent_service.tools import sleep
-from servicekit import paging, principal
+from servicekit import paging, principal, times
 from servicekit.principal import Principal, Tenant
 from servicekit.rpc import Context
 from triptych.agent.v1 import agent_pb2 as pb
 from triptych.agent.v1.agent_pb2 import BlockRevision
 from triptych.errors import FailedPrecondition, InvalidArgument
-
-# Seconds since 1970: google.protobuf.Timestamp ends there.
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
 
 
 class HistoryServicer(Servicing):
@@ -110,6 +107,5 @@ def _at(time: Timestamp, *, given: bool) -> int:
     """Microseconds. Raises: InvalidArgument."""
     if not given:
         raise InvalidArgument.of("time", "must be given")
-    if not _YEAR_1 <= time.seconds < _YEAR_10000:  # beyond these it is no time, and no number that a store has
-        raise InvalidArgument.of("time", "must be a time from year 1 to 9999")
+    times.check("time", time)
     return clock.microseconds(time)

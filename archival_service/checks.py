@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from archival_service.store import Filters
 from archival_service.stores.rows import microseconds
-from servicekit import ids, structs
+from servicekit import ids, structs, times
 from triptych.archival.v1 import archival_pb2 as pb
 from triptych.errors import InvalidArgument
 from triptych.type.v1 import type_pb2
@@ -33,8 +33,6 @@ MAX_SOURCES = 100
 DEFAULT_LIMIT = 10
 UPDATABLE = ("name", "description", "metadata")
 _SHA256 = re.compile("[0-9a-f]{64}")
-# The years 1 to 9999: what a Timestamp may hold.
-_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 
 
 def request_id(value: str, *, needed: bool = False) -> None:
@@ -240,6 +238,5 @@ def _fence(fence: type_pb2.Fence) -> None:
 
 def _time(field: str, value: Timestamp) -> int:
     """Microseconds since 1970."""
-    if not (_EARLIEST <= value.seconds <= _LATEST and 0 <= value.nanos < 1_000_000_000):
-        raise InvalidArgument.of(field, "must be a time in the years 1 to 9999")
+    times.check(field, value)
     return microseconds(value)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from servicekit import times
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2 as pb
 from triptych.type.v1 import type_pb2
@@ -20,8 +19,6 @@ MAX_QUERY = 10_000
 MAX_LIMIT = 100
 MAX_ROLES = 100
 _ROLES = frozenset(type_pb2.Role.values()) - {type_pb2.ROLE_UNSPECIFIED}
-# 0001-01-01 and 9999-12-31T23:59:59, the range of google.protobuf.Timestamp, in seconds since 1970.
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 def append(request: pb.AppendMessagesRequest) -> None:
@@ -55,11 +52,6 @@ def text(field: str, value: str) -> None:
         raise InvalidArgument.of(field, f"must be at most {MAX_TEXT_BYTES} bytes")
 
 
-def time(field: str, value: Timestamp) -> None:
-    if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < 1_000_000_000):
-        raise InvalidArgument.of(field, "must be a time of the years 1 to 9999")
-
-
 def roles(given: Sequence[int]) -> None:
     if len(given) > MAX_ROLES or not _ROLES.issuperset(given):
         raise InvalidArgument.of("roles", f"must be at most {MAX_ROLES}, of the contract's")
@@ -74,7 +66,7 @@ def search(request: pb.SearchMessagesRequest) -> None:
         raise InvalidArgument.of("mode", "is not a search mode")
     roles(request.roles)
     for field in ("start_time", "end_time"):
-        time(field, getattr(request, field))
+        times.check(field, getattr(request, field))
     start, end = request.start_time, request.end_time
     both = request.HasField("start_time") and request.HasField("end_time")
     if both and (start.seconds, start.nanos) > (end.seconds, end.nanos):
@@ -94,4 +86,4 @@ def _message(field: str, given: pb.Message) -> None:
         text(f"{field}.tool_calls[{position}].arguments", call.arguments)
     if len(given.image_urls) > MAX_IMAGES or sum(map(len, given.image_urls)) > MAX_IMAGE_BYTES:
         raise InvalidArgument.of(f"{field}.image_urls", f"must be at most {MAX_IMAGES} of {MAX_IMAGE_BYTES:,} bytes")
-    time(f"{field}.create_time", given.create_time)
+    times.check(f"{field}.create_time", given.create_time)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from embedders import Embedder, EmbedderUnavailable, LocalEmbedder
+from embedders import Embedder, LocalEmbedder
 from embedders.apart import embed_apart
 from recall_service.postponed import Postponed
 from recall_service.store import RecallStore, Waiting
+from servicekit.background import went_well
 
 _log = structlog.get_logger("embedding")
 _BATCH = 64
@@ -63,13 +64,7 @@ class EmbeddingWorker:
             await self._until_wanted()
             await asyncio.sleep(_GATHER_SECONDS)
             self._wanted.clear()
-            try:
-                await self._embed_all()
-            except EmbedderUnavailable as error:
-                _log.warning("messages wait to be embedded", problem=error.message)
-                await self._rest()
-            except Exception:  # a full disk, a fault of ours: the log has it, and messages must not wait for ever
-                _log.exception("embedding failed")
+            if not await went_well(self._embed_all(), "messages wait to be embedded"):
                 await self._rest()
 
     async def _until_wanted(self) -> None:

@@ -9,7 +9,7 @@ from recall_service.embedding import EmbeddingWorker
 from recall_service.search import Searcher
 from recall_service.store import Filters, RecallStore, Scope
 from recall_service.times import microseconds
-from servicekit import metering, paging, principal
+from servicekit import metering, paging, principal, times
 from servicekit.rpc import Context
 from triptych.errors import InvalidArgument
 from triptych.recall.v1 import recall_pb2 as pb
@@ -84,7 +84,7 @@ class RecallServicer(RecallServiceServicer):
             raise InvalidArgument.of("scope", "must be an agent_id, a conversation_id, or all=true")
         checks.request_id(request.request_id)
         scope = Scope(request.agent_id, request.conversation_id)
-        checks.time("before_time", request.before_time)
+        times.check("before_time", request.before_time)
         before = microseconds(request.before_time) if request.HasField("before_time") else None
         purged = await self._store.purge(principal.tenant(), scope, before, request.request_id)
         return pb.PurgeMessagesResponse(purged_count=purged)

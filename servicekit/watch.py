@@ -40,8 +40,10 @@ class Watch:
             if self._watched is not None:
                 self._watched.cancel()
             return
-        except Exception as error:  # whether it may is not known now: it is asked again
-            _log.warning("a caller can't be looked at", reason=type(error).__name__)
+        except TriptychError:  # whether it may is not known now: it is asked again
+            pass
+        except Exception:  # what nobody foresaw must not end the watch: nobody would look again
+            _log.exception("a caller can't be looked at")
         self._timer, self._asking = self._later(), None
 
     def stop(self) -> None:

@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import json_repair
+import structlog
 
 from agent_service.characters import whole
 from agent_service.models.types import ModelAnswer
 
+_log = structlog.get_logger("models")
 # The one argument of a call whose own could not be read.
 UNREADABLE = "unreadable_arguments"
 _MAX_QUOTED = 2_000
@@ -87,6 +89,7 @@ def _repaired(text: str) -> Any:
         return None
     try:
         value = json_repair.loads(_Metered(text))
-    except Exception:  # it guesses, and its own assertions fail on what nobody foresaw
+    except Exception as error:  # the edge: the package guesses, and its own assertions fail on what it did not foresee
+        _log.info("arguments can't be mended", reason=type(error).__name__)  # its words may repeat the user's
         return None
     return value if value not in ("", [], {}) else None

@@ -77,7 +77,8 @@ class Door:
             if public:
                 await self._app(scope, body, noting_send)
                 return
-            await self._identify(headers)  # again: the key may have been revoked while the body was waited for
+            if _has_body(headers):
+                await self._identify(headers)  # again: the key may have been revoked while the body was waited for
             async with self._watched(headers):
                 async with self._admission.slot(principal.tenant()):
                     await self._app(scope, body, noting_send)
@@ -114,7 +115,7 @@ class Door:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> Receive:
         """Raises: as `bodies.read`; TimeoutError for one that does not come."""
-        if "content-length" not in headers and "transfer-encoding" not in headers:  # there is none to wait for
+        if not _has_body(headers):
             return await bodies.read(receive, "")
         async with asyncio.timeout(_RECEIVE_SECONDS):
             return await bodies.read(receive, headers.get("content-type", ""))
@@ -168,6 +169,10 @@ def _headers(scope: Scope) -> dict[str, str]:
         except UnicodeDecodeError:
             found[name] = value.decode("latin-1")
     return found
+
+
+def _has_body(headers: dict[str, str]) -> bool:
+    return "content-length" in headers or "transfer-encoding" in headers
 
 
 def _check_length(headers: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import structlog
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from triptych.errors import InvalidArgument, Unavailable
 
@@ -44,15 +44,6 @@ def translated(error: Exception) -> Exception:
     return fault
 
 
-def unreached(error: DBAPIError) -> Unavailable:
-    """For a connection that could not be made: the driver says neither what that was nor that it was lost."""
-    problem = _POSTGRES["08"]
-    _log.error("the store failed", problem=problem, error=str(error.orig))
-    fault = Unavailable(f"{problem}: retry later")
-    fault.__cause__ = error
-    return fault
-
-
 def _words(error: Exception) -> str | None:
     told = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(told, sqlite3.Error):
@@ -60,7 +51,8 @@ def _words(error: Exception) -> str | None:
         return None if code is None else _SQLITE.get(code & 0xFF)
     if not isinstance(error, DBAPIError):
         return None
-    if error.connection_invalidated:
-        return _POSTGRES["08"]
     state = getattr(told, "sqlstate", None) or ""
+    # Of a connection that could not be made there is nobody to say the state.
+    if error.connection_invalidated or (isinstance(error, OperationalError) and not state):
+        return _POSTGRES["08"]
     return _POSTGRES.get(state) or _POSTGRES.get(state[:2])

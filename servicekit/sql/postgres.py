@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from servicekit.sql.database import Part, T, Work
-from servicekit.sql.faults import translated, unreached
+from servicekit.sql.faults import translated
 from servicekit.sql.locks import number
 from servicekit.sql.migrations import migrate
 from servicekit.sql.postgres_presence import PostgresPresence
@@ -93,25 +93,16 @@ class PostgresDatabase:
 def _run(engine: Engine, work: Work[T]) -> T:
     """Runs it in a transaction; again if it lost a race or its connection before the commit."""
     for attempt in range(_ATTEMPTS):
-        with _connected(engine) as connection:
-            try:
+        try:
+            with engine.connect() as connection:
                 result = work(connection)
-            except DBAPIError as error:
-                if attempt + 1 == _ATTEMPTS or not _may_retry(error):
-                    raise translated(error) from error
-                time.sleep(random.uniform(0, 0.01 * 2**attempt))
-                continue
-            _commit(connection)
-            return result
+                _commit(connection)
+                return result
+        except DBAPIError as error:
+            if attempt + 1 == _ATTEMPTS or not _may_retry(error):
+                raise translated(error) from error
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))
     raise AssertionError("the last attempt returns or raises")
-
-
-def _connected(engine: Engine) -> Connection:
-    """Raises: Unavailable."""
-    try:
-        return engine.connect()
-    except DBAPIError as error:
-        raise unreached(error) from error
 
 
 def _commit(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from servicekit.sql.faults import translated, unreached
+from servicekit.sql.faults import translated
 from servicekit.sql.locks import number
 
 # A peer that is cut off, not dead, is found out by the server within about this many seconds: then its name is free.
@@ -33,7 +33,7 @@ class PostgresPresence:
             if self._connection is not None:
                 self._connection.exec_driver_sql("SELECT 1")
                 return False
-            connection = self._connected()
+            connection = self._engine.connect()
             connection.detach()  # not one of the pool's: closing it has to end the session
             connection.exec_driver_sql(_KEEPALIVE)
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({self._lock})")
@@ -42,13 +42,6 @@ class PostgresPresence:
         except DBAPIError as error:
             self._leave()
             raise translated(error) from error
-
-    def _connected(self) -> Connection:
-        """Raises: Unavailable."""
-        try:
-            return self._engine.connect()
-        except DBAPIError as error:
-            raise unreached(error) from error
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None

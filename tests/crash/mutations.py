@@ -44,6 +44,7 @@ class Mutation:
 _ZOMBIE = "tests/crash/test_zombie.py::test_what_a_zombie_writes_late_is_refused_everywhere"
 _LEASES = "tests/conformance/test_agent_leases.py"
 _ENGINE, _RUNNER = "agent_service/turns/engine.py", "agent_service/turns/runner.py"
+_ARCHIVAL = "tests/crash/test_archival_crash.py"
 _CALLING, _LOG = "agent_service/turns/calling.py", "agent_service/turns/recall_log.py"
 
 MUTATIONS = (
@@ -320,7 +321,7 @@ MUTATIONS = (
     Mutation(
         "what the outbox has is brought to archival's index before it serves",
         (Change("archival_service/opening.py", "        await keeper.heal(sql, index)\n", ""),),
-        tests=("tests/crash/test_archival_crash.py::test_what_died_there_is_healed_also_if_the_counts_are_the_same",),
-        control="tests/crash/test_archival_crash.py::test_what_was_acknowledged_outlives_a_kill",
+        tests=(f"{_ARCHIVAL}::test_a_delete_that_died_between_store_and_index_is_healed_at_the_start[equal]",),
+        control=f"{_ARCHIVAL}::test_what_was_acknowledged_outlives_a_kill",
     ),
 )
